@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control groups version 1. */
+#include "linux/cgroup1.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+
+static const char *const names[CGROUP1_COUNT] = {
+	[CGROUP1_MEMORY] = "memory",
+	[CGROUP1_PIDS] = "pids",
+	[CGROUP1_CPU] = "cpu",
+	[CGROUP1_CPUACCT] = "cpuacct",
+};
+
+static int read_text(int dir, const char *path, struct buf *b)
+{
+	_cleanup_fd_ int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+
+	buf_clear(b);
+	return fd < 0 ? -errno : buf_read_fd(b, fd);
+}
+
+/* True if `word` is one of the comma-separated words of `list`. */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list && *list) {
+		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0')) {
+			return true;
+		}
+		list = strchr(list, ',');
+		list = list ? list + 1 : NULL;
+	}
+	return false;
+}
+
+/* Where the hierarchy of a controller is mounted: mountinfo's super options name it. */
+static char *find_mount(const char *mountinfo, const char *controller)
+{
+	_cleanup_free_ char *copy = strdup(mountinfo);
+	char *rest = copy, *line;
+
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *tail = strstr(line, " - cgroup ");
+		char *options = tail ? strrchr(tail, ' ') : NULL;
+		char *point = line;
+		int i;
+
+		if (!options || !has_word(options + 1, controller)) {
+			continue;
+		}
+		for (i = 0; i < 4 && point; i++) {
+			point = strchr(point, ' ');
+			point = point ? point + 1 : NULL;
+		}
+		if (point) {
+			point[strcspn(point, " ")] = '\0';
+			return strdup(point);
+		}
+	}
+	return NULL;
+}
+
+/* The caller's path in a hierarchy, from lines "4:memory:/some/group". */
+static char *find_path(const char *self, const char *controller)
+{
+	_cleanup_free_ char *copy = strdup(self);
+	char *rest = copy, *line;
+
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *list = strchr(line, ':');
+		char *path = list ? strchr(list + 1, ':') : NULL;
+
+		if (path) {
+			*path = '\0';
+			if (has_word(list + 1, controller)) {
+				return strdup(strcmp(path + 1, "/") == 0 ? "" : path + 1);
+			}
+		}
+	}
+	return NULL;
+}
+
+int cgroup1_find(struct cgroup1 *c, struct err *e)
+{
+	_cleanup_buf_ struct buf mounts = {}, self = {};
+	size_t i;
+	int r;
+
+	*c = (struct cgroup1){};
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		c->dir[i] = FD_NONE;
+	}
+	buf_init(&mounts, 1024 * 1024);
+	buf_init(&self, 65536);
+	r = read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
+	if (r >= 0) {
+		r = read_text(AT_FDCWD, "/proc/self/cgroup", &self);
+	}
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read this process's control groups");
+	}
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		_cleanup_free_ char *mount = find_mount(buf_str(&mounts), names[i]);
+		_cleanup_free_ char *path = find_path(buf_str(&self), names[i]);
+
+		if (!mount || !path || asprintf(&c->parent[i], "%s%s", mount, path) < 0) {
+			c->parent[i] = NULL;
+			cgroup1_done(c);
+			return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
+				       "the '%s' control group controller is not available as "
+				       "version 1",
+				       names[i]);
+		}
+	}
+	return 0;
+}
+
+int cgroup1_make(struct cgroup1 *c, const char *name, struct err *e)
+{
+	size_t i;
+
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		_cleanup_fd_ int parent = open(c->parent[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		/* Hierarchies may hold several controllers: then the group is there already. */
+		if (parent < 0 || (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)) {
+			return err_sys(e, errno, "cannot make a control group below '%s'",
+				       c->parent[i]);
+		}
+		c->dir[i] = openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (c->dir[i] < 0) {
+			return err_sys(e, errno, "cannot open the control group '%s/%s'",
+				       c->parent[i], name);
+		}
+	}
+	return 0;
+}
+
+int cgroup1_write(const struct cgroup1 *c, enum cgroup1_controller k, const char *file,
+		  uint64_t value, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(c->dir[k], file, O_WRONLY | O_CLOEXEC);
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%" PRIu64, value);
+
+	if (fd < 0 || write(fd, text, (size_t)n) != n) {
+		return err_sys(e, errno, "cannot write %s to %s", text, file);
+	}
+	return 0;
+}
+
+int cgroup1_read(const struct cgroup1 *c, enum cgroup1_controller k, const char *file,
+		 uint64_t *ret, struct err *e)
+{
+	_cleanup_buf_ struct buf b = {};
+	int r;
+
+	buf_init(&b, 4096);
+	r = read_text(c->dir[k], file, &b);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read %s", file);
+	}
+	*ret = strtoull(buf_str(&b), NULL, 10);
+	return 0;
+}
+
+bool cgroup1_has(const struct cgroup1 *c, enum cgroup1_controller k, const char *file)
+{
+	return faccessat(c->dir[k], file, F_OK, 0) == 0;
+}
+
+uint64_t cgroup1_stat(const struct cgroup1 *c, enum cgroup1_controller k, const char *file,
+		      const char *key)
+{
+	_cleanup_buf_ struct buf b = {};
+	const char *line;
+	size_t len = strlen(key);
+
+	buf_init(&b, 65536);
+	if (read_text(c->dir[k], file, &b) < 0) {
+		return 0;
+	}
+	for (line = buf_str(&b); line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) == 0 && line[len] == ' ') {
+			return strtoull(line + len, NULL, 10);
+		}
+	}
+	return 0;
+}
+
+int cgroup1_oom_event(const struct cgroup1 *c, struct err *e)
+{
+	_cleanup_fd_ int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	_cleanup_fd_ int oom =
+		openat(c->dir[CGROUP1_MEMORY], "memory.oom_control", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int control =
+		openat(c->dir[CGROUP1_MEMORY], "cgroup.event_control", O_WRONLY | O_CLOEXEC);
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%d %d", event, oom);
+
+	if (event < 0 || oom < 0 || control < 0 || write(control, text, (size_t)n) != n) {
+		return err_sys(e, errno, "cannot watch the group for running out of memory");
+	}
+	return TAKE_FD(event);
+}
+
+int cgroup1_open_tasks(const struct cgroup1 *c, int fds[CGROUP1_COUNT], struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		fds[i] = openat(c->dir[i], "tasks", O_WRONLY | O_CLOEXEC);
+		if (fds[i] < 0) {
+			return err_sys(e, errno, "cannot open a group's task list");
+		}
+	}
+	return 0;
+}
+
+int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e)
+{
+	_cleanup_buf_ struct buf b = {};
+	char file[64];
+	size_t i;
+	int r;
+
+	(void)snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+	buf_init(&b, 65536);
+	r = read_text(AT_FDCWD, file, &b);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read '%s'", file);
+	}
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		_cleanup_free_ char *path = find_path(buf_str(&b), names[i]);
+		const char *last = path ? strrchr(path, '/') : NULL;
+
+		if (!last || strcmp(last + 1, c->name) != 0) {
+			return err_set(e, ERR_SYSTEM, EBADMSG,
+				       "the read-back does not match the plan: the %s control "
+				       "group of the "
+				       "payload is '%s', planned is '%s'",
+				       names[i], path ? path : "none", c->name);
+		}
+	}
+	return 0;
+}
+
+/* Version 1 has no cgroup.kill: kill what is listed until the list is empty. */
+static void kill_members(const char *path)
+{
+	_cleanup_buf_ struct buf b = {};
+	char file[4096];
+	const char *line;
+
+	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	buf_init(&b, 1024 * 1024);
+	if (read_text(AT_FDCWD, file, &b) < 0) {
+		return;
+	}
+	for (line = buf_str(&b); *line; line += strcspn(line, "\n") + 1) {
+		long pid = strtol(line, NULL, 10);
+
+		if (pid > 1) {
+			(void)kill((pid_t)pid, SIGKILL);
+		}
+		if (!strchr(line, '\n')) {
+			break;
+		}
+	}
+}
+
+int cgroup1_remove(const char *path, struct err *e)
+{
+	const struct timespec step = {.tv_nsec = 1000000};
+	int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		if (rmdir(path) == 0 || errno == ENOENT) {
+			return 0;
+		}
+		if (errno != EBUSY) {
+			break;
+		}
+		kill_members(path);
+		(void)nanosleep(&step, NULL);
+	}
+	return err_sys(e, errno, "cannot remove the control group '%s'", path);
+}
+
+int cgroup1_destroy(struct cgroup1 *c, struct err *e)
+{
+	int r = 0, n;
+	size_t i;
+
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		char path[4096];
+
+		if (c->dir[i] < 0) {
+			continue;
+		}
+		c->dir[i] = fd_close(c->dir[i]);
+		(void)snprintf(path, sizeof(path), "%s/%s", c->parent[i], c->name);
+		n = cgroup1_remove(path, e);
+		r = r < 0 ? r : n;
+	}
+	return r;
+}
+
+void cgroup1_done(struct cgroup1 *c)
+{
+	size_t i;
+
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		c->dir[i] = fd_close(c->dir[i]);
+		free(c->parent[i]);
+		c->parent[i] = NULL;
+	}
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading filters and answering their listener. */
+#include "linux/seccomp.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include "linux/seccomp-filters.h"
+
+#if defined(__x86_64__)
+#define NATIVE_ARCH AUDIT_ARCH_X86_64
+#define X32_BIT     0x40000000
+#elif defined(__aarch64__)
+#define NATIVE_ARCH AUDIT_ARCH_AARCH64
+#define X32_BIT     0
+#else
+#error "no seccomp support for this architecture"
+#endif
+
+static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
+	[SECCOMP_FILTER_FILE] = {ARRAY_SIZE(filter_file), (struct sock_filter *)filter_file},
+	[SECCOMP_FILTER_STRICT] = {ARRAY_SIZE(filter_strict), (struct sock_filter *)filter_strict},
+	[SECCOMP_FILTER_DEFAULT] = {ARRAY_SIZE(filter_default),
+				    (struct sock_filter *)filter_default},
+	[SECCOMP_FILTER_NESTED] = {ARRAY_SIZE(filter_nested), (struct sock_filter *)filter_nested},
+	[SECCOMP_FILTER_AFFINITY] = {ARRAY_SIZE(filter_affinity),
+				     (struct sock_filter *)filter_affinity},
+};
+
+void seccomp_digest(enum seccomp_filter f, char out[DIGEST_HEX_SIZE])
+{
+	digest_hex(programs[f].filter, programs[f].len * sizeof(struct sock_filter), out);
+}
+
+int seccomp_load(enum seccomp_filter f, struct err *e)
+{
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &programs[f]) < 0) {
+		return err_sys(e, errno, "cannot load the seccomp filter");
+	}
+	return 0;
+}
+
+int seccomp_load_listener(enum seccomp_filter f, struct err *e)
+{
+	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	long fd;
+
+	/* From 5.19: once received, only a fatal signal interrupts the waiting call. */
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		     flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &programs[f]);
+	if (fd < 0 && errno == EINVAL) {
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &programs[f]);
+	}
+	if (fd < 0) {
+		return err_sys(e, errno,
+			       "cannot load the seccomp filter with a listener (kernel 5.0 or "
+			       "newer with CONFIG_SECCOMP_FILTER is needed)");
+	}
+	return (int)fd;
+}
+
+int seccomp_receive(int listener, struct seccomp_denial *ret)
+{
+	struct seccomp_notif n;
+	bool known;
+	int nr;
+
+	memset(&n, 0, sizeof(n));
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0) {
+		return -errno;
+	}
+	nr = n.data.nr & ~X32_BIT;
+	known = n.data.arch == NATIVE_ARCH && nr >= 0 && (size_t)nr < ARRAY_SIZE(calls) &&
+		calls[nr].name;
+	*ret = (struct seccomp_denial){
+		.cookie = n.id,
+		.pid = (pid_t)n.pid,
+		.number = n.data.nr,
+		.foreign_abi = n.data.arch != NATIVE_ARCH || nr != n.data.nr,
+		.args = {n.data.args[0], n.data.args[1]},
+		.name = known ? calls[nr].name : "unknown",
+	};
+	ret->record = ret->foreign_abi || (known && calls[nr].refused);
+	return 0;
+}
+
+void seccomp_refuse(int listener, const struct seccomp_denial *d)
+{
+	struct seccomp_notif_resp r = {
+		.id = d->cookie,
+		.error = d->record && !d->foreign_abi ? -EPERM : -ENOSYS,
+	};
+
+	/* ENOENT: the process died; the refusal has nobody to reach. */
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}

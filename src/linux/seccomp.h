@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seccomp filters that were compiled at build time, and the listener for what they refuse. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/digest.h"
+
+struct err;
+
+enum seccomp_filter {
+	SECCOMP_FILTER_FILE,
+	SECCOMP_FILTER_STRICT,
+	SECCOMP_FILTER_DEFAULT,
+	SECCOMP_FILTER_NESTED,
+	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
+	SECCOMP_FILTER_COUNT,
+};
+
+/* SHA-256 of the instructions, as loaded. */
+void seccomp_digest(enum seccomp_filter f, char out[DIGEST_HEX_SIZE]);
+
+/* Loads without a listener; needs no_new_privs. */
+int seccomp_load(enum seccomp_filter f, struct err *e);
+
+/* Loads with a listener and returns its descriptor. */
+int seccomp_load_listener(enum seccomp_filter f, struct err *e);
+
+/* A refused call, copied out of the notification. */
+struct seccomp_denial {
+	uint64_t cookie;
+	pid_t pid; /* in the listener's pid namespace; the process may be gone */
+	int number;
+	bool foreign_abi; /* int 0x80 or x32 */
+	uint64_t args[2];
+	const char *name; /* static; "unknown" for what the table does not know */
+	bool record;      /* false: a call that is merely too new, answered ENOSYS */
+};
+
+/* Receives one notification. -ENOENT: its process died meanwhile; -EAGAIN: none is waiting. */
+int seccomp_receive(int listener, struct seccomp_denial *ret);
+
+/*
+ * Refuses it: EPERM where it is recorded, ENOSYS otherwise. Never lets a call continue: another
+ * thread could change the arguments after they were looked at (seccomp_unotify(2)).
+ */
+void seccomp_refuse(int listener, const struct seccomp_denial *d);
