@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host names. Two parsers that disagree about a name are a hole in every allow-list, so a name is
+ * brought into one form here and refused when it has no such form: numbers that old resolvers take
+ * for addresses (127.1, 0x7f.0.0.1, 2130706433), underscores, empty labels, U-labels.
+ */
+#include "policy/hostname.h"
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "policy/scalar.h"
+
+static int refuse(struct err *e, const char *why)
+{
+	return err_set(e, ERR_POLICY, EINVAL, "%s", why);
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* A label that inet_aton(3) would take for a number: decimal, octal or hexadecimal. */
+static bool is_number(const char *label, size_t len)
+{
+	bool hex = len > 2 && label[0] == '0' && label[1] == 'x';
+
+	for (size_t i = hex ? 2 : 0; i < len; i++) {
+		bool digit = is_digit(label[i]);
+
+		if (!digit && !(hex && label[i] >= 'a' && label[i] <= 'f')) {
+			return false;
+		}
+	}
+	return len > 0;
+}
+
+static int check_label(const char *label, size_t len, struct err *e)
+{
+	if (len == 0) {
+		return refuse(e, "a label of the host name is empty");
+	}
+	if (len > 63) {
+		return refuse(e, "a label of the host name is longer than 63 characters");
+	}
+	if (label[0] == '-' || label[len - 1] == '-') {
+		return refuse(e, "a label of the host name begins or ends with a hyphen");
+	}
+	if (len >= 4 && label[2] == '-' && label[3] == '-' && memcmp(label, "xn", 2) != 0) {
+		return refuse(e, "only xn-- may stand before '--' in a label");
+	}
+	for (size_t i = 0; i < len; i++) {
+		char c = label[i];
+
+		if ((unsigned char)c >= 0x80) {
+			return refuse(e, "write a name outside ASCII in its xn-- form");
+		}
+		if (!is_digit(c) && !(c >= 'a' && c <= 'z') && c != '-') {
+			return refuse(e, "a host name consists of letters, digits, '-' and '.'");
+		}
+	}
+	return 0;
+}
+
+/* Checks the labels of a lower-case name without final dot. */
+static int check_name(const char *name, size_t min_labels, struct err *e)
+{
+	const char *label = name;
+	size_t labels = 0;
+
+	for (;;) {
+		size_t len = strcspn(label, ".");
+		int r = check_label(label, len, e);
+
+		if (r < 0) {
+			return r;
+		}
+		labels++;
+		if (label[len] == '\0') {
+			if (is_number(label, len)) {
+				return refuse(e, "this is neither a host name nor an address in "
+						 "its usual form");
+			}
+			break;
+		}
+		label += len + 1;
+	}
+	if (labels < min_labels) {
+		return refuse(e, "a wildcard needs at least two labels after '*.'");
+	}
+	return 0;
+}
+
+/* Literal addresses: 1 when it was one, 0 when it is none. */
+static int take_address(const char *host, char out[DESTINATION_SIZE], struct err *e)
+{
+	unsigned char address[16];
+	char text[INET6_ADDRSTRLEN];
+	size_t len = strlen(host);
+
+	if (inet_pton(AF_INET, host, address) == 1) {
+		(void)snprintf(out, DESTINATION_SIZE, "%s", host);
+		return 1;
+	}
+	if (host[0] != '[') {
+		return 0;
+	}
+	if (len < 4 || len > INET6_ADDRSTRLEN + 1 || host[len - 1] != ']') {
+		return refuse(e, "an IPv6 address stands in brackets");
+	}
+	memcpy(text, host + 1, len - 2);
+	text[len - 2] = '\0';
+	if (inet_pton(AF_INET6, text, address) != 1 ||
+	    !inet_ntop(AF_INET6, address, text, sizeof(text))) {
+		return refuse(e, "this is no IPv6 address");
+	}
+	(void)snprintf(out, DESTINATION_SIZE, "[%s]", text);
+	return 1;
+}
+
+int hostname_canonical(const char *host, char out[DESTINATION_SIZE], struct err *e)
+{
+	char name[HOSTNAME_MAX + 4] = "";
+	size_t len = strlen(host);
+	bool wild;
+	int r = take_address(host, out, e);
+
+	if (r != 0) {
+		return r < 0 ? r : 0;
+	}
+	if (len > 0 && host[len - 1] == '.') {
+		len--;
+	}
+	if (len == 0) {
+		return refuse(e, "the host name is empty");
+	}
+	if (len > HOSTNAME_MAX) {
+		return refuse(e, "the host name is longer than 253 characters");
+	}
+	for (size_t i = 0; i < len; i++) {
+		name[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] | 0x20) : host[i];
+	}
+	name[len] = '\0';
+	wild = strncmp(name, "*.", 2) == 0;
+	if (!wild && strchr(name, '*')) {
+		return refuse(e, "'*' may only stand as the whole first label");
+	}
+	r = check_name(name + (wild ? 2 : 0), wild ? 2 : 1, e);
+	if (r < 0) {
+		return r;
+	}
+	memcpy(out, name, len + 1);
+	return 0;
+}
+
+int destination_canonical(const char *text, char out[DESTINATION_SIZE], struct err *e)
+{
+	const char *colon = strrchr(text, ':');
+	char host[HOSTNAME_MAX + 4];
+	uint64_t port;
+	size_t len;
+	int r;
+
+	if (!colon || strchr(colon, ']')) {
+		return refuse(e, "the port is missing; write host:port");
+	}
+	len = (size_t)(colon - text);
+	if (len >= sizeof(host)) {
+		return refuse(e, "the host name is longer than 253 characters");
+	}
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (scalar_int(colon + 1, &port) < 0 || port < 1 || port > 65535) {
+		return refuse(e, "the port must be a number from 1 to 65535");
+	}
+	r = hostname_canonical(host, out, e);
+	if (r < 0) {
+		return r;
+	}
+	len = strlen(out);
+	(void)snprintf(out + len, DESTINATION_SIZE - len, ":%u", (unsigned)port);
+	return 0;
+}
+
+bool destination_within(const char *inner, const char *outer)
+{
+	size_t li = strlen(inner), lo = strlen(outer);
+
+	if (strcmp(inner, outer) == 0) {
+		return true;
+	}
+	/* "*.example.com:443" holds "a.example.com:443", never "example.com:443". */
+	return outer[0] == '*' && li >= lo && strcmp(inner + (li - (lo - 1)), outer + 1) == 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling a plan; used inside this folder only. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "policy/plan.h"
+
+struct policy;
+struct search_path;
+
+/* Adds a note for the user. 0 or -ENOMEM. */
+int plan_note(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends a path and takes it; drops it when an equal or a wider one is there. 0 or -ENOMEM. */
+int plan_paths_add(struct plan_path **list, size_t *n, struct plan_path *taken);
+
+/* True when `path` equals one of the list or lies below a directory of it. */
+bool plan_paths_cover(const struct plan_path *list, size_t n, const char *path);
+
+void plan_paths_free(struct plan_path *list, size_t n);
+
+/* Appends to a NULL-terminated array of strings and takes the string. 0 or -ENOMEM. */
+int strings_add(char ***list, size_t *n, char *taken);
+void strings_free(char **list);

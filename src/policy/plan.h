@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: a policy resolved against this host. Every default is filled in, every path is
+ * canonical, the tier is decided. It is the only input of the tiers, and what the receipt is
+ * compared with. It travels from the front to the keeper, and is printed, as one JSON document.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "base/digest.h"
+
+struct err;
+
+enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
+enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
+enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
+enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_DIRECT };
+enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
+enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
+
+/* The words of a policy document for the enumerations above; "?" outside the range. */
+const char *trust_name(enum trust t);
+const char *provenance_name(enum provenance p);
+const char *tier_name(enum tier t);
+const char *workspace_mode_name(enum workspace_mode m);
+const char *syscall_profile_name(enum syscall_profile p);
+const char *limit_mechanism_name(enum limit_mechanism m);
+
+/*
+ * A path of the host, resolved once through a descriptor. `path` is absolute and free of links;
+ * (dev, ino) is what it named then: whoever opens it again compares, and a difference aborts.
+ */
+struct plan_path {
+	char *path;
+	dev_t dev;
+	ino_t ino;
+	bool is_dir;
+};
+
+/* Sizes in bytes, times in nanoseconds; 0 never stands for "unlimited": each limit is armed. */
+struct plan_limits {
+	enum limit_mechanism mechanism;
+	uint64_t memory;     /* anonymous, page cache and tmpfs, swap included */
+	uint32_t cpus_milli; /* thousandths of a CPU: 2 CPUs are 2000 */
+	uint32_t processes;  /* tasks, threads counted */
+	uint32_t open_files;
+	uint64_t file_size;
+	uint64_t scratch; /* all writable tmpfs of the sandbox together */
+	uint64_t output;  /* bytes of standard output and error together */
+	uint32_t starts;  /* new tasks in any one second */
+	int64_t wall;
+	int64_t cpu_time;
+	int64_t idle;
+};
+
+struct plan_identity {
+	uid_t uid; /* inside; equals the caller's unless the caller is root, then 1000 */
+	gid_t gid;
+	bool from_root; /* the keeper must map an otherwise unused host id */
+	char *user;     /* name for the synthesised passwd */
+	char *home;     /* absolute; an empty scratch directory inside */
+};
+
+/*
+ * Strings and arrays belong to the plan and are released by plan_done(). `env` holds NAME=VALUE
+ * strings and is NULL-terminated, ready for execve(2); n_env does not count the terminator.
+ */
+struct plan {
+	char *name;
+	enum trust trust;
+	enum provenance provenance;
+	enum tier tier;
+	bool tier_accepted; /* weaker than the trust level asks, accepted by name */
+
+	struct plan_path workspace; /* path NULL when the mode is WORKSPACE_NONE */
+	enum workspace_mode workspace_mode;
+	struct plan_path *read; /* further read-only paths: policy and toolchain prefixes */
+	size_t n_read;
+
+	bool exec_any;          /* no execution.allow: any file that the view shows */
+	struct plan_path *exec; /* files, or directories whose files may be executed */
+	size_t n_exec;
+
+	enum syscall_profile syscalls;
+	struct plan_limits limits;
+	struct plan_identity identity;
+	char **env;
+	size_t n_env;
+
+	char *owner; /* governance, recorded in the trail; NULL when undeclared */
+	char *account;
+	char *purpose;
+
+	char **notes; /* facts the user should see, one sentence each */
+	size_t n_notes;
+
+	char policy_digest[DIGEST_HEX_SIZE]; /* of the merged policy's canonical JSON */
+};
+
+void plan_done(struct plan *p);
+
+/* The plan as JSON, and back. plan_from_json() trusts nothing: every member is checked. */
+json_t *plan_to_json(const struct plan *p);
+int plan_from_json(const json_t *j, struct plan *ret, struct err *e);
+
+/* SHA-256 over the canonical JSON of the plan. 0 or -ENOMEM. */
+int plan_digest(const struct plan *p, char out[DIGEST_HEX_SIZE]);

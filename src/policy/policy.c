@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a request to a plan: the settled policy, resolved against this host. */
+#include "policy/policy.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "policy/canonical.h"
+#include "policy/identity.h"
+#include "policy/path.h"
+#include "policy/plan-internal.h"
+#include "policy/program.h"
+#include "policy/settle.h"
+#include "policy/toolchain.h"
+
+/* Places under HOME that hold credentials; reading them is allowed by name, and noted. */
+static const char *const credential_places[] = {
+	".ssh",
+	".gnupg",
+	".aws",
+	".azure",
+	".config/gcloud",
+	".kube",
+	".docker",
+	".config/gh",
+	".netrc",
+	".git-credentials",
+	".npmrc",
+	".pypirc",
+	".pgpass",
+	".config/pip",
+	".cargo/credentials.toml",
+	".local/share/keyrings",
+	".mozilla",
+	".config/google-chrome",
+	".config/chromium",
+};
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+/* A payload that could rewrite its policy would choose the walls of its next run. */
+static int check_policy_place(const char *file, const struct plan *p, struct err *e)
+{
+	int r = path_passes(file, p->workspace.path);
+
+	if (r < 0) {
+		return err_sys(e, -r, "cannot examine '%s'", file);
+	}
+	if (r > 0) {
+		return err_set(e, ERR_POLICY, EPERM,
+			       "the policy '%s' lies in the workspace '%s', which the payload can "
+			       "change; keep the policy outside, or use mode read-only",
+			       file, p->workspace.path);
+	}
+	return 0;
+}
+
+static int fill_workspace(const struct policy_request *req, const struct settled *s, struct plan *p,
+			  struct err *e)
+{
+	const struct value *path = &s->policy.v[KEY_WORKSPACE_PATH];
+	int r;
+
+	p->workspace_mode = (enum workspace_mode)s->policy.v[KEY_WORKSPACE_MODE].num;
+	if (p->workspace_mode == WORKSPACE_NONE) {
+		return 0;
+	}
+	r = path_resolve(
+		schema_keys[KEY_WORKSPACE_PATH].path, &path->at, path->text, p->identity.home,
+		p->workspace_mode == WORKSPACE_DIRECT ? PATH_WORKSPACE_WRITABLE : PATH_WORKSPACE,
+		&p->workspace, e);
+	if (r < 0 || p->workspace_mode != WORKSPACE_DIRECT) {
+		return r;
+	}
+	if (plan_note(p, "The workspace '%s' is changed directly: there is no copy to review.",
+		      p->workspace.path) < 0) {
+		return no_memory(e);
+	}
+	return req->file ? check_policy_place(req->file, p, e) : 0;
+}
+
+/* A note for each place of credentials that a readable path holds or lies in. */
+static int note_credentials(const struct plan_path *found, const char *home, struct plan *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(credential_places); i++) {
+		char *place = NULL;
+		int r = 0;
+
+		if (fault_hit() || asprintf(&place, "%s/%s", home, credential_places[i]) < 0) {
+			return -ENOMEM;
+		}
+		if (path_within(found->path, place) ||
+		    (found->is_dir && path_within(place, found->path))) {
+			r = plan_note(p, "'%s' is readable, where credentials are kept (~/%s).",
+				      found->path, credential_places[i]);
+		}
+		free(place);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+/*
+ * A path that leads through a workspace which the payload may change would mean next time what the
+ * payload made of it; one inside it would promise a wall that is not there.
+ */
+static int check_read_place(const struct item *it, const struct plan_path *found,
+			    const struct plan *p, struct err *e)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (p->workspace_mode != WORKSPACE_DIRECT) {
+		return 0;
+	}
+	if (path_within(found->path, p->workspace.path)) {
+		return origin_fail(&it->at, e,
+				   "filesystem.read: '%s' lies in the workspace, which the payload "
+				   "may change; leave it out",
+				   shown(it->text).s);
+	}
+	r = path_expand(&it->at, it->text, p->identity.home, path);
+	if (r >= 0) {
+		r = path_passes(path, p->workspace.path);
+	}
+	if (r < 0) {
+		return err_sys(e, -r, "cannot examine '%s'", it->text);
+	}
+	if (r > 0) {
+		return origin_fail(&it->at, e,
+				   "filesystem.read: '%s' leads through the workspace, where the "
+				   "payload may change what it means; name '%s' itself",
+				   shown(it->text).s, shown(found->path).s);
+	}
+	return 0;
+}
+
+static int add_read(const struct item *it, const char *home, struct plan *p, struct err *e)
+{
+	_cleanup_(plan_path_done) struct plan_path found = {};
+	int r = path_resolve(schema_keys[KEY_READ].path, &it->at, it->text, home, PATH_READ, &found,
+			     e);
+
+	if (r < 0 || (r = check_read_place(it, &found, p, e)) < 0) {
+		return r;
+	}
+	if (path_is_system(found.path)) {
+		return 0; /* always visible */
+	}
+	if (note_credentials(&found, home, p) < 0 ||
+	    plan_paths_add(&p->read, &p->n_read, &found) < 0) {
+		return no_memory(e);
+	}
+	return 0;
+}
+
+static int fill_read(const struct settled *s, struct plan *p, struct err *e)
+{
+	const struct value *v = &s->policy.v[KEY_READ];
+	int r = 0;
+
+	for (size_t i = 0; i < v->n_items && r >= 0; i++) {
+		r = add_read(&v->items[i], s->home, p, e);
+	}
+	return r;
+}
+
+/* Search path, environment, programs: each needs the one before. */
+static int fill_programs(const struct policy_request *req, const struct settled *s, struct plan *p,
+			 struct err *e)
+{
+	const struct value *env = &s->policy.v[KEY_ENV];
+	const char *declared = environment_declared_path(env);
+	_cleanup_(search_path_done) struct search_path search = {};
+	_cleanup_free_ char *path = NULL;
+	int r = search_path_init(declared ? declared : environ_get(req->environ, "PATH"),
+				 s->chains ? s->home : NULL, p, &search, e);
+
+	if (r < 0) {
+		return r;
+	}
+	path = search_path_text(&search);
+	if (!path) {
+		return no_memory(e);
+	}
+	r = environment_fill(req->environ, env, path, p, e);
+	return r < 0 ? r : programs_fill(&s->policy.v[KEY_EXEC_ALLOW], &search, p, e);
+}
+
+static void fill_limits(const struct value *v, struct plan_limits *ret)
+{
+	*ret = (struct plan_limits){
+		.mechanism = (enum limit_mechanism)v[KEY_MECHANISM].num,
+		.memory = v[KEY_MEMORY].num,
+		.cpus_milli = (uint32_t)v[KEY_CPUS].num,
+		.processes = (uint32_t)v[KEY_PROCESSES].num,
+		.open_files = (uint32_t)v[KEY_OPEN_FILES].num,
+		.file_size = v[KEY_FILE_SIZE].num,
+		.scratch = v[KEY_SCRATCH].num,
+		.output = v[KEY_OUTPUT].num,
+		.starts = (uint32_t)v[KEY_STARTS].num,
+		.wall = (int64_t)v[KEY_WALL].num,
+		.cpu_time = (int64_t)v[KEY_CPU].num,
+		.idle = (int64_t)v[KEY_IDLE].num,
+	};
+}
+
+static int copy_text(const struct value *v, char **ret)
+{
+	*ret = v->text ? text_dup(v->text) : NULL;
+	return v->text && !*ret ? -ENOMEM : 0;
+}
+
+/* What needs no look at the host. Takes the identity. */
+static int fill_plain(struct settled *s, struct plan *p, struct err *e)
+{
+	const struct value *v = s->policy.v;
+
+	p->trust = s->trust;
+	p->provenance = s->provenance;
+	p->tier = s->tier;
+	p->tier_accepted = s->accepted;
+	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
+	p->identity = s->identity;
+	s->identity = (struct plan_identity){};
+	fill_limits(v, &p->limits);
+	if (copy_text(&v[KEY_NAME], &p->name) < 0 || copy_text(&v[KEY_OWNER], &p->owner) < 0 ||
+	    copy_text(&v[KEY_ACCOUNT], &p->account) < 0 ||
+	    copy_text(&v[KEY_PURPOSE], &p->purpose) < 0) {
+		return no_memory(e);
+	}
+	if (s->accepted &&
+	    plan_note(p,
+		      "The %s tier is weaker than trust %s asks for (%s); it was accepted by name.",
+		      tier_name(s->tier), trust_name(s->trust), tier_name(s->required)) < 0) {
+		return no_memory(e);
+	}
+	return policy_canonical_digest(&s->policy, p->policy_digest) < 0 ? no_memory(e) : 0;
+}
+
+int policy_plan(const struct policy_request *req, struct plan *ret, struct err *e)
+{
+	_cleanup_(settled_done) struct settled s = {};
+	_cleanup_(plan_done) struct plan p = {};
+	int r = policy_settle(req, &s, e);
+
+	if (r < 0 || (r = tier_available(&s, e)) < 0 || (r = network_available(&s, e)) < 0) {
+		return r;
+	}
+	r = fill_plain(&s, &p, e);
+	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
+	    (r = fill_programs(req, &s, &p, e)) < 0) {
+		return r;
+	}
+	*ret = p;
+	p = (struct plan){};
+	return 0;
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of policy keys. */
+#include "policy/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define MS  1000000ULL
+#define SEC (1000 * MS)
+#define DAY (86400 * SEC)
+#define PIB (1ULL << 50)
+
+#define WORDS(list)  .words = (list), .n_words = ARRAY_SIZE(list)
+#define ABSENT(list) .absent = (list), .n_absent = ARRAY_SIZE(list)
+
+/* The order of each list is that of the enumeration in plan.h. */
+static const struct word trust_words[] = {
+	{"none", "The code is taken for hostile (trust none)."},
+	{"low", "The code is not trusted (trust low)."},
+	{"medium",
+	 "The code is trusted to mean well and expected to make mistakes (trust medium)."},
+	{"high", "The code has been reviewed (trust high)."},
+	{"full", "The code runs as the user, audited only (trust full)."},
+};
+
+static const struct word provenance_words[] = {
+	{"reviewed", "A person reviewed the code, so trust may be up to high."},
+	{"agent",
+	 "An agent that works for this user wrote the code, so trust may be up to medium."},
+	{"external",
+	 "The code follows from content that somebody else controls, so trust may be up to low."},
+};
+
+static const struct word tier_words[] = {
+	{"none", "There is no wall at all (tier none)."},
+	{"process", "The walls are a system call filter and Landlock on the host's own view "
+		    "(tier process)."},
+	{"container", "The walls are namespaces, a root file system of its own, a system call "
+		      "filter, Landlock and no capabilities (tier container)."},
+	{"microvm", "The wall is a virtual machine with a kernel of its own (tier microvm)."},
+};
+
+static const struct absent tier_absent[] = {
+	{"wasm", "this version has no wasm tier; use container"},
+};
+
+static const struct word root_words[] = {
+	{"host", "It sees the host's /usr read-only, an /etc made for it, and empty places "
+		 "elsewhere."},
+};
+
+static const struct absent root_absent[] = {
+	{"image:", "this version has no image roots; use host"},
+};
+
+static const struct word mode_words[] = {
+	{"none", "It has no workspace: nothing of the user's files is visible."},
+	{"read-only", "It can read the workspace and cannot change it."},
+	{"direct", "It changes the files of the workspace themselves; there is no copy to review."},
+};
+
+static const struct absent mode_absent[] = {
+	{"copy", "this version has no copies of the workspace; use read-only, or direct to let "
+		 "the payload change the original"},
+};
+
+static const struct word network_words[] = {
+	{"deny", "It has no network: its only interface is a loopback of its own."},
+};
+
+static const struct absent network_absent[] = {
+	{"allow", "this version cannot give a sandbox network access; use deny"},
+};
+
+static const struct word syscall_words[] = {
+	{"file", "System calls are those of programs that only work on files: no sockets."},
+	{"strict", "System calls are those of ordinary programs, with local sockets only."},
+	{"default", "System calls are those of ordinary programs; new namespaces, io_uring, bpf, "
+		    "keyrings and the like are refused."},
+	{"nested", "System calls include new user namespaces, for payloads that bring a sandbox "
+		   "of their own; this opens more of the kernel."},
+};
+
+static const struct word mechanism_words[] = {
+	{"group", "Limits must be armed by a control group of the kernel, or it does not start."},
+	{"any", "Limits are armed by a control group where the host offers one, otherwise by the "
+		"keeper's own sampling."},
+};
+
+const struct schema_key schema_keys[KEY_COUNT] = {
+	[KEY_VERSION] = {.path = "version",
+			 .type = TYPE_INT,
+			 .rule = MERGE_NONE,
+			 .min = POLICY_VERSION,
+			 .max = POLICY_VERSION,
+			 .doc = "Version of the policy language; required, and 1."},
+	[KEY_NAME] = {.path = "name",
+		      .type = TYPE_NAME,
+		      .rule = MERGE_FREE,
+		      .doc = "Name of the sandbox in records and lists.",
+		      .say = "Records call it {}."},
+	[KEY_PROFILE] = {.path = "profile",
+			 .type = TYPE_NAME,
+			 .rule = MERGE_SAME,
+			 .doc = "A built-in profile that supplies defaults and the trust level.",
+			 .say = "Defaults come from the profile {}."},
+	[KEY_TRUST] = {.path = "trust",
+		       .type = TYPE_WORD,
+		       .rule = MERGE_LOWER,
+		       WORDS(trust_words),
+		       .doc = "How far the code is trusted; picks the tier and the defaults. "
+			      "Bounded by provenance."},
+	[KEY_PROVENANCE] = {.path = "provenance",
+			    .type = TYPE_WORD,
+			    .rule = MERGE_RAISE,
+			    WORDS(provenance_words),
+			    .doc = "Where the code comes from: reviewed allows trust up to high, "
+				   "agent up to medium, external up to low."},
+	[KEY_TIER] = {.path = "tier",
+		      .type = TYPE_WORD,
+		      .rule = MERGE_RAISE,
+		      .class = CLASS_WALL,
+		      WORDS(tier_words),
+		      ABSENT(tier_absent),
+		      .doc = "Depth of the wall. Weaker than the trust level asks needs "
+			     "--accept-tier."},
+	[KEY_FILESYSTEM] = {.path = "filesystem",
+			    .type = TYPE_SECTION,
+			    .doc = "What the payload sees of the file system."},
+	[KEY_ROOT] = {.path = "filesystem.root",
+		      .type = TYPE_WORD,
+		      .rule = MERGE_SAME,
+		      .class = CLASS_WALL,
+		      WORDS(root_words),
+		      ABSENT(root_absent),
+		      .doc = "The root file system: host shows the host's programs read-only."},
+	[KEY_WORKSPACE] = {.path = "filesystem.workspace",
+			   .type = TYPE_SECTION,
+			   .doc = "The directory that the payload works on."},
+	[KEY_WORKSPACE_PATH] = {.path = "filesystem.workspace.path",
+				.type = TYPE_PATH,
+				.rule = MERGE_WITHIN,
+				.class = CLASS_WALL,
+				.doc = "The directory; relative to this document, on the command "
+				       "line to the current directory.",
+				.say = "The workspace is the directory '{}'."},
+	[KEY_WORKSPACE_MODE] = {.path = "filesystem.workspace.mode",
+				.type = TYPE_WORD,
+				.rule = MERGE_LOWER,
+				.class = CLASS_WALL,
+				WORDS(mode_words),
+				ABSENT(mode_absent),
+				.doc = "none hides the workspace, read-only shows it, direct lets "
+				       "the payload change the original."},
+	[KEY_READ] = {.path = "filesystem.read",
+		      .type = TYPE_PATHS,
+		      .rule = MERGE_SUBSET,
+		      .class = CLASS_WALL,
+		      .doc = "Further files and directories to show read-only; ~ is HOME.",
+		      .say = "It can also read {}.",
+		      .say_none = "It can read no further files of the host."},
+	[KEY_NETWORK] = {.path = "network", .type = TYPE_SECTION, .doc = "Network access."},
+	[KEY_NETWORK_DEFAULT] = {.path = "network.default",
+				 .type = TYPE_WORD,
+				 .rule = MERGE_SAME,
+				 .class = CLASS_WALL,
+				 WORDS(network_words),
+				 ABSENT(network_absent),
+				 .doc = "What happens to connections that no rule allows."},
+	[KEY_NETWORK_ALLOW] = {.path = "network.allow",
+			       .type = TYPE_RULES,
+			       .rule = MERGE_SUBSET,
+			       .class = CLASS_WALL,
+			       .doc = "Destinations as host:port, or as mappings of host and "
+				      "ports. This version checks them and refuses to run with "
+				      "any.",
+			       .say = "It asks for connections to {}, which this version cannot "
+				      "give: it does not start.",
+			       .say_none = "No destination is allowed."},
+	[KEY_EXECUTION] = {.path = "execution",
+			   .type = TYPE_SECTION,
+			   .doc = "What may be executed, and how much of it."},
+	[KEY_EXEC_ALLOW] = {.path = "execution.allow",
+			    .type = TYPE_PROGRAMS,
+			    .rule = MERGE_SUBSET,
+			    .class = CLASS_GUARD,
+			    .nonempty = true,
+			    .doc = "Programs that may be executed: names found in PATH, paths, "
+				   "globs in the last part of a path. Without it every visible "
+				   "program may.",
+			    .say = "Only these programs may be executed: {}; an interpreter or a "
+				   "dynamic loader among them can still run any code.",
+			    .say_none = "No program may be executed until the policy lists some "
+					"in execution.allow."},
+	[KEY_SYSCALLS] = {.path = "execution.syscalls",
+			  .type = TYPE_WORD,
+			  .rule = MERGE_LOWER,
+			  .class = CLASS_WALL,
+			  WORDS(syscall_words),
+			  .doc = "The system call filter, from the narrowest to the widest."},
+	[KEY_LIMITS] = {.path = "execution.limits",
+			.type = TYPE_SECTION,
+			.doc = "Ceilings; each one is always armed."},
+	[KEY_MECHANISM] = {.path = "execution.limits.mechanism",
+			   .type = TYPE_WORD,
+			   .rule = MERGE_LOWER,
+			   .class = CLASS_FACT,
+			   WORDS(mechanism_words),
+			   .doc = "What is good enough to arm the limits: group accepts only the "
+				  "kernel's control groups, any also the keeper's sampling."},
+	[KEY_MEMORY] = {.path = "execution.limits.memory",
+			.type = TYPE_SIZE,
+			.rule = MERGE_LOWER,
+			.class = CLASS_LIMIT,
+			.min = 8ULL << 20,
+			.max = PIB,
+			.doc = "Memory of all processes together, swap and scratch included.",
+			.say = "All its processes together may use {} of memory, swap and "
+			       "scratch files included."},
+	[KEY_CPUS] = {.path = "execution.limits.cpus",
+		      .type = TYPE_CPUS,
+		      .rule = MERGE_LOWER,
+		      .class = CLASS_LIMIT,
+		      .min = 10,
+		      .max = 4096000,
+		      .doc = "CPUs' worth of time; fractions are allowed.",
+		      .say = "It gets the time of {} CPUs."},
+	[KEY_PROCESSES] = {.path = "execution.limits.processes",
+			   .type = TYPE_INT,
+			   .rule = MERGE_LOWER,
+			   .class = CLASS_WALL,
+			   .min = 1,
+			   .max = 4194304,
+			   .doc = "Processes and threads at one time.",
+			   .say = "It may have {} processes and threads at a time."},
+	[KEY_OPEN_FILES] = {.path = "execution.limits.open_files",
+			    .type = TYPE_INT,
+			    .rule = MERGE_LOWER,
+			    .class = CLASS_WALL,
+			    .min = 16,
+			    .max = 1048576,
+			    .doc = "Open descriptors of each process.",
+			    .say = "Each process may have {} files open."},
+	[KEY_FILE_SIZE] = {.path = "execution.limits.file_size",
+			   .type = TYPE_SIZE,
+			   .rule = MERGE_LOWER,
+			   .class = CLASS_WALL,
+			   .min = 4096,
+			   .max = PIB,
+			   .doc = "Largest file that a process may write.",
+			   .say = "No file that it writes may grow above {}."},
+	[KEY_SCRATCH] = {.path = "execution.limits.scratch",
+			 .type = TYPE_SIZE,
+			 .rule = MERGE_LOWER,
+			 .class = CLASS_WALL,
+			 .min = 64 * 1024,
+			 .max = PIB,
+			 .doc = "Room in /tmp, HOME and the other scratch places together.",
+			 .say = "Its scratch places hold {} together and are gone afterwards."},
+	[KEY_OUTPUT] = {.path = "execution.limits.output",
+			.type = TYPE_SIZE,
+			.rule = MERGE_LOWER,
+			.class = CLASS_WALL,
+			.min = 1,
+			.max = PIB,
+			.doc = "Bytes of standard output and error together.",
+			.say = "It may write {} to standard output and error, then it is ended."},
+	[KEY_STARTS] = {.path = "execution.limits.starts",
+			.type = TYPE_INT,
+			.rule = MERGE_LOWER,
+			.class = CLASS_GUARD,
+			.min = 1,
+			.max = 1000000,
+			.doc = "New processes and threads in any one second.",
+			.say = "It may start {} processes and threads a second."},
+	[KEY_DATA] = {.path = "data", .type = TYPE_SECTION, .doc = "Data given to the payload."},
+	[KEY_ENV] = {.path = "data.env",
+		     .type = TYPE_ENV,
+		     .rule = MERGE_BY_NAME,
+		     .class = CLASS_WALL,
+		     .doc = "Environment variables: NAME: value, or NAME: {inherit: true} to take "
+			    "the caller's value. Nothing else of the caller's is passed on.",
+		     .say = "Of environment variables it gets {} and the standard ones.",
+		     .say_none = "It gets no environment variables but the standard ones."},
+	[KEY_TIME] = {.path = "time", .type = TYPE_SECTION, .doc = "Time limits."},
+	[KEY_WALL] = {.path = "time.wall",
+		      .type = TYPE_DURATION,
+		      .rule = MERGE_LOWER,
+		      .class = CLASS_WALL,
+		      .min = MS,
+		      .max = 365 * DAY,
+		      .doc = "Wall-clock time from the start.",
+		      .say = "It is ended after {}."},
+	[KEY_IDLE] = {.path = "time.idle",
+		      .type = TYPE_DURATION,
+		      .rule = MERGE_LOWER,
+		      .class = CLASS_WALL,
+		      .min = MS,
+		      .max = 365 * DAY,
+		      .doc = "Time without output, input or use of the CPU.",
+		      .say = "It is ended when it has been idle for {}."},
+	[KEY_CPU] = {.path = "time.cpu",
+		     .type = TYPE_DURATION,
+		     .rule = MERGE_LOWER,
+		     .class = CLASS_LIMIT,
+		     .min = MS,
+		     .max = 365 * DAY,
+		     .doc = "CPU time of all processes together.",
+		     .say = "It is ended when it has used {} of CPU time."},
+	[KEY_GOVERNANCE] = {.path = "governance",
+			    .type = TYPE_SECTION,
+			    .doc = "Who answers for it; recorded in the trail."},
+	[KEY_OWNER] = {.path = "governance.owner",
+		       .type = TYPE_TEXT,
+		       .rule = MERGE_SAME,
+		       .doc = "The person or service that answers for the sandbox.",
+		       .say = "{} answers for it."},
+	[KEY_ACCOUNT] = {.path = "governance.account",
+			 .type = TYPE_NAME,
+			 .rule = MERGE_SAME,
+			 .doc = "The account that it belongs to.",
+			 .say = "It belongs to the account {}."},
+	[KEY_PURPOSE] = {.path = "governance.purpose",
+			 .type = TYPE_TEXT,
+			 .rule = MERGE_SAME,
+			 .doc = "What it is for.",
+			 .say = "Its declared purpose: {}."},
+};
+
+enum key_id schema_id(const struct schema_key *k)
+{
+	return (enum key_id)(k - schema_keys);
+}
+
+const struct schema_key *schema_find(const char *path, size_t len)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		if (strncmp(schema_keys[i].path, path, len) == 0 &&
+		    schema_keys[i].path[len] == '\0') {
+			return &schema_keys[i];
+		}
+	}
+	return NULL;
+}
+
+bool schema_is_list(const struct schema_key *k)
+{
+	return k->type >= TYPE_PATHS;
+}
+
+int schema_word(const struct schema_key *k, const char *word)
+{
+	for (size_t i = 0; i < k->n_words; i++) {
+		if (strcmp(k->words[i].word, word) == 0) {
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+const char *schema_word_list(const struct schema_key *k, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < k->n_words && used < size; i++) {
+		const char *before = i == 0 ? "" : i + 1 == k->n_words ? " or " : ", ";
+
+		used += (size_t)snprintf(out + used, size - used, "%s%s", before, k->words[i].word);
+	}
+	return out;
+}
+
+#define SUGGEST_MAX 32 /* longer keys get no suggestion */
+
+/* Edit distance with transpositions (optimal string alignment) of two short texts. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[3][SUGGEST_MAX + 1], la = strlen(a), lb = strlen(b);
+	size_t *before = row[0], *last = row[1], *now = row[2];
+
+	if (la > SUGGEST_MAX || lb > SUGGEST_MAX) {
+		return SIZE_MAX;
+	}
+	for (size_t j = 0; j <= lb; j++) {
+		last[j] = j;
+		before[j] = j;
+	}
+	for (size_t i = 1; i <= la; i++) {
+		size_t *spare = before;
+
+		now[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
+
+			best = last[j] + 1 < best ? last[j] + 1 : best;
+			best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < best) {
+				best = before[j - 2] + 1;
+			}
+			now[j] = best;
+		}
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[lb];
+}
+
+static const char *last_part(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot ? dot + 1 : path;
+}
+
+const struct schema_key *schema_suggest(const char *path)
+{
+	const char *leaf = last_part(path);
+	const struct schema_key *best = NULL;
+	size_t best_score = SIZE_MAX;
+
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const char *known = last_part(schema_keys[i].path);
+		size_t d = distance(leaf, known), near = strlen(known) / 3;
+		bool same_section = known - schema_keys[i].path == leaf - path &&
+				    strncmp(schema_keys[i].path, path, (size_t)(leaf - path)) == 0;
+		size_t score;
+
+		if (d > (near > 0 ? near : 1)) {
+			continue;
+		}
+		score = d + (same_section ? 0 : 2);
+		if (score < best_score) {
+			best = &schema_keys[i];
+			best_score = score;
+		}
+	}
+	return best;
+}

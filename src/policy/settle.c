@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From documents and options to one settled policy: floor, file and command line are merged under
+ * the rules of precedence; trust is bounded by provenance and picks the profile; the profile fills
+ * in what nobody gave; what the trust level fixes is checked last, so that no layer can undo it.
+ */
+#include "policy/settle.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "policy/identity.h"
+#include "policy/load.h"
+#include "policy/merge.h"
+#include "policy/path.h"
+#include "policy/plan-internal.h"
+#include "policy/policy.h"
+#include "policy/profile-internal.h"
+#include "policy/setting.h"
+#include "policy/toolchain.h"
+
+#define FLOOR_PATH "/etc/atoll/floor.yaml"
+
+/* What a trust level fixes, whatever a document says. */
+static const struct trust_rule {
+	enum tier required;
+	enum tier by_name; /* the weakest tier that the policy may name without acceptance */
+	/* The most that may be named. */
+	enum limit_mechanism mechanism;
+	enum workspace_mode mode;
+	enum syscall_profile syscalls;
+	bool chains;
+	const char *profile;
+} trust_rules[] = {
+	[TRUST_NONE] = {.required = TIER_MICROVM,
+			.by_name = TIER_MICROVM,
+			.mechanism = MECHANISM_GROUP,
+			.mode = WORKSPACE_READ_ONLY,
+			.syscalls = SYSCALLS_DEFAULT,
+			.chains = false,
+			.profile = "trust-none"},
+	[TRUST_LOW] = {.required = TIER_MICROVM,
+		       .by_name = TIER_MICROVM,
+		       .mechanism = MECHANISM_GROUP,
+		       .mode = WORKSPACE_READ_ONLY,
+		       .syscalls = SYSCALLS_DEFAULT,
+		       .chains = false,
+		       .profile = "trust-low"},
+	[TRUST_MEDIUM] = {.required = TIER_CONTAINER,
+			  .by_name = TIER_CONTAINER,
+			  .mechanism = MECHANISM_ANY,
+			  .mode = WORKSPACE_DIRECT,
+			  .syscalls = SYSCALLS_NESTED,
+			  .chains = true,
+			  .profile = "trust-medium"},
+	[TRUST_HIGH] = {.required = TIER_CONTAINER,
+			.by_name = TIER_PROCESS,
+			.mechanism = MECHANISM_ANY,
+			.mode = WORKSPACE_DIRECT,
+			.syscalls = SYSCALLS_NESTED,
+			.chains = true,
+			.profile = "trust-high"},
+};
+
+static const enum trust provenance_bound[] = {
+	[PROVENANCE_REVIEWED] = TRUST_HIGH,
+	[PROVENANCE_AGENT] = TRUST_MEDIUM,
+	[PROVENANCE_EXTERNAL] = TRUST_LOW,
+};
+
+enum { FLOOR, DOCUMENT, OPTIONS, N_LAYERS };
+
+void settled_done(struct settled *s)
+{
+	policy_done(&s->policy);
+	free(s->identity.user);
+	free(s->identity.home);
+	free(s->home);
+	*s = (struct settled){};
+}
+
+/* ---- layers ---- */
+
+static int load_fd(int fd, const char *file, enum layer layer, struct policy *ret, struct err *e)
+{
+	_cleanup_buf_ struct buf text = {};
+	int r;
+
+	buf_init(&text, POLICY_DOCUMENT_MAX);
+	r = policy_read_fd(fd, file, &text, e);
+	return r < 0 ? r : policy_load(file, layer, buf_str(&text), text.len, ret, e);
+}
+
+/* A floor that others could write would be no floor. */
+static int load_floor(const char *floor, struct policy *ret, struct err *e)
+{
+	const char *path = floor ? floor : FLOOR_PATH;
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0) {
+		return !floor && errno == ENOENT ? 0 : err_sys(e, errno, "cannot open '%s'", path);
+	}
+	if (fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot read '%s'", path);
+	}
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022) != 0) {
+		return err_set(e, ERR_POLICY, EPERM,
+			       "'%s' is refused: the floor must belong to root and be writable by "
+			       "nobody else",
+			       path);
+	}
+	return load_fd(fd, path, LAYER_FLOOR, ret, e);
+}
+
+static int load_file(const char *file, struct policy *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0) {
+		return err_sys(e, errno, "cannot open '%s'", file);
+	}
+	return load_fd(fd, file, LAYER_FILE, ret, e);
+}
+
+/* Options of the command line: of a scalar the last counts, of a list each adds an element. */
+static int take_overrides(const struct policy_override *list, size_t n, struct policy *ret,
+			  struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct origin at = {.layer = LAYER_OPTION, .option = list[i].option};
+		const struct schema_key *k = schema_find(list[i].key, strlen(list[i].key));
+		int r;
+
+		if (!k || k->type == TYPE_SECTION || k->rule == MERGE_NONE) {
+			return origin_fail(&at, e, "there is no setting '%s'",
+					   shown(list[i].key).s);
+		}
+		if (!schema_is_list(k)) {
+			value_done(&ret->v[schema_id(k)]);
+		}
+		r = setting_check_text(k->path, &at, list[i].value, strlen(list[i].value), e);
+		if (r < 0 ||
+		    (r = setting_take(k, &at, list[i].value, &ret->v[schema_id(k)], e)) < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Who the caller is. HOME may be named through links; places are compared by what they are. */
+static int settle_identity(char *const *environ, struct settled *s, struct err *e)
+{
+	struct plan_path real = {};
+	int r = identity_fill(environ, &s->identity, e);
+
+	if (r < 0) {
+		return r;
+	}
+	s->home = path_probe(s->identity.home, &real) >= 0 ? real.path : text_dup(s->identity.home);
+	return s->home ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+/* execution.allow of two layers is compared by the programs that this host has. */
+static int merge_programs(const struct policy_request *req, struct policy *layers,
+			  struct settled *s, struct err *e)
+{
+	const char *declared = environment_declared_path(&s->policy.v[KEY_ENV]);
+	struct plan scratch = {.identity = s->identity}; /* borrows */
+	struct search_path search = {};
+	struct merge_context ctx = {.home = s->home, .search = &search};
+	size_t given = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < N_LAYERS; i++) {
+		given += layers[i].v[KEY_EXEC_ALLOW].set;
+	}
+	if (given > 1) {
+		r = search_path_init(declared ? declared : environ_get(req->environ, "PATH"),
+				     s->home, &scratch, &search, e);
+	}
+	if (r >= 0) {
+		r = merge_key(&schema_keys[KEY_EXEC_ALLOW], layers, N_LAYERS, &ctx,
+			      &s->policy.v[KEY_EXEC_ALLOW], e);
+	}
+	search_path_done(&search);
+	strings_free(scratch.notes);
+	return r;
+}
+
+static int merge_layers(const struct policy_request *req, struct policy *layers, struct settled *s,
+			struct err *e)
+{
+	struct merge_context ctx = {.home = s->home};
+
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct schema_key *k = &schema_keys[i];
+		int r;
+
+		if (k->type == TYPE_SECTION || i == KEY_EXEC_ALLOW) {
+			continue;
+		}
+		r = merge_key(k, layers, N_LAYERS, &ctx, &s->policy.v[i], e);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return merge_programs(req, layers, s, e);
+}
+
+/* ---- trust ---- */
+
+/* A chosen profile names its trust; a layer may have lowered what is allowed below that. */
+static int profile_trust(struct settled *s, const struct policy *profile, struct err *e)
+{
+	const struct value *chosen = &s->policy.v[KEY_PROFILE], *given = &s->policy.v[KEY_TRUST];
+	const struct value *own = &profile->v[KEY_TRUST];
+	char place[ORIGIN_TEXT_SIZE];
+
+	if (!own->set) {
+		return err_set(e, ERR_BUG, EINVAL, "profile '%s' names no trust", chosen->text);
+	}
+	if (given->set && (own->num > given->num ||
+			   (own->num < given->num && chosen->at.layer == given->at.layer))) {
+		return origin_fail(&chosen->at, e, "profile: '%s' is for trust %s, but %s says %s",
+				   chosen->text, trust_name((enum trust)own->num),
+				   origin_text(&given->at, place),
+				   trust_name((enum trust)given->num));
+	}
+	s->trust = (enum trust)own->num;
+	return 0;
+}
+
+/* Trust may not exceed what the origin of the code allows. */
+static int check_provenance(struct settled *s, const struct origin *at, struct err *e)
+{
+	enum trust bound = provenance_bound[s->provenance];
+
+	if (s->trust <= bound) {
+		return 0;
+	}
+	return origin_fail(at, e,
+			   "trust: %s is above %s, the most that provenance %s allows; lower the "
+			   "trust, or state "
+			   "'provenance: %s' if %s",
+			   trust_name(s->trust), trust_name(bound), provenance_name(s->provenance),
+			   s->trust == TRUST_HIGH ? "reviewed" : "agent",
+			   s->trust == TRUST_HIGH
+				   ? "a person has reviewed the code"
+				   : "nobody else controls what it was generated from");
+}
+
+static int refuse_full(const struct settled *s, const struct origin *at, struct err *e)
+{
+	if (s->policy.v[KEY_TRUST].at.layer != LAYER_OPTION) {
+		return origin_fail(at, e,
+				   "trust: full may only be named on the command line; use high");
+	}
+	return origin_fail(at, e,
+			   "trust: full runs without any wall, which this version does not do; run "
+			   "the command itself, or use high");
+}
+
+static int load_profile(const char *name, const struct origin *at, struct policy *ret,
+			struct err *e)
+{
+	const struct embedded_profile *profile = profile_find(name);
+
+	if (!profile) {
+		return origin_fail(at, e,
+				   "profile: there is no profile '%s'; 'atoll policy show' lists "
+				   "them",
+				   shown(name).s);
+	}
+	return profile_load(profile, ret, e);
+}
+
+/* Decides trust and fills in the defaults of the profile chosen and of the trust level. */
+static int settle_trust(struct settled *s, struct err *e)
+{
+	_cleanup_policy_ struct policy chosen = {}, base = {};
+	const struct value *profile = &s->policy.v[KEY_PROFILE], *given = &s->policy.v[KEY_TRUST];
+	const struct origin *at = given->set ? &given->at : &profile->at;
+	int r;
+
+	if (!s->policy.v[KEY_PROVENANCE].set) {
+		s->policy.v[KEY_PROVENANCE] = (struct value){
+			.set = true, .at.layer = LAYER_PROFILE, .num = PROVENANCE_AGENT};
+	}
+	s->provenance = (enum provenance)s->policy.v[KEY_PROVENANCE].num;
+	if (given->set && given->num == TRUST_FULL) {
+		return refuse_full(s, at, e);
+	}
+	if (profile->set) {
+		r = load_profile(profile->text, &profile->at, &chosen, e);
+		if (r < 0 || (r = profile_trust(s, &chosen, e)) < 0) {
+			return r;
+		}
+	} else if (given->set) {
+		s->trust = (enum trust)given->num;
+	} else {
+		s->trust = provenance_bound[s->provenance] < TRUST_MEDIUM
+				   ? provenance_bound[s->provenance]
+				   : TRUST_MEDIUM;
+	}
+	r = check_provenance(s, at, e);
+	if (r < 0 || (r = load_profile(trust_rules[s->trust].profile, at, &base, e)) < 0) {
+		return r;
+	}
+	merge_defaults(&s->policy, &chosen);
+	merge_defaults(&s->policy, &base);
+	s->policy.v[KEY_TRUST].num = s->trust;
+	return 0;
+}
+
+/* ---- tier ---- */
+
+static int accepted_tier(const char *word, int *ret, struct err *e)
+{
+	char list[128];
+	const struct schema_key *k = &schema_keys[KEY_TIER];
+
+	*ret = word ? schema_word(k, word) : -1;
+	if (word && *ret < 0) {
+		return err_set(e, ERR_USER, EINVAL, "--accept-tier: '%s' is not one of %s",
+			       shown(word).s, schema_word_list(k, list, sizeof(list)));
+	}
+	return 0;
+}
+
+/* The tier: named, or what the trust level asks for, or what was accepted instead. */
+static int settle_tier(const char *accept, struct settled *s, struct err *e)
+{
+	const struct trust_rule *rule = &trust_rules[s->trust];
+	struct value *v = &s->policy.v[KEY_TIER];
+	bool given = v->at.layer != LAYER_PROFILE;
+	char place[ORIGIN_TEXT_SIZE];
+	int accepted, r = accepted_tier(accept, &accepted, e);
+
+	if (r < 0) {
+		return r;
+	}
+	s->required = rule->required;
+	s->tier = given ? (enum tier)v->num : rule->required;
+	if (accepted >= 0 && given && (enum tier)accepted < s->tier && s->tier != TIER_CONTAINER) {
+		return err_set(e, ERR_USER, EINVAL,
+			       "--accept-tier: '%s' is weaker than tier %s, which %s fixes", accept,
+			       tier_name(s->tier), origin_text(&v->at, place));
+	}
+	if (accepted >= 0 && !given && (enum tier)accepted < s->tier) {
+		s->tier = (enum tier)accepted;
+	}
+	if (s->tier < rule->by_name) {
+		if (accepted < 0 || (enum tier)accepted > s->tier) {
+			return origin_fail(&v->at, e,
+					   "tier: %s is weaker than %s, which trust %s asks for; "
+					   "to run behind the weaker wall say so on the command "
+					   "line with --accept-tier %s",
+					   tier_name(s->tier), tier_name(rule->required),
+					   trust_name(s->trust), tier_name(s->tier));
+		}
+		s->accepted = true;
+	}
+	v->num = s->tier;
+	return 0;
+}
+
+int tier_available(const struct settled *s, struct err *e)
+{
+	const struct value *v = &s->policy.v[KEY_TIER];
+
+	if (s->tier == TIER_CONTAINER) {
+		return 0;
+	}
+	if (s->tier != TIER_MICROVM) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "the %s tier is not in this version; use tier container",
+			       tier_name(s->tier));
+	}
+	if (v->at.layer != LAYER_PROFILE) {
+		return origin_fail(&v->at, e,
+				   "tier: the microvm tier is not in this version; use container");
+	}
+	return err_set(e, ERR_POLICY, EOPNOTSUPP,
+		       "trust %s needs the microvm tier, which this version does not have; lower "
+		       "the wall by name with --accept-tier container, which is recorded, or raise "
+		       "the trust if the code deserves it",
+		       trust_name(s->trust));
+}
+
+int network_available(const struct settled *s, struct err *e)
+{
+	const struct value *rules = &s->policy.v[KEY_NETWORK_ALLOW];
+
+	if (rules->n_items == 0) {
+		return 0;
+	}
+	return origin_fail(&rules->items[0].at, e,
+			   "network rules need the egress gateway, which this version does not "
+			   "have; remove network.allow to run without network");
+}
+
+/* What the trust level fixes, against what was given. */
+static int check_fixed(const struct settled *s, struct err *e)
+{
+	const struct trust_rule *rule = &trust_rules[s->trust];
+	const struct {
+		enum key_id key;
+		uint64_t most;
+	} bounds[] = {
+		{KEY_MECHANISM, rule->mechanism},
+		{KEY_WORKSPACE_MODE, rule->mode},
+		{KEY_SYSCALLS, rule->syscalls},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
+		const struct schema_key *k = &schema_keys[bounds[i].key];
+		const struct value *v = &s->policy.v[bounds[i].key];
+
+		if (v->num > bounds[i].most) {
+			return origin_fail(&v->at, e, "%s: '%s' is refused: trust %s allows '%s'",
+					   k->path, k->words[v->num].word, trust_name(s->trust),
+					   k->words[bounds[i].most].word);
+		}
+	}
+	return 0;
+}
+
+/* A base profile must supply every key that a plan needs. */
+static int check_complete(const struct settled *s, struct err *e)
+{
+	static const enum key_id optional[] = {KEY_VERSION,    KEY_PROFILE,    KEY_OWNER,
+					       KEY_PROVENANCE, KEY_EXEC_ALLOW, KEY_ACCOUNT,
+					       KEY_PURPOSE};
+
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		bool needed = schema_keys[i].type != TYPE_SECTION &&
+			      !schema_is_list(&schema_keys[i]) && !s->policy.v[i].set;
+
+		for (size_t j = 0; j < ARRAY_SIZE(optional); j++) {
+			needed = needed && i != optional[j];
+		}
+		if (needed) {
+			return err_set(e, ERR_BUG, EINVAL, "profile '%s' does not set '%s'",
+				       trust_rules[s->trust].profile, schema_keys[i].path);
+		}
+	}
+	return 0;
+}
+
+int policy_settle(const struct policy_request *req, struct settled *ret, struct err *e)
+{
+	_cleanup_(settled_done) struct settled s = {};
+	struct policy layers[N_LAYERS] = {};
+	int r = load_floor(req->floor, &layers[FLOOR], e);
+
+	if (r >= 0 && req->file) {
+		r = load_file(req->file, &layers[DOCUMENT], e);
+	}
+	if (r >= 0) {
+		r = take_overrides(req->overrides, req->n_overrides, &layers[OPTIONS], e);
+	}
+	if (r >= 0) {
+		r = settle_identity(req->environ, &s, e);
+	}
+	if (r >= 0) {
+		r = merge_layers(req, layers, &s, e);
+	}
+	for (size_t i = 0; i < N_LAYERS; i++) {
+		policy_done(&layers[i]);
+	}
+	if (r < 0 || (r = settle_trust(&s, e)) < 0 || (r = check_complete(&s, e)) < 0 ||
+	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0) {
+		return r;
+	}
+	s.chains = trust_rules[s.trust].chains;
+	*ret = s;
+	s = (struct settled){};
+	return 0;
+}

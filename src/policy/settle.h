@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request settled: layers merged, trust and tier decided, defaults filled in. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "policy/plan.h"
+#include "policy/value.h"
+
+struct policy_request;
+
+struct settled {
+	struct policy policy; /* every key that a plan needs is set */
+	struct plan_identity identity;
+	char *home; /* identity.home free of links, where it exists */
+	enum trust trust;
+	enum provenance provenance;
+	enum tier tier;
+	enum tier required; /* what the trust level asks for */
+	bool accepted;      /* weaker than that, by name */
+	bool chains;        /* tool chains outside /usr may be shown */
+};
+
+/*
+ * Everything short of looking at what paths and programs are on this host. A tier that this version
+ * does not have is no error here: explaining a policy does not need it.
+ */
+int policy_settle(const struct policy_request *req, struct settled *ret, struct err *e);
+void settled_done(struct settled *s);
+
+/* 0 when this version can build the tier, else the refusal with its remedy. */
+int tier_available(const struct settled *s, struct err *e);
+
+/* The same for its network rules. */
+int network_available(const struct settled *s, struct err *e);
