@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The view: what the payload sees as its filesystem.
+ *
+ * Theory of operation. The root is a small tmpfs of ours, read-only in the end. Into it go, by
+ * table: the host's /usr and its like, read-only; a synthesised /etc (etc.c); a fresh /proc of the
+ * sandbox's own pid namespace with masks; a minimal /dev of bound nodes; a devpts of its own; one
+ * scratch tmpfs, the single place where all that is writable and not the workspace counts against
+ * one size, bound at /tmp, /dev/shm and the home directory; the read-only paths of the policy; and
+ * the workspace at its own path. Every mount is nosuid and nodev (but for the device nodes), and
+ * gets its attributes before it is attached.
+ *
+ * view_rules() states the same as rules for the receipt: the keeper reads the mount table back
+ * from the kernel and refuses any mount that no rule describes.
+ */
+#include "tier/container/container-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/mutant.h"
+#include "linux/mount.h"
+#include "tier/tier.h"
+
+#define RO_TREE (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define RW_TREE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define NODE    (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
+
+/* Where the scratch tmpfs is attached while its directories are bound elsewhere. */
+#define SCRATCH "run"
+
+/* The host's programs. On merged-/usr hosts all but /usr are links, and are made again as links. */
+static const char *const host_trees[] = {
+	"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+};
+
+/* The only device nodes; everything else in the host's /dev stays outside. */
+static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
+
+static const struct {
+	const char *path, *target;
+} links[] = {
+	{"dev/fd", "/proc/self/fd"},       {"dev/stdin", "/proc/self/fd/0"},
+	{"dev/stdout", "/proc/self/fd/1"}, {"dev/stderr", "/proc/self/fd/2"},
+	{"dev/ptmx", "pts/ptmx"},          {"var/tmp", "../tmp"},
+};
+
+/*
+ * Parts of /proc that say more than a payload should know. What only root may open (kpagecount,
+ * vmallocinfo, slabinfo, ...) stays closed by its mode: nobody inside is root.
+ */
+static const char *const proc_masks[] = {
+	"kcore",    "keys",          "key-users",     "timer_list", "sched_debug", "kmsg",
+	"kallsyms", "latency_stats", "sysrq-trigger", "iomem",      "ioports",     "interrupts",
+};
+static const char *const proc_read_only[] = {"sys"};
+
+/*
+ * mkdir -p below the new root. The tree is ours alone, so no component can be a link. Most parents
+ * exist, so the whole path is tried first.
+ */
+static int make_dirs(int root, const char *path, struct err *e)
+{
+	char copy[PATH_MAX];
+	size_t len = strlen(path), i;
+
+	if (len == 0 || mkdirat(root, path, 0755) == 0 || errno == EEXIST) {
+		return 0;
+	}
+	if (errno != ENOENT || len >= sizeof(copy)) {
+		return err_sys(e, errno, "cannot make '/%s' in the view", path);
+	}
+	memcpy(copy, path, len + 1);
+	for (i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i] != '\0') {
+			continue;
+		}
+		copy[i] = '\0';
+		if (mkdirat(root, copy, 0755) < 0 && errno != EEXIST) {
+			return err_sys(e, errno, "cannot make '/%s' in the view", copy);
+		}
+		copy[i] = path[i];
+	}
+	return 0;
+}
+
+static int make_file(int root, const char *path, mode_t mode, struct err *e)
+{
+	/* mknod makes a regular file in one call and leaves nothing to close. */
+	return mknodat(root, path, S_IFREG | mode, 0) < 0 && errno != EEXIST
+		       ? err_sys(e, errno, "cannot make '/%s' in the view", path)
+		       : 0;
+}
+
+/* The directory above a file, which most often is there already. */
+static int make_mount_file(int root, const char *path, struct err *e)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int r;
+
+	if (mknodat(root, path, S_IFREG | 0444, 0) == 0 || errno == EEXIST) {
+		return 0;
+	}
+	if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof(parent)) {
+		return err_sys(e, errno, "cannot make '/%s' in the view", path);
+	}
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = '\0';
+	r = make_dirs(root, parent, e);
+	return r >= 0 ? make_file(root, path, 0444, e) : r;
+}
+
+/* Makes the mount point (directories above it included) and attaches `mount` there. */
+static int place(const struct builder *b, int mount, const char *path, bool is_dir, struct err *e)
+{
+	int r = is_dir ? make_dirs(b->root, path, e) : make_mount_file(b->root, path, e);
+
+	return r >= 0 ? mount_attach(mount, b->root, path, e) : r;
+}
+
+static int bind(const struct builder *b, const char *source, uint64_t attrs, bool is_dir,
+		struct err *e)
+{
+	_cleanup_fd_ int fd = mount_clone(AT_FDCWD, source, attrs, e);
+
+	if (fd == -ENOENT) {
+		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", source);
+	}
+	return fd < 0 ? fd : place(b, fd, source + 1, is_dir, e);
+}
+
+static int make_root(struct builder *b, struct err *e)
+{
+	static const char *const options[] = {"size", "4m",   "nr_inodes", "4096",
+					      "mode", "0755", NULL};
+	static const char *const dirs[] = {"etc", "proc", "dev", "dev/pts", "var", SCRATCH};
+	uint64_t attrs = RW_TREE;
+	size_t i;
+	int r;
+
+	b->root = mount_new("tmpfs", options, attrs, e);
+	if (b->root < 0) {
+		return b->root;
+	}
+	/* /proc exists on any host that gets here, and this namespace is ours. */
+	r = mount_attach(b->root, AT_FDCWD, "/proc", e);
+	for (i = 0; r >= 0 && i < ARRAY_SIZE(dirs); i++) {
+		if (mkdirat(b->root, dirs[i], 0755) < 0) {
+			r = err_sys(e, errno, "cannot make '/%s' in the view", dirs[i]);
+		}
+	}
+	for (i = 0; r >= 0 && i < ARRAY_SIZE(links); i++) {
+		if (symlinkat(links[i].target, b->root, links[i].path) < 0) {
+			r = err_sys(e, errno, "cannot link '/%s' in the view", links[i].path);
+		}
+	}
+	return r;
+}
+
+static int show_host_trees(const struct builder *b, struct err *e)
+{
+	uint64_t attrs = MUTANT(ATOLL_MUTATE_RO_USR) ? RW_TREE : RO_TREE;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < ARRAY_SIZE(host_trees); i++) {
+		char path[16], target[64];
+		ssize_t n;
+
+		(void)snprintf(path, sizeof(path), "/%s", host_trees[i]);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n > 0) {
+			target[n] = '\0';
+			if (symlinkat(target, b->root, host_trees[i]) < 0) {
+				r = err_sys(e, errno, "cannot link '%s' in the view", path);
+			}
+		} else if (errno == EINVAL) { /* a directory */
+			r = bind(b, path, attrs, true, e);
+		}
+	}
+	return r;
+}
+
+static int make_devices(const struct builder *b, struct err *e)
+{
+	static const char *const options[] = {"newinstance", NULL,   "ptmxmode", "0666",
+					      "mode",        "0620", NULL};
+	_cleanup_fd_ int pts = FD_NONE;
+	size_t i;
+	int r = 0;
+
+	if (MUTANT(ATOLL_MUTATE_DEV_MINIMAL)) {
+		_cleanup_fd_ int all = mount_clone(AT_FDCWD, "/dev", NODE, e);
+
+		return all < 0 ? all : mount_attach(all, b->root, "dev", e);
+	}
+	for (i = 0; r >= 0 && i < ARRAY_SIZE(nodes); i++) {
+		char path[16];
+
+		(void)snprintf(path, sizeof(path), "/dev/%s", nodes[i]);
+		r = bind(b, path, NODE, false, e);
+	}
+	if (r >= 0) {
+		r = pts = mount_new("devpts", options, NODE, e);
+	}
+	return r >= 0 ? mount_attach(pts, b->root, "dev/pts", e) : r;
+}
+
+/* Covers entries of the new /proc with an empty file of mode 0 that nobody can chmod. */
+static int mask_proc(const struct builder *b, struct err *e)
+{
+	_cleanup_fd_ int spare = FD_NONE;
+	size_t i;
+	int r = make_file(b->root, "etc/.masked", 0, e);
+
+	for (i = 0; r >= 0 && i < ARRAY_SIZE(proc_masks); i++) {
+		if (spare < 0) {
+			r = spare =
+				mount_clone(b->root, "etc/.masked", RO_TREE | MOUNT_ATTR_NOEXEC, e);
+		}
+		if (r < 0) {
+			break;
+		}
+		r = mount_attach(spare, b->proc, proc_masks[i], e);
+		if (r == -ENOENT) {
+			r = 0; /* this kernel has no such entry; the copy serves the next one */
+		} else {
+			spare = fd_close(spare);
+		}
+	}
+	return r;
+}
+
+static int make_proc(struct builder *b, struct err *e)
+{
+	int r;
+
+	b->proc = mount_new("proc", NULL, RW_TREE | MOUNT_ATTR_NOEXEC, e);
+	if (b->proc < 0) {
+		return err_wrap(e, "a fresh /proc is refused here (inside a container, start that "
+				   "container with its /proc unmasked)");
+	}
+	r = mount_attach(b->proc, b->root, "proc", e);
+	return r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) ? mask_proc(b, e) : r;
+}
+
+/* After the sysctls of the namespaces have been set. */
+static int freeze_proc(const struct builder *b, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) && i < ARRAY_SIZE(proc_read_only);
+	     i++) {
+		_cleanup_fd_ int fd =
+			mount_clone(b->proc, proc_read_only[i], RO_TREE | MOUNT_ATTR_NOEXEC, e);
+
+		if (fd == -ENOENT) {
+			continue;
+		}
+		r = fd < 0 ? fd : mount_attach(fd, b->proc, proc_read_only[i], e);
+	}
+	return r;
+}
+
+static int bind_scratch(const struct builder *b, const char *name, const char *path, mode_t mode,
+			struct err *e)
+{
+	char source[32];
+	_cleanup_fd_ int fd = FD_NONE;
+
+	(void)snprintf(source, sizeof(source), SCRATCH "/%s", name);
+	if (mkdirat(b->root, source, 0755) < 0 || fchmodat(b->root, source, mode, 0) < 0) {
+		return err_sys(e, errno, "cannot make the scratch directory '%s'", path);
+	}
+	fd = mount_clone(b->root, source, RW_TREE, e);
+	return fd < 0 ? fd : place(b, fd, path, true, e);
+}
+
+static int make_scratch(const struct builder *b, struct err *e)
+{
+	const struct plan *plan = b->spec->plan;
+	char size[32], inodes[32];
+	uint64_t n = plan->limits.scratch / 4096;
+	const char *const options[] = {"size", size, "nr_inodes", inodes, "mode", "0700", NULL};
+	_cleanup_fd_ int fd = FD_NONE;
+	int r;
+
+	/* An inode costs about a kilobyte that size= does not count (tmpfs(5)). */
+	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)plan->limits.scratch);
+	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)(n < 1024 ? 1024 : n));
+	fd = mount_new("tmpfs", options, RW_TREE, e);
+	r = fd < 0 ? fd : mount_attach(fd, b->root, SCRATCH, e);
+	if (r >= 0) {
+		r = bind_scratch(b, "tmp", "tmp", 01777, e);
+	}
+	if (r >= 0) {
+		r = bind_scratch(b, "shm", "dev/shm", 01777, e);
+	}
+	if (r >= 0) {
+		r = bind_scratch(b, "home", plan->identity.home + 1, 0700, e);
+	}
+	if (r >= 0 && umount2("/proc/" SCRATCH, MNT_DETACH) < 0) {
+		r = err_sys(e, errno, "cannot unmount the scratch's own root");
+	}
+	return r;
+}
+
+int view_build(struct builder *b, struct err *e)
+{
+	int r = make_root(b, e);
+
+	/* Order: what lies below something else comes after it; host paths before /proc is hidden.
+	 */
+	if (r >= 0) {
+		r = show_host_trees(b, e);
+	}
+	if (r >= 0) {
+		r = etc_build(b, e);
+	}
+	if (r >= 0) {
+		r = make_devices(b, e);
+	}
+	if (r >= 0) {
+		r = make_scratch(b, e);
+	}
+	return r >= 0 ? make_proc(b, e) : r;
+}
+
+/* A path of the plan must still be what it was when the policy was resolved. */
+static int check_same(int fd, const struct plan_path *p, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot look at '%s'", p->path);
+	}
+	if (st.st_dev != p->dev || st.st_ino != p->ino) {
+		return err_set(e, ERR_SYSTEM, ESTALE,
+			       "'%s' is not what it was when the policy was resolved", p->path);
+	}
+	return 0;
+}
+
+static int show_path(const struct builder *b, const struct plan_path *p, int idmapped,
+		     uint64_t attrs, struct err *e)
+{
+	_cleanup_fd_ int copy = FD_NONE;
+	int fd = idmapped, r;
+
+	if (fd < 0) {
+		fd = copy = mount_clone(AT_FDCWD, p->path, attrs, e);
+	}
+	if (fd == -ENOENT) {
+		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", p->path);
+	}
+	r = fd < 0 ? fd : check_same(fd, p, e);
+	return r >= 0 ? place(b, fd, p->path + 1, p->is_dir, e) : r;
+}
+
+int view_show_paths(const struct builder *b, struct err *e)
+{
+	const struct plan *plan = b->spec->plan;
+	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < plan->n_read; i++) {
+		r = show_path(b, &plan->read[i], b->mounts[i + 1], RO_TREE, e);
+	}
+	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
+		r = show_path(b, &plan->workspace, b->mounts[0], direct ? RW_TREE : RO_TREE, e);
+	}
+	return r;
+}
+
+int view_seal(const struct builder *b, struct err *e)
+{
+	int r = freeze_proc(b, e);
+
+	return r >= 0 ? mount_set(b->root, "", MOUNT_ATTR_RDONLY, e) : r;
+}
+
+static size_t rule(struct view_rule *rules, size_t n, const char *path, bool tree, bool required,
+		   unsigned attrs)
+{
+	if (n < VIEW_MAX_RULES) {
+		rules[n] = (struct view_rule){path, tree, required, attrs};
+	}
+	return n + 1;
+}
+
+size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES])
+{
+	static const struct view_rule fixed[] = {
+		{"/", false, true, RO_TREE},
+		{"/usr", true, true, RO_TREE},
+		{"/bin", true, false, RO_TREE},
+		{"/sbin", true, false, RO_TREE},
+		{"/lib", true, false, RO_TREE},
+		{"/lib32", true, false, RO_TREE},
+		{"/lib64", true, false, RO_TREE},
+		{"/libx32", true, false, RO_TREE},
+		{"/dev/null", false, true, NODE},
+		{"/dev/zero", false, true, NODE},
+		{"/dev/full", false, true, NODE},
+		{"/dev/random", false, true, NODE},
+		{"/dev/urandom", false, true, NODE},
+		{"/dev/tty", false, true, NODE},
+		{"/dev/pts", false, true, NODE},
+		{"/dev/shm", false, true, RW_TREE},
+		{"/tmp", false, true, RW_TREE},
+		{"/proc", false, true, RW_TREE | MOUNT_ATTR_NOEXEC},
+		{"/proc/kcore", false, false, RO_TREE | MOUNT_ATTR_NOEXEC},
+		{"/proc/keys", false, true, RO_TREE | MOUNT_ATTR_NOEXEC},
+		{"/proc/kallsyms", false, true, RO_TREE | MOUNT_ATTR_NOEXEC},
+		{"/proc/timer_list", false, false, RO_TREE | MOUNT_ATTR_NOEXEC},
+		{"/proc/sys", false, true, RO_TREE | MOUNT_ATTR_NOEXEC},
+		/* The remaining masks; nothing may be attached below /proc but read-only. */
+		{"/proc", true, false, RO_TREE | MOUNT_ATTR_NOEXEC},
+		{"/etc", true, false, RO_TREE},
+	};
+	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
+	size_t n, i;
+
+	memcpy(rules, fixed, sizeof(fixed));
+	n = ARRAY_SIZE(fixed);
+	n = rule(rules, n, plan->identity.home, false, true, RW_TREE);
+	for (i = 0; i < plan->n_read; i++) {
+		n = rule(rules, n, plan->read[i].path, true, true, RO_TREE);
+	}
+	if (plan->workspace_mode != WORKSPACE_NONE) {
+		n = rule(rules, n, plan->workspace.path, true, true, direct ? RW_TREE : RO_TREE);
+	}
+	return n;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tier puts a payload behind walls. The keeper drives every tier through one table of operations:
+ *
+ *   start    begin to build the walls in a process of their own
+ *   confine  hand over what only the keeper can make, wait until every wall stands
+ *   hold     let it exec, and stop it before its first instruction
+ *   receipt  read back from the kernel what is in force and compare it with the plan
+ *   release  let it run
+ *   hear, count, signal, stop, done
+ *
+ * A tier never relaxes: whatever cannot be put up makes start() or receipt() fail.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+struct err;
+struct plan;
+struct tier_sandbox;
+
+/* What to start. Borrowed for the life of the tier_sandbox. */
+struct tier_spec {
+	const struct plan *plan;
+	char *const *argv; /* the payload's, NULL-terminated, at least one */
+	const char *cwd;   /* absolute, inside the view */
+	int stdio[3];      /* the payload's ends; FD_NONE where the terminal takes their place */
+	unsigned tty;      /* bit n: descriptor n is the sandbox's own terminal */
+	bool limit_nproc;  /* no process limit by a group: RLIMIT_NPROC in the user namespace */
+	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
+	uid_t host_uid;    /* what the payload is outside */
+	gid_t host_gid;
+};
+
+/* A started sandbox. Descriptors belong to it; done() closes them. */
+struct tier_sandbox {
+	const struct tier_ops *ops;
+	const struct tier_spec *spec;
+	pid_t init; /* pid 1 of the sandbox, as the keeper sees it */
+	int init_pidfd;
+	pid_t payload;    /* the payload's first process */
+	int control;      /* to pid 1; readable when hear() has an event */
+	int start;        /* to the payload until its exec */
+	int listener;     /* seccomp notifications, FD_NONE where the tier has none */
+	int proc;         /* the sandbox's own /proc: its processes and no others */
+	int landlock_abi; /* the ABI that was enforced and probed */
+	int terminal;     /* master of the sandbox's terminal, FD_NONE without one */
+	bool held;        /* the payload is stopped under our trace */
+	json_t *survey;   /* the part of the receipt that was read before the payload's exec */
+};
+
+/* What pid 1 of a sandbox has to say. */
+enum tier_event_kind {
+	TIER_NOTHING,
+	TIER_EXITED,  /* value: wait status of the payload */
+	TIER_STOPPED, /* value: the signal that stopped the payload's group */
+	TIER_COUNTED, /* value: the last process id handed out inside, max: the largest there is */
+	TIER_GONE,    /* pid 1 itself is gone, and everything inside with it */
+};
+
+struct tier_event {
+	enum tier_event_kind kind;
+	int value;
+	int max;
+};
+
+struct tier_ops {
+	const char *name;
+	int (*start)(const struct tier_spec *spec, struct tier_sandbox *ret, struct err *e);
+	/*
+	 * `groups` are task lists of control groups, which the sandbox joins before anything of the
+	 * payload exists.
+	 */
+	int (*confine)(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+	/*
+	 * -ENOENT, -EACCES, ... with kind ERR_GUEST when the program itself cannot be executed; any
+	 * other kind is a failure of ours.
+	 */
+	int (*hold)(struct tier_sandbox *sb, struct err *e);
+	/* Sets *ret to an object with a member for each wall; a mismatch is -EBADMSG. */
+	int (*receipt)(struct tier_sandbox *sb, json_t **ret, struct err *e);
+	int (*release)(struct tier_sandbox *sb, struct err *e);
+	/* Takes one event, without waiting, once `control` is readable. */
+	int (*hear)(struct tier_sandbox *sb, struct tier_event *ret, struct err *e);
+	/* Asks for TIER_COUNTED. */
+	void (*count)(struct tier_sandbox *sb);
+	/* Sends a signal to the payload's process group. */
+	int (*signal)(struct tier_sandbox *sb, int signal);
+	/* Kills everything inside and waits until nothing is left. Safe to repeat. */
+	void (*stop)(struct tier_sandbox *sb);
+	void (*done)(struct tier_sandbox *sb);
+};
+
+/* The operations of the plan's tier; -EOPNOTSUPP with the remedy if this version has none. */
+int tier_find(const struct plan *plan, const struct tier_ops **ret, struct err *e);
