@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Both sides of the control socket. */
+#include "keeper/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+
+/* A keeper answers between two turns of its loop; this long means that it is stuck. */
+#define ASK_TIMEOUT_MS 5000
+
+/* Through the descriptor: a state directory's path may be longer than an address holds. */
+static struct sockaddr_un address(int dir)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/control", dir);
+	return a;
+}
+
+int control_open(struct control *c, int dir, struct err *e)
+{
+	struct sockaddr_un a = address(dir);
+
+	c->peer = FD_NONE;
+	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    listen(c->listener, 8) < 0) {
+		return err_sys(e, errno, "cannot open the control socket");
+	}
+	return 0;
+}
+
+void control_done(struct control *c)
+{
+	c->listener = fd_close(c->listener);
+	c->peer = fd_close(c->peer);
+}
+
+void control_accept(struct control *c)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		return;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    (cred.uid != geteuid() && cred.uid != 0)) {
+		(void)fd_close(fd);
+		return;
+	}
+	(void)fd_close(c->peer);
+	c->peer = fd;
+}
+
+uint32_t control_receive(struct control *c)
+{
+	struct control_request request;
+	ssize_t n = recv(c->peer, &request, sizeof(request), MSG_TRUNC);
+
+	if (n == (ssize_t)sizeof(request) &&
+	    (request.op == CONTROL_STATUS || request.op == CONTROL_STOP)) {
+		return request.op;
+	}
+	c->peer = fd_close(c->peer);
+	return 0;
+}
+
+void control_reply(struct control *c, const json_t *reply)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = reply ? json_canonical(reply, &len) : NULL;
+	if (text && len <= CONTROL_MAX_REPLY) {
+		(void)send(c->peer, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	c->peer = fd_close(c->peer);
+}
+
+int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
+{
+	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
+	const struct timeval timeout = {.tv_sec = ASK_TIMEOUT_MS / 1000};
+	struct control_request request = {.op = op};
+	struct sockaddr_un a = address(dir);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	ssize_t n;
+
+	/* connect(2) waits for room in the backlog of a keeper that does not answer. */
+	if (fd < 0 || !text ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0) {
+		return err_sys(e, errno, "cannot ask the keeper");
+	}
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		return errno == ENOENT || errno == ECONNREFUSED
+			       ? -ENOENT
+			       : err_sys(e, errno, "cannot reach the keeper");
+	}
+	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 ||
+	    poll(&pfd, 1, ASK_TIMEOUT_MS) != 1) {
+		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
+	}
+	n = recv(fd, text, CONTROL_MAX_REPLY, 0);
+	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+		return -ENOENT; /* it ended between the question and the answer */
+	}
+	*ret = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	return *ret ? 0 : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer is not JSON");
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of denials and their collection. */
+#include "keeper/denial.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "linux/seccomp.h"
+
+static const struct denial_kind kinds[DENIAL_COUNT] = {
+	[DENIAL_SYSCALL_ABI] =
+		{"syscall.abi", "execution.syscalls",
+		 "use programs built for this machine's 64-bit ABI",
+		 "none: the 32-bit and x32 entries stay closed; use a microVM for such "
+		 "programs"},
+	[DENIAL_SOCKET_FAMILY] =
+		{"socket.family", "execution.syscalls",
+		 "use UNIX, IPv4 or IPv6 stream and datagram sockets",
+		 "none at this tier: other socket families are kernel attack surface"},
+	[DENIAL_NAMESPACE] = {"namespace.new", "execution.syscalls",
+			      "run the program without its own sandbox (for example --no-sandbox)",
+			      "execution: {syscalls: nested} lets the payload create namespaces"},
+	[DENIAL_MOUNT] =
+		{"mount.refused", "execution.syscalls",
+		 "work on the files that are visible; /tmp and the home directory are writable",
+		 "filesystem.read shows more; execution: {syscalls: nested} allows mounts in a "
+		 "nested namespace"},
+	[DENIAL_TRACE] =
+		{"trace.refused", "execution.syscalls",
+		 "debug only processes that you started, without process_vm_* and pidfd_getfd",
+		 "execution: {syscalls: default} allows ptrace of the payload's own processes; "
+		 "the other calls stay closed at this tier"},
+	[DENIAL_TERMINAL] = {"terminal.input", "execution.syscalls",
+			     "write to standard output instead of pushing terminal input",
+			     "none: pushing input into a terminal is how sandboxes were escaped"},
+	[DENIAL_KERNEL] =
+		{"kernel.surface", "execution.syscalls",
+		 "use the portable alternative (poll instead of io_uring, files instead of "
+		 "keyrings)",
+		 "none at this tier: use the microvm tier for programs that need it"},
+	[DENIAL_DEVICE_NODE] = {"device.node", "execution.syscalls",
+				"use the device nodes that are in /dev",
+				"none at this tier: device nodes reach drivers"},
+	[DENIAL_SET_ID] = {"file.set-id", "execution.syscalls",
+			   "leave the set-user-ID and set-group-ID bits off",
+			   "none: such a file would give the caller's rights to others on the "
+			   "host; set the bit outside after looking at the file"},
+	[DENIAL_SYSCALL] = {"syscall.refused", "execution.syscalls",
+			    "use another way; the call is not available here",
+			    "execution: {syscalls: default} has more calls than strict and file"},
+	[DENIAL_NETWORK] = {"network.none", "network.allow",
+			    "work offline: only the sandbox's own loopback is there",
+			    "none in this version: it has no egress gateway"},
+	[DENIAL_PROCESSES] = {"limit.processes", "execution.limits.processes",
+			      "start fewer processes and threads at once",
+			      "execution: {limits: {processes: N}} or --processes N"},
+};
+
+static const struct {
+	enum denial_code code;
+	const char *calls; /* blank-separated, blank at both ends */
+} classes[] = {
+	{DENIAL_SOCKET_FAMILY, " socket socketpair "},
+	{DENIAL_NAMESPACE, " clone unshare setns "},
+	{DENIAL_MOUNT, " mount umount umount2 mount_setattr move_mount open_tree fsopen fsconfig "
+		       "fsmount fspick pivot_root chroot "},
+	{DENIAL_TRACE,
+	 " ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp "
+	 "process_mrelease "},
+	{DENIAL_TERMINAL, " ioctl "},
+	{DENIAL_DEVICE_NODE, " mknod mknodat "},
+	{DENIAL_SET_ID, " chmod fchmod fchmodat fchmodat2 creat open openat "},
+	{DENIAL_KERNEL,
+	 " bpf perf_event_open userfaultfd io_uring_setup io_uring_enter "
+	 "io_uring_register add_key keyctl request_key kexec_load kexec_file_load "
+	 "init_module finit_module delete_module create_module open_by_handle_at "
+	 "name_to_handle_at fanotify_init fanotify_mark syslog acct swapon swapoff reboot "
+	 "quotactl quotactl_fd iopl ioperm modify_ldt lookup_dcookie memfd_secret "},
+};
+
+const struct denial_kind *denial_kind(enum denial_code code)
+{
+	return &kinds[code];
+}
+
+enum denial_code denial_classify(const struct seccomp_denial *d)
+{
+	char padded[64];
+	size_t i;
+
+	if (d->foreign_abi) {
+		return DENIAL_SYSCALL_ABI;
+	}
+	(void)snprintf(padded, sizeof(padded), " %s ", d->name);
+	for (i = 0; i < ARRAY_SIZE(classes); i++) {
+		if (strstr(classes[i].calls, padded)) {
+			return classes[i].code;
+		}
+	}
+	return DENIAL_SYSCALL;
+}
+
+bool denials_add(struct denials *d, enum denial_code code, const char *what, uint64_t count)
+{
+	struct denial_entry *entry;
+	unsigned i;
+
+	d->total += count;
+	for (i = 0; i < d->n; i++) {
+		entry = &d->entries[i];
+		if (entry->code == code && strcmp(entry->what, what) == 0) {
+			entry->count += count;
+			return false;
+		}
+	}
+	if (d->n == DENIAL_MAX) {
+		return false;
+	}
+	entry = &d->entries[d->n++];
+	*entry = (struct denial_entry){.code = code, .count = count, .request = d->n};
+	(void)snprintf(entry->what, sizeof(entry->what), "%s", what);
+	return true;
+}
+
+json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox)
+{
+	const struct denial_kind *kind = &kinds[entry->code];
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s}", "code", kind->code, "what",
+			 entry->what, "rule", kind->rule, "count", (json_int_t)entry->count,
+			 "request_id", json_sprintf("%s.%u", sandbox, entry->request), "agent",
+			 kind->agent, "remedy", kind->remedy);
+}
+
+json_t *denials_to_json(const struct denials *d, const char *sandbox)
+{
+	_cleanup_json_ json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; list && i < d->n; i++) {
+		if (json_array_append_new(list, denial_to_json(&d->entries[i], sandbox)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(list);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Denials: what was refused, under which rule, how often. Each kind has a stable code, a sentence
+ * for the agent on how to go on inside the walls, and a remedy that widens them, for humans only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct err;
+struct seccomp_denial;
+struct trail;
+
+enum denial_code {
+	DENIAL_SYSCALL_ABI,
+	DENIAL_SOCKET_FAMILY,
+	DENIAL_NAMESPACE,
+	DENIAL_MOUNT,
+	DENIAL_TRACE,
+	DENIAL_TERMINAL,
+	DENIAL_KERNEL,
+	DENIAL_DEVICE_NODE,
+	DENIAL_SET_ID,
+	DENIAL_SYSCALL,
+	DENIAL_NETWORK,
+	DENIAL_PROCESSES,
+	DENIAL_COUNT,
+};
+
+struct denial_kind {
+	const char *code;   /* stable */
+	const char *rule;   /* the key of the policy that decides it */
+	const char *agent;  /* how to go on */
+	const char *remedy; /* how a human widens it */
+};
+
+/* The documented table (docs/denials.md), by code. */
+const struct denial_kind *denial_kind(enum denial_code code);
+
+/* The code for a refused system call. */
+enum denial_code denial_classify(const struct seccomp_denial *d);
+
+#define DENIAL_MAX 64 /* distinct (code, what) pairs that are told apart */
+
+/* Collected for one sandbox. */
+struct denials {
+	struct denial_entry {
+		enum denial_code code;
+		char what[48];
+		uint64_t count;
+		unsigned request; /* number of its first request in this sandbox */
+	} entries[DENIAL_MAX];
+	unsigned n;
+	uint64_t total;
+};
+
+/* True when this is the first of its kind, which is then worth a record. */
+bool denials_add(struct denials *d, enum denial_code code, const char *what, uint64_t count);
+
+/* One entry as JSON: for the trail and the result. NULL: out of memory. */
+json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox);
+
+/* All of them. */
+json_t *denials_to_json(const struct denials *d, const char *sandbox);

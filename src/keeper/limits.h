@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limits: one interface over the mechanisms that arm them.
+ *
+ * "group": control groups, which the kernel enforces. "sampler": the keeper itself looks at the
+ * sandbox's processes and memory every few milliseconds and kills on excess; unmapped memfds and
+ * kernel memory escape it between looks and altogether. Wall clock, idle time, CPU time, output
+ * and starts are the keeper's in every case; open files and file size are rlimits.
+ *
+ * What is armed is armed before the payload's first instruction, and read back. The policy's
+ * `mechanism` says whether the sampler is good enough; if it is not, nothing starts.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "linux/cgroup1.h"
+#include "policy/plan.h"
+
+struct err;
+struct tier_sandbox;
+struct tier_spec;
+
+enum limit {
+	LIMIT_NONE,
+	LIMIT_WALL,
+	LIMIT_CPU_TIME,
+	LIMIT_IDLE,
+	LIMIT_MEMORY,
+	LIMIT_OUTPUT,
+	LIMIT_STARTS,
+};
+
+/* The word after "limit:" in a reason. */
+const char *limit_name(enum limit l);
+
+/* The limits of one sandbox: how they are armed, and what was seen when they were last looked at.
+ */
+struct limits {
+	const struct plan_limits *plan;
+	bool group;
+	struct cgroup1 cgroup;
+	int procs[CGROUP1_COUNT];
+	size_t n_procs;
+	int oom;            /* eventfd of the group, FD_NONE with the sampler */
+	bool no_swap_limit; /* the group counts memory without swap because the host has no swap */
+
+	int64_t started_ns;
+	int64_t last_look_ns;
+	int64_t last_active_ns;
+	uint64_t last_cpu_ns;
+	uint64_t last_bytes;
+	uint64_t peak_memory;
+	uint64_t cpu_ns;
+
+	int64_t starts_since_ns; /* begin of the running second */
+	int64_t starts_base;     /* tasks started before it */
+	int64_t starts_total;
+	int32_t last_pid;
+};
+
+/* Decides the mechanism. Makes nothing yet; *ret_paths gets the groups that arm() makes. */
+int limits_choose(struct limits *l, const struct plan *plan, const char *id, json_t **ret_paths,
+		  struct err *e);
+
+/* Fills what the tier must do itself, for want of groups, into *spec. */
+void limits_delegate(const struct limits *l, struct tier_spec *spec);
+
+/* Makes and sets the groups; l->procs then holds the task lists to join, l->n_procs of them. */
+int limits_arm(struct limits *l, const char *id, struct err *e);
+
+/*
+ * Reads the armed values back, and that `pid` is in the groups; one entry for each limit. A
+ * difference is -EBADMSG.
+ */
+int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *e);
+
+/* The clock starts. */
+void limits_start(struct limits *l);
+
+/*
+ * Looks at the sandbox; `bytes` is what its output has moved so far. Returns the limit that is
+ * broken, or LIMIT_NONE, and in *ret_next_ms when to look again.
+ */
+enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, uint64_t bytes,
+		       int *ret_next_ms);
+
+/* The namespace has handed out pid `last` (of at most `max`). */
+enum limit limits_count(struct limits *l, int32_t last, int32_t max);
+
+/* After the end: final usage, and whether the kernel killed for memory. */
+enum limit limits_settle(struct limits *l);
+
+/* Removes the groups. */
+int limits_disarm(struct limits *l, struct err *e);
+void limits_done(struct limits *l);

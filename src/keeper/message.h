@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What front and keeper say to each other over one SOCK_SEQPACKET pair: fixed-size datagrams, long
+ * texts in memfds that travel with them. End of file on the front's side ends the sandbox.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+/* The descriptor that a keeper is born with. */
+enum { KEEPER_FD_FRONT = 3 };
+
+enum message_op {
+	/* front to keeper */
+	MSG_START = 1, /* fds: memfds with the request and with argv; a, b: rows and columns */
+	MSG_SIGNAL,    /* a: signal for the payload's process group */
+	/* keeper to front */
+	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
+	MSG_STOPPED, /* a: the signal that stopped the payload */
+	MSG_RESULT,  /* fd: memfd with the result document */
+};
+
+/* Bits of MSG_STREAMS. */
+enum message_stream {
+	STREAM_STDIN = 1,    /* write end: what the front reads goes here */
+	STREAM_STDOUT = 2,   /* read end */
+	STREAM_STDERR = 4,   /* read end */
+	STREAM_TERMINAL = 8, /* read end of the terminal's output */
+	STREAM_MASTER = 16,  /* master of the sandbox's terminal: input and window size */
+};
+
+struct message {
+	uint32_t op;
+	int32_t a;
+	int32_t b;
+};
+
+/*
+ * The request is JSON: {"plan": plan, "cwd": path, "tty": mask}. The arguments travel beside it, as
+ * bytes, each ended by a NUL: they need not be UTF-8. The result is described in SPECIFICATION.md.
+ */
+
+/* A memfd with the text; 0 or more, or -errno with *e set. */
+int message_text_fd(const char *text, size_t len, struct err *e);
+
+/* Reads all of such a descriptor, at most `max` bytes; free() the result. NULL with *e set. */
+char *message_read_fd(int fd, size_t max, size_t *ret_len, struct err *e);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pump moves a payload's output to the front, byte for byte, without blocking: by splice(2) from
+ * pipe to pipe, by copying from a terminal. It waits either for input or for room, never for both,
+ * so a front that does not read stops the payload (back-pressure) and nothing else.
+ */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PUMP_BUFFER 65536
+
+struct pump {
+	int in;  /* owned; FD_NONE when done */
+	int out; /* owned; FD_NONE when done */
+	bool copy;
+	bool full;        /* waiting for room in `out` */
+	bool over;        /* there is more than the budget allows; nothing moves any more */
+	uint64_t *budget; /* bytes that all pumps together may still move */
+	uint64_t bytes;
+	char *buffer; /* when copying: PUMP_BUFFER bytes, [from, to) is waiting */
+	size_t from, to;
+};
+
+/* Takes both descriptors and makes them non-blocking; borrows the budget. 0 or -ENOMEM. */
+int pump_init(struct pump *p, int in, int out, bool copy, uint64_t *budget);
+void pump_done(struct pump *p);
+
+static inline bool pump_active(const struct pump *p)
+{
+	return p->in >= 0;
+}
+
+/* Fills in what to poll for. */
+void pump_poll(const struct pump *p, struct pollfd *pfd);
+
+/* Moves what can be moved now. Ends the pump at end of file, or when nobody reads any more. */
+void pump_run(struct pump *p);

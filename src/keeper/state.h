@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What Atoll keeps on disk, and how it is found again after a crash.
+ *
+ *   HOME/sandboxes/ID/     one directory for each sandbox that exists; its keeper holds flock(2) on
+ *                          it for life, so a directory whose lock is free belongs to a dead keeper
+ *   HOME/sandboxes/ID/sandbox.json   what the keeper made outside: written before it is made
+ *   HOME/trail/ID.jsonl    the trail, which outlives the sandbox
+ *
+ * A directory is made and locked under a shared lock on HOME/sandboxes; whoever removes orphans
+ * holds that lock exclusively, so a directory between its birth and its lock is never mistaken.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+
+#define STATE_ID_SIZE 16 /* "s-" and ten letters or digits, and the terminator */
+
+struct state {
+	int home;
+	int sandboxes;
+	int trail;
+};
+
+/* Opens HOME ($ATOLL_HOME, $XDG_STATE_HOME/atoll, ~/.local/state/atoll, root: /var/lib/atoll). */
+int state_open(struct state *s, struct err *e);
+void state_done(struct state *s);
+
+/* A sandbox's own directory, made and locked. */
+struct state_sandbox {
+	char id[STATE_ID_SIZE];
+	int dir;
+};
+
+int state_create(const struct state *s, struct state_sandbox *ret, struct err *e);
+
+/* Writes a small file into the sandbox's directory, whole or not at all. */
+int state_write(const struct state_sandbox *sb, const char *name, const char *text, size_t len,
+		struct err *e);
+
+/* Removes the directory with all that is in it. */
+int state_remove(const struct state *s, struct state_sandbox *sb, struct err *e);
+
+void state_sandbox_done(struct state_sandbox *sb);
+
+/*
+ * Finds sandboxes whose keeper is dead, removes what they left (control groups, directory) and
+ * ends their trail. Returns how many there were; the first error, once all have been tried, when
+ * one could not be removed.
+ */
+int state_reap(const struct state *s, struct err *e);
+
+/* A user id that nobody on the host has: 0x70000000 to 0x7fffffff, above what distributions and
+ * container managers hand out. -EADDRNOTAVAIL when this user namespace has no such ids. */
+int state_host_id(uid_t *ret, struct err *e);

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running sandbox: one poll(2) loop over a handful of descriptors.
+ *
+ * Nothing in here blocks but poll itself: output moves without waiting, messages to the front and
+ * to init are sent with MSG_DONTWAIT, refused system calls are answered at once. Whatever ends the
+ * sandbox (the payload, a limit, the front, a failed record, SIGTERM) leads to the same place: the
+ * tier's stop, which kills everything inside, and then the last of the output is moved.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "keeper/keeper-internal.h"
+#include "keeper/message.h"
+#include "linux/fdpass.h"
+#include "linux/seccomp.h"
+
+enum {
+	W_FRONT,
+	W_INIT,
+	W_LISTENER,
+	W_OOM,
+	W_SIGNAL,
+	W_PIDFD,
+	W_CONTROL,
+	W_PEER,
+	W_PUMPS,
+	W_COUNT = W_PUMPS + PUMP_COUNT
+};
+
+/* Memory fills at 8 MiB a millisecond at worst: nothing to see before. */
+#define FIRST_LOOK_MS 5
+
+/* Refused calls answered in one turn of the loop. */
+#define DENIALS_PER_TURN 64
+
+/* How long the end waits for a terminal's last output: without any, and altogether. */
+#define DRAIN_STEP_MS 100
+#define DRAIN_NS      1000000000LL
+
+static uint64_t moved(const struct keeper *k)
+{
+	return k->pumps[PUMP_STDOUT].bytes + k->pumps[PUMP_STDERR].bytes +
+	       k->pumps[PUMP_TERMINAL].bytes;
+}
+
+/*
+ * Attempts that found no route, from the sandbox's own counters: a header line of names and a line
+ * of values, both beginning with "Ip:" (proc_net_snmp). IPv6 counts in lines of its own.
+ */
+static uint64_t unrouted(const struct keeper *k)
+{
+	_cleanup_fd_ int v4 = openat(k->sandbox.proc, "1/net/snmp", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int v6 = openat(k->sandbox.proc, "1/net/snmp6", O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct buf b = {};
+	const char *names, *values, *hit;
+	uint64_t total = 0;
+
+	buf_init(&b, 65536);
+	if (v4 >= 0 && buf_read_fd(&b, v4) >= 0 && strncmp(buf_str(&b), "Ip:", 3) == 0) {
+		names = buf_str(&b);
+		values = strstr(names, "\nIp:");
+		hit = strstr(names, " OutNoRoutes");
+		while (values && hit && names < hit) {
+			names = strchr(names + 1, ' ');
+			values = strchr(values + 1, ' ');
+			if (!names) {
+				break;
+			}
+		}
+		total += values && hit ? strtoull(values, NULL, 10) : 0;
+	}
+	buf_clear(&b);
+	if (v6 >= 0 && buf_read_fd(&b, v6) >= 0) {
+		hit = strstr(buf_str(&b), "Ip6OutNoRoutes");
+		total += hit ? strtoull(hit + strcspn(hit, " \t"), NULL, 10) : 0;
+	}
+	return total;
+}
+
+/* A stream has more than the output limit lets through. */
+static bool over(const struct keeper *k)
+{
+	return k->pumps[PUMP_STDOUT].over || k->pumps[PUMP_STDERR].over ||
+	       k->pumps[PUMP_TERMINAL].over;
+}
+
+/* What only shows in counters, read while pid 1 is still there. */
+static int collect(struct keeper *k, struct err *e)
+{
+	uint64_t routes = unrouted(k), forks = 0;
+	int r = 0;
+
+	if (k->limits.group) {
+		forks = cgroup1_stat(&k->limits.cgroup, CGROUP1_PIDS, "pids.events", "max");
+	}
+	if (routes > 0) {
+		r = keeper_deny(k, DENIAL_NETWORK, "connections and datagrams", routes, e);
+	}
+	if (r >= 0 && forks > 0) {
+		r = keeper_deny(k, DENIAL_PROCESSES, "new processes and threads", forks, e);
+	}
+	return r;
+}
+
+void keeper_wake_front(const struct keeper *k)
+{
+	if (k->paused && k->front >= 0 && getppid() == k->parent) {
+		(void)kill(k->parent, SIGCONT);
+	}
+}
+
+/* Ends the sandbox; the first reason stands. */
+static void end(struct keeper *k)
+{
+	if (k->ended_ns == 0) {
+		k->ended_ns = clock_now_ns();
+		(void)collect(k, k->error.code ? NULL : &k->error);
+	}
+	k->tier->stop(&k->sandbox);
+}
+
+static int end_for_limit(struct keeper *k, enum limit l, struct err *e)
+{
+	if (k->broken != LIMIT_NONE || k->ended_ns) {
+		return 0;
+	}
+	k->broken = l;
+	end(k);
+	return keeper_record(k, "limit",
+			     json_pack("{s:s, s:s}", "limit", limit_name(l), "mechanism",
+				       k->limits.group ? "group" : "sampler"),
+			     e);
+}
+
+static void front_gone(struct keeper *k)
+{
+	k->front = fd_close(k->front);
+	(void)err_set(&k->error, ERR_SYSTEM, EPIPE, "the front ended");
+	end(k);
+}
+
+static void hear_front(struct keeper *k)
+{
+	struct message m;
+	ssize_t n = fdpass_recv(k->front, &m, sizeof(m), NULL, NULL);
+
+	if (n != (ssize_t)sizeof(m)) {
+		front_gone(k);
+	} else if (m.op == MSG_SIGNAL && m.a > 0 && m.a < 65) {
+		(void)k->tier->signal(&k->sandbox, m.a);
+	}
+}
+
+static int hear_inside(struct keeper *k, struct err *e)
+{
+	struct tier_event event;
+	struct message out;
+	enum limit l;
+	int r = k->tier->hear(&k->sandbox, &event, e);
+
+	if (r < 0) {
+		return r;
+	}
+	switch (event.kind) {
+	case TIER_NOTHING:
+		break;
+	case TIER_EXITED:
+		k->exited = true;
+		k->status = event.value;
+		end(k);
+		break;
+	case TIER_STOPPED:
+		k->paused = true;
+		out = (struct message){.op = MSG_STOPPED, .a = event.value};
+		(void)send(k->front, &out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
+		break;
+	case TIER_COUNTED:
+		l = limits_count(&k->limits, event.value, event.max);
+		return l == LIMIT_NONE ? 0 : end_for_limit(k, l, e);
+	case TIER_GONE:
+		end(k); /* whether it was killed for memory is settled later */
+		break;
+	}
+	return 0;
+}
+
+/* Every refused call is answered; when there are too many, nobody answers any more: ENOSYS. */
+static int hear_listener(struct keeper *k, struct err *e)
+{
+	struct pollfd pfd = {.fd = k->sandbox.listener, .events = POLLIN};
+	struct seccomp_denial d;
+	int i, r = 0;
+
+	for (i = 0; r >= 0 && i < DENIALS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
+		if (!(pfd.revents & POLLIN)) {
+			k->sandbox.listener = fd_close(k->sandbox.listener);
+			break;
+		}
+		if (seccomp_receive(k->sandbox.listener, &d) < 0) {
+			continue;
+		}
+		seccomp_refuse(k->sandbox.listener, &d);
+		if (d.record) {
+			r = keeper_deny(k, denial_classify(&d),
+					d.foreign_abi ? "foreign ABI" : d.name, 1, e);
+		}
+	}
+	if (k->denials.total > KEEPER_MAX_DENIALS) {
+		k->sandbox.listener = fd_close(k->sandbox.listener);
+		r = keeper_record(k, "denied",
+				  json_pack("{s:s, s:I}", "code", "too-many", "count",
+					    (json_int_t)k->denials.total),
+				  e);
+	}
+	return r;
+}
+
+/* True when somebody asked for the end. What has ended by itself keeps its reason. */
+static bool hear_peer(struct keeper *k)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	bool stop = false;
+
+	switch (control_receive(&k->control)) {
+	case CONTROL_STATUS:
+		reply = keeper_status(k);
+		break;
+	case CONTROL_STOP:
+		k->stopped = k->ended_ns == 0;
+		end(k);
+		reply = json_object();
+		stop = true;
+		break;
+	default:
+		return false;
+	}
+	control_reply(&k->control, reply);
+	return stop;
+}
+
+static void fill(const struct keeper *k, int signals, struct pollfd *w)
+{
+	size_t i;
+
+	w[W_FRONT] = (struct pollfd){.fd = k->front, .events = POLLIN};
+	w[W_INIT] = (struct pollfd){.fd = k->sandbox.control, .events = POLLIN};
+	w[W_LISTENER] = (struct pollfd){.fd = k->sandbox.listener, .events = POLLIN};
+	w[W_OOM] = (struct pollfd){.fd = k->limits.oom, .events = POLLIN};
+	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
+	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
+	w[W_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
+	w[W_PEER] = (struct pollfd){.fd = k->control.peer, .events = POLLIN};
+	for (i = 0; i < PUMP_COUNT; i++) {
+		pump_poll(&k->pumps[i], &w[W_PUMPS + i]);
+	}
+}
+
+static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < PUMP_COUNT; i++) {
+		if (pump_active(&k->pumps[i]) && w[W_PUMPS + i].revents) {
+			pump_run(&k->pumps[i]);
+		}
+	}
+	if (w[W_LISTENER].revents) {
+		r = hear_listener(k, e);
+	}
+	if (r >= 0 && w[W_OOM].revents) {
+		r = end_for_limit(k, LIMIT_MEMORY, e);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_INIT].revents) {
+		r = hear_inside(k, e);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_PIDFD].revents) {
+		end(k);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_SIGNAL].revents) {
+		(void)err_set(&k->error, ERR_SYSTEM, EINTR, "the keeper was asked to end");
+		end(k);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_FRONT].revents) {
+		hear_front(k);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_PEER].revents) {
+		(void)hear_peer(k);
+	}
+	if (r >= 0 && w[W_CONTROL].revents) {
+		control_accept(&k->control);
+	}
+	return r;
+}
+
+/*
+ * Nothing more will come from inside. The end of file would say so too, but somebody outside may
+ * have been given the other end (SCM_RIGHTS through a socket in the workspace) and keep it open. A
+ * pipe holds all that was ever written; a terminal's last output is on its way for a moment.
+ */
+static bool ran_dry(const struct pump *p, const struct pollfd *w, int ready, int64_t since_ns)
+{
+	if (!pump_active(p) || p->full || p->from != p->to || w->revents) {
+		return false;
+	}
+	return !p->copy || ready == 0 || clock_now_ns() - since_ns > DRAIN_NS;
+}
+
+static void drain_pumps(struct keeper *k, const struct pollfd *w, int ready, int64_t since)
+{
+	size_t i;
+
+	for (i = 0; ready >= 0 && i < PUMP_COUNT; i++) {
+		if (ran_dry(&k->pumps[i], &w[i], ready, since)) {
+			pump_done(&k->pumps[i]);
+			continue;
+		}
+		if (pump_active(&k->pumps[i]) && w[i].revents) {
+			pump_run(&k->pumps[i]);
+		}
+		if (k->pumps[i].over && k->pumps[i].from == k->pumps[i].to) {
+			pump_done(&k->pumps[i]); /* the rest is what the limit cuts off */
+		}
+	}
+}
+
+/*
+ * Everything inside is dead: what is left in the pipes goes out, as fast as the front takes it. Its
+ * reader may take for ever, so questions, SIGTERM and a request to stop are still heard.
+ */
+static void drain(struct keeper *k, int signals)
+{
+	enum { D_FRONT = PUMP_COUNT, D_SIGNAL, D_CONTROL, D_PEER, D_COUNT };
+	int64_t since = clock_now_ns();
+	bool stop = false;
+
+	while (!stop) {
+		struct pollfd w[D_COUNT];
+		size_t i, active = 0;
+		int ready;
+
+		keeper_wake_front(k);
+		for (i = 0; i < PUMP_COUNT; i++) {
+			pump_poll(&k->pumps[i], &w[i]);
+			active += pump_active(&k->pumps[i]);
+		}
+		w[D_FRONT] = (struct pollfd){.fd = k->front, .events = 0};
+		w[D_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
+		w[D_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
+		w[D_PEER] = (struct pollfd){.fd = k->control.peer, .events = POLLIN};
+		ready = active > 0 ? poll(w, D_COUNT, DRAIN_STEP_MS) : 0;
+		if (active == 0 || (ready < 0 && errno != EINTR)) {
+			break;
+		}
+		if (ready < 0) {
+			continue;
+		}
+		drain_pumps(k, w, ready, since);
+		stop = w[D_SIGNAL].revents != 0;
+		if (w[D_FRONT].revents & (POLLHUP | POLLERR)) {
+			k->front = fd_close(k->front);
+			stop = true;
+		}
+		if (w[D_PEER].revents) {
+			stop = hear_peer(k) || stop;
+		}
+		if (w[D_CONTROL].revents) {
+			control_accept(&k->control);
+		}
+	}
+}
+
+static int open_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
+}
+
+int keeper_watch(struct keeper *k, struct err *e)
+{
+	_cleanup_fd_ int signals = open_signals(e);
+	/* Most commands of a busy agent end before the first look, which then costs nothing. */
+	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : 0;
+
+	while (r >= 0 && !k->ended_ns) {
+		struct pollfd w[W_COUNT];
+		int64_t due = k->limits.last_look_ns + next_ms * 1000000LL;
+		int64_t wait = (due - clock_now_ns()) / 1000000 + 1;
+
+		fill(k, signals, w);
+		if (poll(w, W_COUNT, wait > 0 ? (int)wait : 0) < 0 && errno != EINTR) {
+			r = err_sys(e, errno, "cannot wait for events");
+			break;
+		}
+		r = turn(k, w, e);
+		if (r >= 0 && !k->ended_ns && clock_now_ns() >= due) {
+			enum limit l = limits_look(&k->limits, &k->sandbox, moved(k), &next_ms);
+
+			k->tier->count(&k->sandbox);
+			r = l == LIMIT_NONE ? 0 : end_for_limit(k, l, e);
+		}
+		if (r >= 0 && over(k)) {
+			r = end_for_limit(k, LIMIT_OUTPUT, e);
+		}
+	}
+	end(k);
+	drain(k, signals);
+	return r;
+}
