@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll run: the main job. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "front/cli/cli.h"
+#include "front/cli/run-options.h"
+#include "front/session.h"
+#include "keeper/state.h"
+#include "policy/path.h"
+#include "policy/plan.h"
+
+extern char **environ;
+
+/*
+ * Opens a report's file. Where the payload could write it may have left a link to a file of the
+ * caller's, or a pipe that nobody reads: there nothing but a plain file, reached without links,
+ * will do.
+ */
+static int open_report(const char *path, const struct plan *plan, struct err *e)
+{
+	struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, .mode = 0644};
+	bool theirs = plan->workspace_mode == WORKSPACE_DIRECT &&
+		      path_passes(path, plan->workspace.path) > 0;
+	_cleanup_fd_ int fd = FD_NONE;
+	struct stat st;
+
+	how.flags |= theirs ? O_NONBLOCK : O_TRUNC;
+	how.resolve = theirs ? RESOLVE_NO_SYMLINKS : 0;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd >= 0 && !theirs) {
+		return TAKE_FD(fd);
+	}
+	if (fd < 0 && (!theirs || (errno != ELOOP && errno != ENXIO))) {
+		return err_sys(e, errno, "cannot write '%s'", path);
+	}
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    ftruncate(fd, 0) < 0) {
+		return err_set(e, ERR_USER, ELOOP,
+			       "'%s' is not written: it leads through the workspace, where the "
+			       "payload may have made it a link; name a place outside",
+			       path);
+	}
+	return TAKE_FD(fd);
+}
+
+static int write_document(const char *path, const struct plan *plan, const json_t *doc,
+			  struct err *e)
+{
+	_cleanup_free_ char *text =
+		json_dumps(doc, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	_cleanup_fd_ int fd = FD_NONE;
+	size_t len, done = 0;
+
+	if (!text) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	len = strlen(text);
+	text[len] = '\n';
+	fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+				    : open_report(path, plan, e);
+	if (fd < 0 && strcmp(path, "-") != 0) {
+		return fd;
+	}
+	while (fd >= 0 && done <= len) {
+		ssize_t n = write(fd, text + done, len + 1 - done);
+
+		if (n < 0 && errno != EINTR) {
+			break;
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	text[len] = '\0';
+	return fd < 0 || done <= len ? err_sys(e, errno, "cannot write '%s'", path) : 0;
+}
+
+/* True if `path` is `dir` or lies below it. */
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/*
+ * The command starts where the caller is, if that place is in the view; otherwise in the
+ * workspace, and without one at home.
+ */
+static int choose_cwd(const struct plan *plan, char **ret, struct err *e)
+{
+	_cleanup_free_ char *here = getcwd(NULL, 0); /* not $PWD: the read-back has no links */
+	size_t i;
+
+	*ret = NULL;
+	if (plan->workspace_mode != WORKSPACE_NONE) {
+		*ret = strdup(here && is_below(here, plan->workspace.path) ? here
+									   : plan->workspace.path);
+	}
+	for (i = 0; !*ret && here && i < plan->n_read; i++) {
+		if (plan->read[i].is_dir && is_below(here, plan->read[i].path)) {
+			*ret = TAKE_PTR(here);
+		}
+	}
+	if (!*ret) {
+		*ret = strdup(plan->identity.home);
+	}
+	return *ret ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+static void say_denials(const json_t *result)
+{
+	json_t *denial;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "denials"), i, denial)
+	{
+		cli_say("refused: %s (%s, %lld times); to widen: %s",
+			json_string_value(json_object_get(denial, "what")),
+			json_string_value(json_object_get(denial, "code")),
+			(long long)json_integer_value(json_object_get(denial, "count")),
+			json_string_value(json_object_get(denial, "remedy")));
+	}
+}
+
+/* The value and mechanism of a limit as it was armed, for people. */
+static void say_limit(const json_t *result, const char *name)
+{
+	const json_t *list = json_object_get(result, "limits");
+	size_t len = strlen(name), i;
+	json_t *limit;
+
+	json_array_foreach(list, i, limit)
+	{
+		const char *n = json_string_value(json_object_get(limit, "name"));
+
+		if (n && strncmp(n, name, len) == 0 && (!n[len] || strcmp(n + len, "_ms") == 0)) {
+			cli_say("stopped by the %s limit of %lld%s (armed by %s)", name,
+				(long long)json_integer_value(json_object_get(limit, "value")),
+				strstr(n, "_ms") ? " ms" : "",
+				json_string_value(json_object_get(limit, "mechanism")));
+			return;
+		}
+	}
+}
+
+/* The exit status that stands for how it ended, as docker(1) and timeout(1) have it. */
+static int report(const json_t *result, bool quiet, const struct session *s, const char *program)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+	const json_t *exit = json_object_get(result, "exit");
+	const json_t *error = json_object_get(result, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+	int status, sig;
+
+	if (!quiet) {
+		say_denials(result);
+	}
+	if (!reason) {
+		cli_say("the keeper's result has no reason");
+		return CLI_FAILED;
+	}
+	if (strcmp(reason, "error:exec") == 0) {
+		status = (int)json_integer_value(json_object_get(exit, "status"));
+		cli_say(status == CLI_NOT_FOUND
+				? "%s: not found in the sandbox; programs outside /usr need "
+				  "--read with their directory and --env PATH"
+				: "%s: cannot be executed: %s",
+			program, message ? message : "");
+		return status;
+	}
+	if (strncmp(reason, "error:", 6) == 0) {
+		cli_say("%s", message ? message : reason);
+		return CLI_FAILED;
+	}
+	if (strncmp(reason, "limit:", 6) == 0) {
+		say_limit(result, reason + 6);
+		return strcmp(reason, "limit:wall") == 0 || strcmp(reason, "limit:idle") == 0
+			       ? CLI_TIME_LIMIT
+			       : CLI_LIMIT;
+	}
+	if (strcmp(reason, "stopped") == 0) {
+		cli_say("the sandbox was stopped");
+		return CLI_LIMIT;
+	}
+	if (s->lost) {
+		cli_say("output was lost: cannot write it: %s", strerror(s->lost));
+		return CLI_FAILED;
+	}
+	sig = (int)json_integer_value(json_object_get(exit, "signal"));
+	if (sig > 0 && sig == s->signal) {
+		/* We passed it on and it died of it: so do we, for whoever waits for us. */
+		const struct rlimit no_core = {0, 0};
+		sigset_t set;
+
+		(void)setrlimit(RLIMIT_CORE, &no_core);
+		(void)signal(sig, SIG_DFL);
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, sig);
+		(void)raise(sig);
+		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	}
+	return sig > 0 ? 128 + sig : (int)json_integer_value(json_object_get(exit, "status"));
+}
+
+/* --json and --receipt; the result alone carries the digest, the receipt its own file. */
+static int write_reports(const struct run_options *o, const struct plan *plan, json_t *result,
+			 const struct session *s, struct err *e)
+{
+	json_t *bytes = json_object_get(result, "bytes");
+	int r = 0;
+
+	if (json_put(bytes, "stdin", json_integer((json_int_t)s->stdin_bytes)) < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	if (o->receipt && !json_is_null(json_object_get(result, "receipt"))) {
+		r = write_document(o->receipt, plan, json_object_get(result, "receipt"), e);
+	}
+	(void)json_object_del(result, "receipt");
+	return r >= 0 && o->json ? write_document(o->json, plan, result, e) : r;
+}
+
+static int print_plan(const struct plan *plan, const char *path, struct err *e)
+{
+	_cleanup_json_ json_t *doc = plan_to_json(plan);
+
+	return doc ? write_document(path ? path : "-", plan, doc, e)
+		   : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+/* Done while the sandbox is being built. */
+static int reap_orphans(struct err *e)
+{
+	struct state state;
+	int r = state_open(&state, e);
+
+	if (r >= 0) {
+		cli_reap(&state);
+	}
+	state_done(&state);
+	return r;
+}
+
+/* What is weaker than a reader would assume is said once, on a terminal. */
+static void say_sampler(const struct session *s)
+{
+	if (s->sampled && isatty(STDERR_FILENO)) {
+		cli_say("note: memory is watched by sampling, for want of a control group; short "
+			"peaks and "
+			"kernel memory can escape it");
+	}
+}
+
+static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
+{
+	_cleanup_free_ char *cwd = NULL;
+	_cleanup_json_ json_t *result = NULL;
+	size_t i;
+	int r = reap_orphans(e);
+
+	if (r >= 0) {
+		r = choose_cwd(plan, &cwd, e);
+	}
+	for (i = 0; r >= 0 && !o->quiet && i < plan->n_notes; i++) {
+		cli_say("note: %s", plan->notes[i]);
+	}
+	if (r >= 0) {
+		r = session_run(s, plan, o->command, cwd, &result, e);
+	}
+	if (r >= 0) {
+		r = write_reports(o, plan, result, s, e);
+	}
+	return r < 0 ? r : report(result, o->quiet, s, o->command[0]);
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_options o;
+	struct session s = {.socket = FD_NONE};
+	struct plan plan = {};
+	struct policy_request req = {};
+	struct err e = {};
+	int r = run_options_parse(&o, argc, argv);
+
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (!o.command && !o.plan_only) {
+		return cli_usage("run", "a command is missing");
+	}
+	if (!o.plan_only) {
+		r = session_open(&s, &e);
+		s.on_start = o.quiet ? NULL : say_sampler;
+	}
+	if (r >= 0) {
+		req = (struct policy_request){.file = o.file,
+					      .overrides = o.overrides,
+					      .n_overrides = o.n_overrides,
+					      .accept_tier = o.accept_tier,
+					      .environ = environ};
+		r = policy_plan(&req, &plan, &e);
+	}
+	if (r >= 0) {
+		r = o.plan_only ? print_plan(&plan, o.json, &e) : run(&o, &s, &plan, &e);
+		plan_done(&plan);
+	}
+	session_done(&s);
+	return r < 0 ? cli_fail(&e) : r;
+}

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The relay between the caller and a sandbox.
+ *
+ * Theory of operation. The caller's descriptors never go anywhere: this process reads and writes
+ * them itself. Output arrives in pipes from the keeper and is spliced on; input is spliced or
+ * copied into the payload's pipe, or into the master of its terminal. Reading the terminal here,
+ * in the caller's own session, keeps job control true: in the background we stop as any command
+ * would. When the payload's group is stopped (Ctrl-Z inside), we restore the terminal and stop
+ * ourselves; when we are continued, so is the payload. A signal that the payload died of after we
+ * passed it on becomes our own end as well. Should this process be killed, the keeper sees the end
+ * of file on the socket and ends the sandbox.
+ */
+#include "front/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mutant.h"
+#include "front/terminal.h"
+#include "keeper/message.h"
+#include "linux/fdpass.h"
+#include "policy/plan.h"
+
+/* The result document with its receipt and denials. */
+#define MAX_RESULT    (16 * 1024 * 1024)
+#define CHUNK         65536
+#define MAX_ARGV      (4 * 1024 * 1024)
+#define BACKGROUND_MS 200
+
+extern char **environ;
+
+/* One direction: from a descriptor to another, until either side ends. */
+struct flow {
+	int in, out;
+	bool own_in, own_out; /* close when done */
+	bool blocked;         /* waiting for room */
+	bool no_splice;
+	size_t from, to;
+	char data[CHUNK];
+	uint64_t bytes;
+	int lost; /* errno that ended it early; a reader that went away is no error */
+};
+
+enum { F_STDOUT, F_STDERR, F_TERMINAL, F_STDIN, F_COUNT };
+enum { P_SOCKET = F_COUNT, P_SIGNAL, P_COUNT };
+
+struct relay {
+	struct session *session;
+	struct flow flows[F_COUNT];
+	int signals;
+	int master;   /* the sandbox's terminal, FD_NONE without one */
+	int terminal; /* the caller's terminal, FD_NONE without one */
+	unsigned tty; /* bit n: descriptor n is a terminal */
+	bool raw;
+	json_t *result;
+};
+
+static void flow_end(struct flow *f)
+{
+	if (f->own_in) {
+		(void)fd_close(f->in);
+	}
+	if (f->own_out) {
+		(void)fd_close(f->out);
+	}
+	f->in = f->out = FD_NONE;
+}
+
+/* At the end of the input nothing is lost, and a reader that went away wants no more. */
+static void flow_lose(struct flow *f, int why)
+{
+	struct pollfd p = {.fd = f->in, .events = POLLIN};
+
+	if (why != EPIPE && poll(&p, 1, 0) == 1 && (p.revents & POLLIN)) {
+		f->lost = why;
+	}
+}
+
+/* Something to move: false when it is over or must wait. */
+static bool flow_splice(struct flow *f)
+{
+	ssize_t n = splice(f->in, NULL, f->out, NULL, 1024 * 1024, SPLICE_F_NONBLOCK);
+
+	if (n > 0) {
+		f->bytes += (uint64_t)n;
+		return true;
+	}
+	if (n == 0) {
+		flow_end(f);
+		return false;
+	}
+	if (errno == EINVAL || errno == ENOSYS) {
+		f->no_splice = true; /* O_APPEND files, some devices: copy instead */
+		return true;
+	}
+	if (errno == EAGAIN) {
+		struct pollfd p = {.fd = f->in, .events = POLLIN};
+
+		f->blocked = poll(&p, 1, 0) > 0;
+		return false;
+	}
+	if (errno != EINTR) {
+		flow_lose(f, errno);
+		flow_end(f);
+	}
+	return false;
+}
+
+/* At most PIPE_BUF bytes: what poll(2) promises to take without blocking. */
+static bool flow_copy(struct flow *f)
+{
+	size_t left;
+	ssize_t n;
+
+	if (f->from == f->to) {
+		n = read(f->in, f->data, sizeof(f->data));
+		if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+			return false;
+		}
+		if (n <= 0) {
+			flow_end(f);
+			return false;
+		}
+		f->bytes += (uint64_t)n;
+		f->from = 0;
+		f->to = (size_t)n;
+		f->blocked = true; /* ask for room before writing */
+		return false;
+	}
+	left = f->to - f->from;
+	n = write(f->out, f->data + f->from, left > 4096 ? 4096 : left);
+	if (n < 0 && errno != EINTR && errno != EAGAIN) {
+		f->lost = errno == EPIPE ? 0 : errno;
+		flow_end(f);
+		return false;
+	}
+	f->from += n > 0 ? (size_t)n : 0;
+	f->blocked = f->from < f->to;
+	return false;
+}
+
+static void flow_run(struct flow *f)
+{
+	int i;
+
+	f->blocked = false;
+	for (i = 0; i < 16 && f->in >= 0; i++) {
+		if (!(f->no_splice ? flow_copy(f) : flow_splice(f))) {
+			break;
+		}
+	}
+}
+
+static void flow_start(struct flow *f, int in, int out, bool own_in, bool own_out)
+{
+	f->in = in;
+	f->out = out;
+	f->own_in = own_in;
+	f->own_out = own_out;
+	/* splice would not wait for room in a terminal; flow_splice() finds out about the rest. */
+	f->no_splice = isatty(in) || isatty(out);
+}
+
+static unsigned tty_mask(void)
+{
+	unsigned mask = 0;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		mask |= isatty(i) ? 1U << i : 0;
+	}
+	return mask;
+}
+
+/* Where the terminal's output goes: the first of 1, 2, 0 that is a terminal. */
+static int terminal_of(unsigned mask)
+{
+	return mask & 2 ? 1 : mask & 4 ? 2 : mask & 1 ? 0 : FD_NONE;
+}
+
+/* The child's side: nothing of the caller's but the socket goes with it. */
+static _Noreturn void become_keeper(int socket)
+{
+	char *argv[] = {"atoll-keeper", NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), i;
+	int front = fcntl(socket, F_DUPFD_CLOEXEC, KEEPER_FD_FRONT + 1);
+	sigset_t none;
+
+	for (i = 0; i < 3; i++) {
+		if (null < 0 || dup2(null, i) < 0) {
+			_exit(125);
+		}
+	}
+	if (dup2(front, KEEPER_FD_FRONT) < 0 ||
+	    (!MUTANT(ATOLL_MUTATE_CLOSE_FDS) && close_range(KEEPER_FD_FRONT + 1, ~0U, 0) < 0)) {
+		_exit(125);
+	}
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execve("/proc/self/exe", argv, environ);
+	_exit(125);
+}
+
+/* fork, not vfork or posix_spawn: those would hold us until the keeper has exec'ed. */
+int session_open(struct session *s, struct err *e)
+{
+	int pair[2];
+
+	*s = (struct session){.socket = FD_NONE};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_sys(e, errno, "cannot create a socket pair");
+	}
+	s->keeper = fork();
+	if (s->keeper == 0) {
+		become_keeper(pair[1]);
+	}
+	(void)fd_close(pair[1]);
+	s->socket = pair[0];
+	if (s->keeper < 0) {
+		session_done(s);
+		return err_sys(e, errno, "cannot start the keeper");
+	}
+	return 0;
+}
+
+void session_done(struct session *s)
+{
+	s->socket = fd_close(s->socket);
+}
+
+/* Everything but the arguments, as JSON in a memfd. */
+static int request_fd(const struct plan *plan, const char *cwd, unsigned tty, struct err *e)
+{
+	_cleanup_json_ json_t *doc = json_object();
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	int r = doc ? 0 : -ENOMEM;
+
+	r = r < 0 ? r : json_put(doc, "plan", plan_to_json(plan));
+	r = r < 0 ? r : json_put(doc, "cwd", json_string(cwd));
+	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
+	text = r < 0 ? NULL : json_canonical(doc, &len);
+	if (!text) {
+		return err_set(
+			e, ERR_SYSTEM, ENOMEM,
+			"cannot write the request: out of memory, or a path that is not UTF-8");
+	}
+	return message_text_fd(text, len, e);
+}
+
+/* The arguments, each with its NUL. */
+static int argv_fd(char *const *argv, struct err *e)
+{
+	_cleanup_buf_ struct buf b = {};
+
+	buf_init(&b, MAX_ARGV);
+	for (; *argv; argv++) {
+		if (buf_add(&b, *argv, strlen(*argv) + 1) < 0) {
+			return err_set(e, ERR_USER, E2BIG, "the command's arguments are too long");
+		}
+	}
+	return message_text_fd(b.data, b.len, e);
+}
+
+static int send_request(const struct session *s, const struct plan *plan, char *const *argv,
+			const char *cwd, unsigned tty, struct err *e)
+{
+	_cleanup_fd_ int request = FD_NONE, words = FD_NONE;
+	struct message m = {.op = MSG_START};
+	int r;
+
+	request = request_fd(plan, cwd, tty, e);
+	if (request < 0) {
+		return request;
+	}
+	words = argv_fd(argv, e);
+	if (words < 0) {
+		return words;
+	}
+	if (tty) {
+		terminal_size(terminal_of(tty), &m.a, &m.b);
+	}
+	r = fdpass_send(s->socket, &m, sizeof(m), (int[]){request, words}, 2);
+	return r < 0 ? err_sys(e, -r, "cannot reach the keeper") : 0;
+}
+
+/* Only a terminal that we read from, in the foreground, is ours to change. */
+static bool may_use_terminal(const struct relay *r)
+{
+	return r->master >= 0 && (r->tty & 1) && tcgetpgrp(0) == getpgrp();
+}
+
+static void enter_raw(struct relay *r)
+{
+	if (may_use_terminal(r)) {
+		/* With standard output elsewhere, what shows here comes from the rest of a
+		 * pipeline. */
+		terminal_raw(0, !(r->tty & 2));
+		r->raw = true;
+	}
+}
+
+static void leave_raw(struct relay *r)
+{
+	if (r->raw) {
+		terminal_restore();
+		r->raw = false;
+	}
+}
+
+static void take_streams(struct relay *r, int mask, const int *fds)
+{
+	const int out[] = {[F_STDOUT] = 1, [F_STDERR] = 2, [F_TERMINAL] = r->terminal};
+	int i, next = 0, in = FD_NONE;
+
+	if (mask & STREAM_STDIN) {
+		in = fds[next++];
+	}
+	for (i = F_STDOUT; i <= F_TERMINAL; i++) {
+		if (mask & (STREAM_STDOUT << i)) {
+			flow_start(&r->flows[i], fds[next++], out[i], true, false);
+		}
+	}
+	if (mask & STREAM_MASTER) {
+		r->master = fds[next++];
+	}
+	if (in >= 0) {
+		flow_start(&r->flows[F_STDIN], 0, in, false, true);
+	} else if (r->master >= 0 && (r->tty & 1)) {
+		flow_start(&r->flows[F_STDIN], 0, r->master, false, false);
+	}
+	enter_raw(r);
+}
+
+static void send_signal(struct relay *r, int signal_number)
+{
+	struct message m = {.op = MSG_SIGNAL, .a = signal_number};
+
+	(void)send(r->session->socket, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The payload is stopped: so are we, with the terminal as the shell left it. */
+static void stop_self(struct relay *r)
+{
+	leave_raw(r);
+	(void)raise(SIGSTOP);
+	/* Continued: by fg with the terminal, by bg without. */
+	enter_raw(r);
+	send_signal(r, SIGCONT);
+}
+
+static int take_result(struct relay *r, int fd, struct err *e)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = message_read_fd(fd, MAX_RESULT, &len, e);
+	r->result = text ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	return r->result ? 0 : err_set(e, ERR_BUG, EINVAL, "the keeper's result is not JSON");
+}
+
+static int hear_keeper(struct relay *r, struct err *e)
+{
+	int fds[FDPASS_MAX], result = 0;
+	size_t n = FDPASS_MAX, i;
+	struct message m;
+	ssize_t len = fdpass_recv(r->session->socket, &m, sizeof(m), fds, &n);
+
+	if (len != (ssize_t)sizeof(m)) {
+		return err_set(
+			e, ERR_SYSTEM, EPIPE,
+			"the keeper ended before its sandbox did; what it left is removed by the "
+			"next atoll command");
+	}
+	if (m.op == MSG_STREAMS && n == (size_t)__builtin_popcount((unsigned)m.a)) {
+		r->session->sampled = m.b == 1;
+		if (r->session->on_start) {
+			r->session->on_start(r->session); /* before the terminal is raw */
+		}
+		take_streams(r, m.a, fds);
+		return 0;
+	}
+	if (m.op == MSG_STOPPED) {
+		stop_self(r);
+	} else if (m.op == MSG_RESULT && n == 1) {
+		result = take_result(r, fds[0], e);
+	}
+	for (i = 0; i < n; i++) {
+		(void)fd_close(fds[i]);
+	}
+	return result;
+}
+
+static void hear_signal(struct relay *r)
+{
+	struct signalfd_siginfo info;
+	struct winsize size;
+
+	if (read(r->signals, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
+		return;
+	}
+	switch (info.ssi_signo) {
+	case SIGWINCH:
+		if (r->master >= 0 && ioctl(r->terminal, TIOCGWINSZ, &size) == 0) {
+			(void)ioctl(r->master, TIOCSWINSZ, &size);
+		}
+		break;
+	case SIGCONT:
+		/* Sent to us although we did not stop ourselves through stop_self(). */
+		enter_raw(r);
+		send_signal(r, SIGCONT);
+		break;
+	case SIGTSTP:
+		send_signal(r, SIGTSTP);
+		break; /* MSG_STOPPED follows when the payload has stopped */
+	default:
+		r->session->signal = (int)info.ssi_signo;
+		send_signal(r, (int)info.ssi_signo);
+	}
+}
+
+static int watch_signals(struct err *e)
+{
+	static const int passed[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGUSR1,
+				     SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGCONT};
+	sigset_t set;
+	size_t i;
+	int fd;
+
+	(void)sigemptyset(&set);
+	for (i = 0; i < ARRAY_SIZE(passed); i++) {
+		(void)sigaddset(&set, passed[i]);
+	}
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
+}
+
+/* True while output can still come. */
+static bool flowing(const struct relay *r)
+{
+	return r->flows[F_STDOUT].in >= 0 || r->flows[F_STDERR].in >= 0 ||
+	       r->flows[F_TERMINAL].in >= 0;
+}
+
+static void fill(const struct relay *r, struct pollfd *w)
+{
+	int i;
+
+	for (i = 0; i < F_COUNT; i++) {
+		const struct flow *f = &r->flows[i];
+
+		w[i] = (struct pollfd){.fd = f->blocked ? f->out : f->in,
+				       .events = f->blocked ? POLLOUT : POLLIN};
+	}
+	/* In the background the terminal's input is the shell's; reading it would stop us. */
+	if ((r->tty & 1) && !r->flows[F_STDIN].blocked && !may_use_terminal(r)) {
+		w[F_STDIN].fd = FD_NONE;
+	}
+	w[P_SOCKET] =
+		(struct pollfd){.fd = r->result ? FD_NONE : r->session->socket, .events = POLLIN};
+	w[P_SIGNAL] = (struct pollfd){.fd = r->signals, .events = POLLIN};
+}
+
+static int relay_loop(struct relay *r, struct err *e)
+{
+	int result = 0;
+
+	while (result >= 0 && (!r->result || flowing(r))) {
+		struct pollfd w[P_COUNT];
+		int i;
+
+		if (!r->raw && may_use_terminal(r)) {
+			enter_raw(r);
+		}
+		fill(r, w);
+		/* Nobody tells a background job that it has been brought to the foreground. */
+		if (poll(w, P_COUNT, (r->tty & 1) && !r->raw ? BACKGROUND_MS : -1) < 0) {
+			if (errno == EINTR) {
+				continue;
+			}
+			return err_sys(e, errno, "cannot wait for events");
+		}
+		for (i = 0; i < F_COUNT; i++) {
+			if (r->flows[i].in >= 0 && w[i].revents) {
+				flow_run(&r->flows[i]);
+			}
+		}
+		if (w[P_SIGNAL].revents) {
+			hear_signal(r);
+		}
+		if (w[P_SOCKET].revents) {
+			result = hear_keeper(r, e);
+		}
+	}
+	return result;
+}
+
+int session_run(struct session *s, const struct plan *plan, char *const *argv, const char *cwd,
+		json_t **ret, struct err *e)
+{
+	_cleanup_free_ struct relay *r = calloc(1, sizeof(*r));
+	unsigned tty = tty_mask();
+	int i, result;
+
+	if (!r) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	r->session = s;
+	r->master = FD_NONE;
+	r->tty = tty;
+	r->terminal = terminal_of(tty);
+	for (i = 0; i < F_COUNT; i++) {
+		r->flows[i].in = r->flows[i].out = FD_NONE;
+	}
+	result = r->signals = watch_signals(e);
+	if (result >= 0) {
+		result = send_request(s, plan, argv, cwd, tty, e);
+	}
+	if (result >= 0) {
+		result = relay_loop(r, e);
+	}
+	leave_raw(r);
+	s->stdin_bytes = r->flows[F_STDIN].bytes;
+	for (i = 0; i < F_COUNT; i++) {
+		s->lost = i != F_STDIN && r->flows[i].lost ? r->flows[i].lost : s->lost;
+		flow_end(&r->flows[i]);
+	}
+	(void)fd_close(r->signals);
+	(void)fd_close(r->master);
+	if (result < 0) {
+		json_decref(r->result);
+		return result;
+	}
+	*ret = r->result;
+	return 0;
+}
