@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for every suite."""
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from harness import canaries as canaries_module  # noqa: E402
+from harness import runner, world as world_module  # noqa: E402
+
+BASE = pathlib.Path(tempfile.gettempdir())
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: belongs to make test-long only")
+    config.addinivalue_line("markers", "asan: also runs against the build with sanitizers")
+
+
+@pytest.fixture
+def base():
+    """A directory that a sandbox may be given parts of; removed afterwards, whatever is in it."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="atoll-test-", dir=BASE))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def atoll(base):
+    product = runner.Atoll(base / "product")
+    yield product
+    product.end()
+
+
+@pytest.fixture
+def canaries(base):
+    planted = canaries_module.Canaries(base / "outside")
+    yield planted
+    planted.close()
+
+
+@pytest.fixture
+def world(base):
+    """The test fails when, at its end, the host is not as it was."""
+    before = world_module.World([base])
+    sysctls = world_module.sysctls()
+    yield before
+    assert before.changes() == []
+    changed = {k: v for k, v in world_module.sysctls().items() if sysctls.get(k) != v}
+    assert changed == {}
+
+
+@pytest.fixture
+def need_root():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.fixture
+def need_user():
+    if os.geteuid() == 0:
+        pytest.skip("needs an unprivileged user")
+
+
+@pytest.fixture
+def need_program():
+    def need(name):
+        path = shutil.which(name)
+        if not path:
+            pytest.skip(f"needs {name} to be installed")
+        return path
+    return need

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL of front, keeper and init at every system call: nothing survives, nothing is left.
+
+probe-killer does the killing and is the subreaper of all that it starts, so it sees whatever
+survives. The next command must then succeed and remove what the dead keeper could not.
+"""
+import json
+import os
+import pathlib
+import random
+
+import pytest
+
+from harness import runner, trail
+
+CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+# (whose system calls are counted, who is killed)
+PAIRS = [("front", "front"), ("keeper", "keeper"), ("init", "init"), ("init", "keeper"),
+         ("keeper", "front"), ("init", "front"), ("keeper", "init")]
+# These alone also in the short sweep; the others add the same deaths at other moments.
+SHORT = PAIRS[:4]
+STEP = 7
+LATE = 40  # steps beyond the count of an undisturbed run: no two runs are the same
+
+
+def own_groups():
+    """This process's groups in the hierarchies of version 1, where sandboxes get theirs."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in set(controllers.split(",")) & set(CONTROLLERS):
+            yield pathlib.Path(f"/sys/fs/cgroup/{name}{path}")
+
+
+def mounts():
+    return runner.text_of("/proc/self/mountinfo")
+
+
+class Sweep:
+    """One state directory, many deaths."""
+
+    def __init__(self, atoll):
+        self.atoll = atoll
+        self.groups = list(own_groups())
+        self.marker = atoll.workspace / "marker"
+        self.report = atoll.base / "killer.json"
+        self.mounts = mounts()
+        self.deaths = self.reaped = 0
+        first = self.kill("front", "front", 0)
+        assert first["survivors"] == [] and not first["killed"], first
+        assert self.marker.read_text() == "x\n"
+        self.settle("an undisturbed run")
+
+    def kill(self, clock, victim, step):
+        self.marker.unlink(missing_ok=True)
+        argv = [runner.PROBES / "probe-killer", self.report, clock, victim, str(step),
+                self.atoll.binary, "run", "--quiet", "--workspace", ".:direct", "--",
+                "/bin/sh", "-c", "echo x >>marker"]
+        result = runner.capture(argv, env=self.atoll.environment(), cwd=self.atoll.workspace)
+        report = json.loads(self.report.read_text()) if result.status in (0, 1) else None
+        assert report, f"{clock} {victim} {step}: {result}"
+        self.deaths += report["killed"]
+        return report
+
+    def settle(self, what):
+        """The next command, then a look at everything that may not be there."""
+        after = self.atoll.tool("run", "--", "true")
+        assert after.status == 0, f"{what}: the next command: {after}"
+        self.reaped += "removed what" in after.err
+        assert sorted(os.listdir(self.atoll.home / "sandboxes")) == [], what
+        assert runner.eventually(lambda: mounts() == self.mounts), what
+        written = runner.text_of(self.marker) or ""
+        assert written in ("", "x\n"), f"{what}: the payload ran more than once: {written!r}"
+        for path in (self.atoll.home / "trail").iterdir():
+            left = [g for g in self.groups if (g / f"atoll-{path.stem}").exists()]
+            assert left == [], f"{what}: {left} of {path.stem}"
+            events = trail.names(path)
+            assert events[-1] in ("torn_down", "reaped"), f"{what}: {path.stem} {events}"
+            assert events.count("started") <= 1, f"{what}: {path.stem} {events}"
+            path.unlink()
+
+    def strike(self, clock, victim, step):
+        what = f"{victim} killed at step {step} of {clock}"
+        report = self.kill(clock, victim, step)
+        assert report["survivors"] == [], f"{what}: {report}"
+        if report["killed"]:
+            self.settle(what)
+        return report
+
+    def every(self, clock, victim, stride):
+        total = self.kill(clock, victim, 0)["steps"]
+        assert total > 50, f"{clock} makes {total} steps"
+        begin = random.randrange(stride) + 1
+        print(f"{victim} at each {stride}. of {total} steps of {clock}, from {begin}")
+        for step in range(begin, total + LATE, stride):
+            self.strike(clock, victim, step)
+        # A role that counts its own steps dies at nearly all of them, another while it lives.
+        least = total // stride * 3 // 4 if clock == victim else 1
+        assert self.deaths >= least, f"{self.deaths} deaths in {total} steps"
+
+    def over_time(self, victim, stride):
+        """Until the run is over before the moment comes, three times in a row."""
+        begin, missed = random.randrange(stride) + 1, 0
+        print(f"{victim} at each {stride}. quarter of a millisecond, from {begin}")
+        quarter = begin
+        while missed < 3:
+            missed = missed + 1 if self.strike("time", victim, quarter)["ended"] else 0
+            quarter += stride
+            assert quarter < 40000, "the run does not end"
+        assert self.deaths > 0
+
+
+@pytest.fixture
+def sweep(atoll):
+    """Does its own looking; over the minutes of a full sweep, the host changes by itself."""
+    return Sweep(atoll)
+
+
+@pytest.mark.parametrize("clock, victim", SHORT)
+def test_kill_at_some_system_calls(sweep, world, clock, victim):
+    sweep.every(clock, victim, STEP)
+
+
+@pytest.mark.parametrize("victim", ["front", "keeper", "init"])
+def test_kill_at_some_moments(sweep, world, victim):
+    sweep.over_time(victim, 3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("clock, victim", PAIRS)
+def test_kill_at_every_system_call(sweep, clock, victim):
+    sweep.every(clock, victim, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["front", "keeper", "init"])
+def test_kill_at_every_moment(sweep, victim):
+    for _ in range(5):
+        sweep.over_time(victim, 1)
+
+
+def test_a_dead_keeper_is_told_and_reaped(atoll, world):
+    """Killed while the payload runs: the front says so, the next command removes and tells."""
+    process = atoll.start("/bin/sh", "-c", "echo ready; cat")
+    assert process.stdout.readline() == b"ready\n"
+    [name] = os.listdir(atoll.home / "sandboxes")
+    keeper = json.loads((atoll.home / "sandboxes" / name / "sandbox.json").read_text())["keeper"]
+    os.kill(keeper, 9)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 125 and b"keeper ended" in err, err
+    after = atoll.run("/bin/true")
+    assert after.status == 0 and "removed what 1 sandbox left" in after.err, after
+    assert trail.names(atoll.home / "trail" / f"{name}.jsonl")[-1] == "reaped"

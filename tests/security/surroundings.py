@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""B, C, E, F: processes, descriptors, files, limits and the network around a payload."""
+import os
+import re
+import subprocess
+
+from harness import runner
+from harness.arms import REFUSED, Check
+from security.kernel import succeeded
+
+LEAK = 57  # a descriptor number that nobody else uses
+METADATA = ("169.254.169.254 80", "100.100.100.200 80", "198.51.100.7 443", "10.0.0.1 80",
+            "0.0.0.0 22", "127.0.0.2 80")
+
+
+def descriptors(t):
+    """B1: the payload has the three that we made and nothing that its caller held."""
+    kept = os.open(t.canaries.files["a private file"], os.O_RDONLY)
+    os.dup2(kept, LEAK, inheritable=True)
+    os.close(kept)
+    try:
+        result = t.run("/bin/sh", "-c", f"ls /proc/self/fd; cat /proc/self/fd/{LEAK}", quiet=True,
+                       pass_fds=(LEAK,))
+    finally:
+        os.close(LEAK)
+    seen = {int(word) for word in result.out.split() if word.isdigit() and len(word) < 6}
+    return [f"descriptor {n}" for n in sorted(seen - {0, 1, 2, 3})]
+
+
+def environment(t):
+    """Nothing of the caller's environment."""
+    secret = t.canaries.token("the caller's environment")
+    result = t.run("/usr/bin/env", quiet=True, env={"GITHUB_TOKEN": secret, "LD_AUDIT_X": secret,
+                                                    f"N{secret}": "1"})
+    return [f"inherited {line}" for line in result.out.splitlines() if secret in line]
+
+
+def striking(t):
+    """B6, A16: signals to init, to the canary process, and by asynchronous owner."""
+    victim = str(t.canaries.process.pid)
+    t.run(t.probe("neighbours"), "own", victim)
+    t.run(t.probe("neighbours"), "strike", victim)
+    return []
+
+
+def visible_processes(t):
+    """B7: only the sandbox's own processes in /proc."""
+    result = t.run("/bin/ls", "/proc", quiet=True)
+    seen = [int(n) for n in result.out.split() if n.isdigit()]
+    return [f"process {n}" for n in seen if n > 64 or n == os.getpid()]
+
+
+def survivors(t):
+    """B8: daemons that ignore every signal, after the payload has ended."""
+    name = f"d{t.canaries.token('a name')[:12]}"
+    t.run(t.probe("storm"), "daemons", name)
+
+    if t.sandboxed:
+        runner.eventually(lambda: not named(name))
+    found = named(name)
+    for pid in found:
+        os.kill(pid, 9)
+    return [f"{len(found)} daemons live on"] if found else []
+
+
+def named(name):
+    """The pids of processes with this command name."""
+    return [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
+            if (runner.text_of(f"/proc/{p}/comm") or "").strip() == name]
+
+
+def orphans(t):
+    """B8: whoever supervises is killed without warning; what it started ends with it at once."""
+    name = f"o{t.canaries.token('a name')[:12]}"
+    command = [str(t.probe("storm")), "stopped", name]
+    process = t.atoll.start(*command) if t.sandboxed else \
+        subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    line = process.stdout.readline()
+    if t.sandboxed and not line:
+        t.results.append(t.atoll.finish(runner.Result(command, process.wait(), b"", b"", 0.0)))
+        return []
+    runner.eventually(lambda: len(named(name)) == 9)
+    for pid in keepers(process.pid) if t.sandboxed else [process.pid]:
+        os.kill(pid, 9)
+    process.stdout.close()
+    if not t.sandboxed:
+        process.wait()
+    runner.eventually(lambda: not named(name), 3)
+    found = named(name)
+    # Pid 1 of a sandbox carries the payload's words in its own; a mutant's may still be there.
+    inside = [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
+              if name in (runner.text_of(f"/proc/{p}/cmdline") or "")
+              and (runner.text_of(f"/proc/{p}/cmdline") or "").startswith("atoll-init")]
+    for pid in found + inside:
+        os.kill(pid, 9)
+    t.atoll.end()
+    t.atoll.run("/bin/true")  # the next command clears away what a dead keeper has left
+    return [f"{len(found)} processes live on"] if found else []
+
+
+def keepers(front):
+    """The keeper that a front has started: its child, or what became of it."""
+    return [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
+            if (runner.text_of(f"/proc/{p}/comm") or "").startswith("atoll-keeper") and
+            (runner.text_of(f"/proc/{p}/stat") or "").rpartition(")")[2].split()[1:2] == [str(front)]]
+
+
+def kernel_settings(t):
+    """C8: the kernel's own settings. Outside, only one of a network namespace made for it."""
+    if not t.sandboxed:
+        return succeeded(t.run(t.probe("files"), "write", "/proc/sys/net/ipv4/ip_forward",
+                               wrap=("unshare", "--map-root-user", "--net")), "write:")
+    paths = ("/proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/net/ipv4/ip_forward "
+             "/proc/sys/kernel/hostname /proc/sys/fs/binfmt_misc/register /proc/sysrq-trigger "
+             "/proc/sys/user/max_user_namespaces /proc/sys/vm/overcommit_memory /proc/irq/0 "
+             "/sys/kernel/uevent_helper /sys/kernel/mm/ksm/run /sys/fs/cgroup/cgroup.procs "
+             "/proc/1/oom_score_adj /proc/1/mem /proc/1/uid_map /proc/self/uid_map "
+             "/proc/self/gid_map /proc/self/setgroups /proc/self/projid_map /proc/1/attr/current")
+    result = t.run(t.probe("files"), "write", *paths.split())
+    return succeeded(result, "write:", "chmod:", "unlink:")
+
+
+def masked(t):
+    """C9: what /proc and /sys tell about the host."""
+    paths = ("/proc/kcore /proc/keys /proc/timer_list /proc/sched_debug /proc/kmsg /proc/kallsyms "
+             "/proc/key-users /proc/latency_stats /proc/interrupts "
+             "/proc/kpagecount /proc/slabinfo /proc/vmallocinfo /proc/mtrr /proc/1/environ "
+             "/proc/scsi/scsi /proc/sysvipc/shm /proc/acpi/wakeup "
+             "/sys/firmware/dmi/tables/DMI /sys/kernel/debug /sys/class/dmi/id/product_uuid "
+             "/sys/kernel/security/lsm /sys/kernel/notes")
+    result = t.run(t.probe("files"), "peek", *paths.split())
+    return [line for line in succeeded(result) if "sysvipc" not in line]
+
+
+def system_files(t):
+    """C12: the programs and libraries of the host stay as they are."""
+    places = ("/usr", "/usr/bin", "/usr/lib", "/etc")
+    paths = [f"{p}/atoll-probe-new" for p in places]
+    if not t.sandboxed:
+        return succeeded(t.run(t.probe("files"), "write", str(t.workspace / "new")), "create:")
+    result = t.run(t.probe("files"), "write", *paths)
+    return [f"{name}: {word}" for name, word in result.probes().items()
+            if name.startswith("create:") and name.split(":")[1].startswith("/usr") and word != "EROFS"]
+
+
+def connections(t):
+    """C20, F1, F4, F5: listeners of the host and addresses of elsewhere, refused at once."""
+    arguments = t.canaries.addresses()
+    if t.sandboxed:
+        for address in METADATA:
+            arguments += ["tcp", address]
+    result = t.run(t.probe("connect"), *arguments)
+    # A datagram is accepted by the sandbox's own kernel; whether it arrived is seen outside.
+    return [line for line in succeeded(result, "tcp", "unix", "abstract", "slow")]
+
+
+def shared_memory(t):
+    """System V IPC belongs to the sandbox."""
+    result = t.run("/usr/bin/ipcmk", "--shmem", "64", "--queue", quiet=True)
+    made = re.findall(r"id: (\d+)", result.out)
+    if not t.sandboxed:
+        for flag, number in zip(("--shmem-id", "--queue-id"), made):
+            runner.capture(["/usr/bin/ipcrm", flag, number])
+        return [f"made {n}" for n in made]
+    through = [line for line in t.world.changes(1) if line.startswith("System V")]
+    for line in through:
+        kind, number = line.split()[-2:]
+        runner.capture(["/usr/bin/ipcrm", {"shm": "--shmem-id", "msg": "--queue-id"}[kind], number])
+    return through
+
+
+def crowd(t):
+    """E1: more processes than the limit allows."""
+    result = t.run(t.probe("storm"), "herd", options=("--processes", "32"))
+    return succeeded(result)
+
+
+def memory(t):
+    """E2: more memory than the limit allows, each in another disguise."""
+    through = []
+    for kind in ("anonymous", "memfd"):
+        result = t.run(t.probe("hog"), kind, "192", quiet=True,
+                       options=("--memory", "64MiB", "--wall", "20s"))
+        # The sampler says of itself that a memfd which nobody maps escapes it.
+        if kind == "anonymous" or result.mechanism("memory") != "sampler":
+            through += [f"{kind}: {line}" for line in succeeded(result)]
+    return through
+
+
+CHECKS = [
+    Check("B1-descriptors", descriptors, {"close_fds": REFUSED, "close_fds+receipt_compare": "red"}),
+    Check("B-environment", environment, {"environ": REFUSED, "environ+receipt_compare": "red"}),
+    Check("B6-striking", striking, {}),
+    Check("B7-visible-processes", visible_processes, {
+        "pidns": REFUSED}),
+    Check("B8-survivors", survivors, {}),
+    Check("B8-orphans", orphans, {
+        "pdeathsig": "held by the end of file on init's socket",
+        "keeper_eof": "held by the parent-death signal",
+        "pdeathsig+keeper_eof": "red"}),
+    Check("C8-kernel-settings", kernel_settings, {}),
+    Check("C9-masked", masked, {"mask_proc": REFUSED, "mask_proc+receipt_compare": "red"}),
+    Check("C12-system-files", system_files, {
+        "ro_usr": REFUSED,
+        "landlock": REFUSED,
+        "landlock+receipt_compare": "held by the read-only mounts",
+        "landlock+ro_usr+receipt_compare": "red"}),
+    Check("F4-connections", connections, {
+        "netns": REFUSED, "netns+receipt_compare": "red"}),
+    Check("C-shared-memory", shared_memory, {
+        "ipcns": REFUSED, "ipcns+receipt_compare": "red"}),
+    Check("E1-crowd", crowd, {}),
+    Check("E2-memory", memory, {"cgroup": (REFUSED, None)}),
+]

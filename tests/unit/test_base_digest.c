@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 against the examples of FIPS 180-4 and NIST's test vectors; the form of a clock's text.
+ */
+#include "unit.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+
+static void test_vectors(void **state)
+{
+	static const struct {
+		const char *text, *digest;
+	} rows[] = {
+		{"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+		{"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+		{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+		{"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqk"
+		 "lmnopqrlmnopqrsmnopqrstnopqrstu",
+		 "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+	};
+	_cleanup_free_ char *million = malloc(1000000);
+	char digest[DIGEST_HEX_SIZE];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		digest_hex(rows[i].text, strlen(rows[i].text), digest);
+		assert_string_equal(digest, rows[i].digest);
+	}
+	memset(million, 'a', 1000000);
+	digest_hex(million, 1000000, digest);
+	assert_string_equal(digest,
+			    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void test_clock(void **state)
+{
+	char text[CLOCK_TEXT_SIZE];
+	int64_t first = clock_now_ns();
+	size_t i;
+
+	(void)state;
+	clock_text(text);
+	assert_int_equal(strlen(text), strlen("2026-11-21T02:46:24.000001Z"));
+	for (i = 0; text[i]; i++) {
+		char form = "0000-00-00T00:00:00.000000Z"[i];
+
+		assert_true(form == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == form);
+	}
+	assert_true(clock_now_ns() >= first);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_clock),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON helpers: construction that survives any bytes, the canonical form, typed access. */
+#include "unit.h"
+
+#include "base/json.h"
+
+static void test_text(void **state)
+{
+	static const struct {
+		const char *bytes, *text;
+	} rows[] = {
+		{"", ""},
+		{"plain", "plain"},
+		{"\xc3\xbc", "\xc3\xbc"},
+		{"a\xff", "a\xef\xbf\xbd"},
+		{"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *j = json_text(rows[i].bytes);
+
+		assert_non_null(j);
+		assert_string_equal(json_string_value(j), rows[i].text);
+	}
+}
+
+static void test_text_with_nul(void **state)
+{
+	_cleanup_json_ json_t *j = json_text_n("a\0\xff", 3);
+
+	(void)state;
+	assert_int_equal(json_string_length(j), 5);
+	assert_memory_equal(json_string_value(j), "a\0\xef\xbf\xbd", 5);
+}
+
+static void test_canonical(void **state)
+{
+	_cleanup_json_ json_t *j = json_loads("{ \"b\" : [1, 2.5, null ], \"a\" : {\"z\":true, "
+					      "\"\\u00fc\":\"x\\ny\"}, \"B\":\"\"}",
+					      0, NULL);
+	_cleanup_free_ char *text = NULL, *word = NULL;
+	_cleanup_json_ json_t *string = json_string("x");
+	size_t len = 0;
+
+	(void)state;
+	text = json_canonical(j, &len);
+	assert_string_equal(
+		text, "{\"B\":\"\",\"a\":{\"z\":true,\"\xc3\xbc\":\"x\\ny\"},\"b\":[1,2.5,null]}");
+	assert_int_equal(len, strlen(text));
+	word = json_canonical(string, NULL);
+	assert_string_equal(word, "\"x\"");
+}
+
+static void test_access(void **state)
+{
+	_cleanup_json_ json_t *o = json_loads("{\"s\":\"text\",\"n\":-7,\"t\":true,\"f\":false,"
+					      "\"x\":null,\"r\":1.0,\"nul\":\"a\\u0000b\"}",
+					      JSON_ALLOW_NUL, NULL);
+	struct err e = {};
+	const char *s = NULL;
+	int64_t n = 0;
+	bool b = false;
+
+	(void)state;
+	assert_int_equal(json_get_str(o, "s", &s, &e), 0);
+	assert_string_equal(s, "text");
+	assert_int_equal(json_get_int(o, "n", &n, &e), 0);
+	assert_int_equal(n, -7);
+	assert_int_equal(json_get_bool(o, "t", &b, &e), 0);
+	assert_true(b);
+	assert_int_equal(json_get_bool(o, "f", &b, &e), 0);
+	assert_false(b);
+	assert_int_equal(e.code, 0);
+	b = true;
+	assert_int_equal(json_get_str(o, "n", &s, &e), -EINVAL);
+	assert_int_equal(json_get_str(o, "absent", &s, &e), -EINVAL);
+	assert_int_equal(json_get_str(o, "nul", &s, &e), -EINVAL);
+	assert_int_equal(json_get_int(o, "r", &n, &e), -EINVAL);
+	assert_int_equal(json_get_int(o, "s", &n, &e), -EINVAL);
+	assert_int_equal(json_get_bool(o, "x", &b, &e), -EINVAL);
+	assert_int_equal(json_get_bool(NULL, "x", &b, &e), -EINVAL);
+	assert_string_equal(s, "text");
+	assert_int_equal(n, -7);
+	assert_true(b);
+	assert_non_null(strstr(e.msg, "'x'"));
+}
+
+static void build(bool may_fail)
+{
+	_cleanup_json_ json_t *o = json_object();
+	_cleanup_free_ char *text = NULL;
+	int r = o ? json_put(o, "good", json_text("x")) : -ENOMEM;
+
+	r = r < 0 ? r : json_put(o, "bad", json_text("x\xff"));
+	text = r < 0 ? NULL : json_canonical(o, NULL);
+	if (text) {
+		assert_string_equal(text, "{\"bad\":\"x\xef\xbf\xbd\",\"good\":\"x\"}");
+	} else {
+		assert_true(may_fail);
+	}
+}
+
+static void test_faults(void **state)
+{
+	_cleanup_json_ json_t *o = json_object();
+
+	(void)state;
+	assert_int_equal(json_put(o, "none", NULL), -ENOMEM);
+	json_set_alloc_funcs(unit_malloc, free);
+	unit_faults(build);
+	json_set_alloc_funcs(malloc, free);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text),      cmocka_unit_test(test_text_with_nul),
+		cmocka_unit_test(test_canonical), cmocka_unit_test(test_access),
+		cmocka_unit_test(test_faults),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Denials: a complete table that docs/denials.md documents, classification, collection. */
+#include "unit.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "keeper/denial.h"
+#include "linux/seccomp.h"
+
+static void test_table(void **state)
+{
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < DENIAL_COUNT; i++) {
+		const struct denial_kind *kind = denial_kind((enum denial_code)i);
+		const char *texts[] = {kind->code, kind->rule, kind->agent, kind->remedy};
+
+		for (j = 0; j < ARRAY_SIZE(texts); j++) {
+			assert_non_null(texts[j]);
+			assert_true(texts[j][0] != '\0');
+			assert_null(strpbrk(texts[j], "\n|"));
+		}
+		assert_int_equal(strspn(kind->code, "abcdefghijklmnopqrstuvwxyz.-"),
+				 strlen(kind->code));
+		for (j = 0; j < i; j++) {
+			assert_string_not_equal(kind->code, denial_kind((enum denial_code)j)->code);
+		}
+	}
+}
+
+static char *page(void)
+{
+	const char *source = getenv("ATOLL_SOURCE");
+	_cleanup_fd_ int fd = FD_NONE;
+	struct buf b;
+	char path[4096];
+
+	assert_non_null(source);
+	(void)snprintf(path, sizeof(path), "%s/docs/denials.md", source);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	buf_init(&b, 1 << 20);
+	assert_int_equal(buf_read_fd(&b, fd), 0);
+	return buf_take(&b);
+}
+
+/* Each code has one row, with the very words of the table, and there is no other row. */
+static void test_documentation(void **state)
+{
+	_cleanup_free_ char *text = page();
+	unsigned i, rows = 0;
+	const char *at;
+
+	(void)state;
+	for (i = 0; i < DENIAL_COUNT; i++) {
+		const struct denial_kind *kind = denial_kind((enum denial_code)i);
+		char head[128], tail[1024];
+		const char *row, *end;
+
+		(void)snprintf(head, sizeof(head), "\n| `%s` | ", kind->code);
+		(void)snprintf(tail, sizeof(tail), " | `%s` | %s | %s |", kind->rule, kind->agent,
+			       kind->remedy);
+		row = strstr(text, head);
+		if (!row) {
+			fail_msg("docs/denials.md has no row for %s", kind->code);
+		}
+		end = strstr(row, tail);
+		if (!end || end != strchr(row + 1, '\n') - strlen(tail)) {
+			fail_msg("docs/denials.md: the row of %s does not end with%s", kind->code,
+				 tail);
+		}
+		assert_true(end - row > (ptrdiff_t)strlen(head)); /* it has a meaning */
+	}
+	for (at = text; (at = strstr(at, "\n| `")); at++) {
+		rows++;
+	}
+	assert_int_equal(rows, DENIAL_COUNT);
+}
+
+static void test_classify(void **state)
+{
+	static const struct {
+		const char *call;
+		enum denial_code code;
+	} rows[] = {
+		{"socket", DENIAL_SOCKET_FAMILY},
+		{"unshare", DENIAL_NAMESPACE},
+		{"clone", DENIAL_NAMESPACE},
+		{"mount", DENIAL_MOUNT},
+		{"umount2", DENIAL_MOUNT},
+		{"chroot", DENIAL_MOUNT},
+		{"ptrace", DENIAL_TRACE},
+		{"ioctl", DENIAL_TERMINAL},
+		{"mknod", DENIAL_DEVICE_NODE},
+		{"mknodat", DENIAL_DEVICE_NODE},
+		{"bpf", DENIAL_KERNEL},
+		{"io_uring_setup", DENIAL_KERNEL},
+		{"memfd_secret", DENIAL_KERNEL},
+		{"unknown", DENIAL_SYSCALL},
+		{"sock", DENIAL_SYSCALL},
+		{"", DENIAL_SYSCALL},
+		{"process_madvise", DENIAL_TRACE},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct seccomp_denial d = {.name = rows[i].call};
+
+		assert_int_equal(denial_classify(&d), rows[i].code);
+		d.foreign_abi = true;
+		assert_int_equal(denial_classify(&d), DENIAL_SYSCALL_ABI);
+	}
+}
+
+static void test_collect(void **state)
+{
+	struct denials d = {};
+	char what[16];
+	unsigned i;
+
+	(void)state;
+	assert_true(denials_add(&d, DENIAL_MOUNT, "mount", 1));
+	assert_false(denials_add(&d, DENIAL_MOUNT, "mount", 4));
+	assert_true(denials_add(&d, DENIAL_SYSCALL, "mount", 1));
+	assert_int_equal(d.n, 2);
+	assert_int_equal(d.entries[0].count, 5);
+	assert_int_equal(d.entries[0].request, 1);
+	assert_int_equal(d.entries[1].request, 2);
+	for (i = 2; i < DENIAL_MAX; i++) {
+		(void)snprintf(what, sizeof(what), "call-%u", i);
+		assert_true(denials_add(&d, DENIAL_SYSCALL, what, 1));
+	}
+	/* No more kinds are told apart, but everything is still counted. */
+	assert_false(denials_add(&d, DENIAL_SYSCALL, "one too many", 10));
+	assert_int_equal(d.n, DENIAL_MAX);
+	assert_int_equal(d.total, 6 + DENIAL_MAX - 2 + 10);
+}
+
+static void test_long_names(void **state)
+{
+	struct denials d = {};
+	char what[200];
+
+	(void)state;
+	memset(what, 'w', sizeof(what));
+	what[sizeof(what) - 1] = '\0';
+	assert_true(denials_add(&d, DENIAL_SYSCALL, what, 1));
+	assert_int_equal(strlen(d.entries[0].what), sizeof(d.entries[0].what) - 1);
+}
+
+static void to_json(bool may_fail)
+{
+	struct denials d = {};
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *first;
+
+	(void)denials_add(&d, DENIAL_NETWORK, "connections", 3);
+	(void)denials_add(&d, DENIAL_MOUNT, "mount", 1);
+	list = denials_to_json(&d, "s-unit");
+	if (!list) {
+		assert_true(may_fail);
+		return;
+	}
+	assert_int_equal(json_array_size(list), 2);
+	first = json_array_get(list, 0);
+	assert_string_equal(json_string_value(json_object_get(first, "code")), "network.none");
+	assert_string_equal(json_string_value(json_object_get(first, "what")), "connections");
+	assert_string_equal(json_string_value(json_object_get(first, "request_id")), "s-unit.1");
+	assert_int_equal(json_integer_value(json_object_get(first, "count")), 3);
+	assert_true(json_is_string(json_object_get(first, "rule")));
+	assert_true(json_is_string(json_object_get(first, "agent")));
+	assert_true(json_is_string(json_object_get(first, "remedy")));
+}
+
+static void test_json(void **state)
+{
+	(void)state;
+	json_set_alloc_funcs(unit_malloc, free);
+	unit_faults(to_json);
+	json_set_alloc_funcs(malloc, free);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),      cmocka_unit_test(test_documentation),
+		cmocka_unit_test(test_classify),   cmocka_unit_test(test_collect),
+		cmocka_unit_test(test_long_names), cmocka_unit_test(test_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan as JSON: exact both ways, and nothing but a whole plan is read. */
+#include "policy-fixture.h"
+
+#include "base/json.h"
+
+/* A plan that uses every member. */
+static struct plan full_plan(const struct fixture *f)
+{
+	struct asked a;
+
+	make_dir(f, "data \xc3\xbc\"\\");
+	ask(&a, f,
+	    make_file(f, "p.yaml", 0644,
+		      "version: 1\nname: full\nprovenance: reviewed\ntrust: high\n"
+		      "filesystem: {workspace: {path: ws, mode: direct}}\n"
+		      "execution: {allow: [env, sh], syscalls: nested}\n"
+		      "data: {env: {QUOTED: 'a\"b\\c=d', UMLAUT: \"\xc3\xbc\"}}\n"
+		      "governance: {owner: me, account: team, purpose: 'to test'}\n"));
+	option(&a, "filesystem.read", at(f, "data \xc3\xbc\"\\"));
+	return planned(&a);
+}
+
+static json_t *as_json(const struct plan *p)
+{
+	json_t *j = plan_to_json(p);
+
+	assert_non_null(j);
+	return j;
+}
+
+static void test_round_trip(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan p = full_plan(f), back = {};
+	char one[DIGEST_HEX_SIZE], two[DIGEST_HEX_SIZE];
+	_cleanup_json_ json_t *j = NULL, *again = NULL;
+	struct err e = {};
+
+	/* The edges of what members can hold. */
+	p.workspace.ino = UINT64_MAX;
+	p.workspace.dev = UINT64_MAX - 1;
+	p.limits.memory = 1ULL << 50;
+	p.limits.wall = 365LL * 86400 * 1000000000;
+	p.identity.uid = UINT32_MAX - 1;
+	j = as_json(&p);
+	if (plan_from_json(j, &back, &e) < 0) {
+		fail_msg("%s", e.msg);
+	}
+	again = as_json(&back);
+	assert_true(json_equal(j, again));
+	assert_int_equal(plan_digest(&p, one), 0);
+	assert_int_equal(plan_digest(&back, two), 0);
+	assert_string_equal(one, two);
+	assert_int_equal(back.workspace.ino, UINT64_MAX);
+	assert_int_equal(back.limits.wall, p.limits.wall);
+	assert_string_equal(back.read[0].path, p.read[0].path);
+	assert_string_equal(plan_variable(&back, "QUOTED"), "a\"b\\c=d");
+	assert_null(back.env[back.n_env]);
+	plan_done(&back);
+	plan_done(&p);
+}
+
+static void test_digest_covers_everything(void **state)
+{
+	struct plan p = full_plan(*state);
+	char one[DIGEST_HEX_SIZE], two[DIGEST_HEX_SIZE];
+
+	assert_int_equal(plan_digest(&p, one), 0);
+	p.limits.starts++;
+	assert_int_equal(plan_digest(&p, two), 0);
+	assert_string_not_equal(one, two);
+	plan_done(&p);
+}
+
+static void expect_unreadable(const json_t *whole, const char *what)
+{
+	struct plan back = {};
+	struct err e = {};
+
+	if (plan_from_json(whole, &back, &e) >= 0) {
+		plan_done(&back);
+		fail_msg("read although %s", what);
+	}
+	assert_int_equal(e.kind, ERR_BUG);
+	assert_null(back.name);
+}
+
+/* Each member in turn: missing, of every other type, and one too many. */
+static void spoil(json_t *whole, json_t *object)
+{
+	_cleanup_json_ json_t *copy = json_copy(object);
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(copy, key, value)
+	{
+		static const char *const others[] = {"null", "true", "-1",          "1.5",
+						     "[]",   "{}",   "\"no such\"", "[null]"};
+		_cleanup_json_ json_t *kept = json_incref(value);
+
+		for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+			json_t *other = json_loads(others[i], JSON_DECODE_ANY, NULL);
+			bool may_be = json_typeof(other) == json_typeof(kept) ||
+				      /* booleans; null for undeclared governance */
+				      (json_is_boolean(other) && json_is_boolean(kept)) ||
+				      ((json_is_null(other) || json_is_string(other)) &&
+				       (strcmp(key, "owner") == 0 || strcmp(key, "account") == 0 ||
+					strcmp(key, "purpose") == 0)) ||
+				      (json_is_array(other) && json_is_array(kept));
+
+			assert_int_equal(json_object_set_new(object, key, other), 0);
+			if (!may_be) {
+				expect_unreadable(whole, key);
+			}
+		}
+		assert_int_equal(json_object_del(object, key), 0);
+		expect_unreadable(whole, key);
+		assert_int_equal(json_object_set(object, key, kept), 0);
+	}
+	assert_int_equal(json_object_set_new(object, "extra", json_true()), 0);
+	expect_unreadable(whole, "of a member too many");
+	assert_int_equal(json_object_del(object, "extra"), 0);
+}
+
+static void test_spoilt(void **state)
+{
+	struct plan p = full_plan(*state), back = {};
+	_cleanup_json_ json_t *j = as_json(&p);
+	struct err e = {};
+
+	spoil(j, j);
+	spoil(j, json_object_get(j, "limits"));
+	spoil(j, json_object_get(j, "identity"));
+	spoil(j, json_object_get(j, "workspace"));
+	spoil(j, json_array_get(json_object_get(j, "read"), 0));
+	spoil(j, json_array_get(json_object_get(j, "exec"), 0));
+	assert_int_equal(plan_from_json(j, &back, &e), 0); /* whole again */
+	plan_done(&back);
+	plan_done(&p);
+}
+
+/* Values of the right type that no plan has: {object, member, JSON}. */
+static void test_impossible(void **state)
+{
+	static const struct {
+		const char *object, *member, *value;
+	} rows[] = {
+		{NULL, "trust", "\"?\""},
+		{NULL, "workspace_mode", "\"none\""},
+		{NULL, "exec_any", "true"},
+		{NULL, "exec", "[]"},
+		{NULL, "env", "[]"},
+		{NULL, "env", "[\"NOVALUE\"]"},
+		{NULL, "env", "[\"=x\"]"},
+		{NULL, "env", "[\"A=x\\u0000y\"]"},
+		{NULL, "notes", "[1]"},
+		{NULL, "policy_digest", "\"00\""},
+		{NULL, "workspace", "null"},
+		{"limits", "memory", "0"},
+		{"limits", "memory", "-1"},
+		{"limits", "memory", "9223372036854775807"},
+		{"limits", "cpus_milli", "4294967296"},
+		{"limits", "wall_ns", "0"},
+		{"limits", "processes", "0"},
+		{"limits", "mechanism", "\"none\""},
+		{"identity", "uid", "4294967296"},
+		{"identity", "uid", "-1"},
+		{"identity", "home", "\"relative\""},
+		{"identity", "home", "\"/a/../b\""},
+		{"identity", "user", "\"\""},
+		{"identity", "user", "\"a:b\""},
+		{"identity", "user", "\"a/b\""},
+		{"workspace", "path", "\"relative\""},
+		{"workspace", "path", "\"/a/./b\""},
+		{"workspace", "path", "\"/a//b\""},
+		{"workspace", "path", "\"/a/\""},
+		{"workspace", "path", "\"\""},
+		{"workspace", "is_dir", "false"},
+	};
+	struct plan p = full_plan(*state);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ json_t *j = as_json(&p);
+		json_t *object = rows[i].object ? json_object_get(j, rows[i].object) : j;
+		json_t *value = json_loads(rows[i].value, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+		assert_non_null(value);
+		assert_int_equal(json_object_set_new(object, rows[i].member, value), 0);
+		expect_unreadable(j, rows[i].value);
+	}
+	plan_done(&p);
+	expect_unreadable(NULL, "there is nothing");
+}
+
+/* The schema has a place for every key, and closes every object. */
+static void test_schema(void **state)
+{
+	_cleanup_json_ json_t *j = policy_json_schema();
+	const json_t *limits;
+
+	(void)state;
+	assert_non_null(j);
+	assert_string_equal(json_string_value(json_object_get(j, "$schema")),
+			    "https://json-schema.org/draft/2020-12/schema");
+	assert_true(json_is_false(json_object_get(j, "additionalProperties")));
+	limits = json_object_get(
+		json_object_get(json_object_get(json_object_get(json_object_get(j, "properties"),
+								"execution"),
+						"properties"),
+				"limits"),
+		"properties");
+	assert_int_equal(json_object_size(limits), 9);
+	assert_non_null(json_object_get(json_object_get(limits, "memory"), "description"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_round_trip), TEST(test_digest_covers_everything),
+		TEST(test_spoilt),     TEST(test_impossible),
+		TEST(test_schema),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
