@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -23,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,6 +189,15 @@ static unsigned tty_mask(void)
 	return mask;
 }
 
+/*
+ * True if descriptors 1 and 2 are one open file, as after 2>&1: then one pipe carries both, and what
+ * was written first comes first. kcmp(2); two pipes to one file would be safe, only out of order.
+ */
+static bool one_output(void)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, 1, 2) == 0;
+}
+
 /* Where the terminal's output goes: the first of 1, 2, 0 that is a terminal. */
 static int terminal_of(unsigned mask)
 {
@@ -254,6 +265,7 @@ static int request_fd(const struct plan *plan, const char *cwd, unsigned tty, st
 	r = r < 0 ? r : json_put(doc, "plan", plan_to_json(plan));
 	r = r < 0 ? r : json_put(doc, "cwd", json_string(cwd));
 	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
+	r = r < 0 ? r : json_put(doc, "one_output", json_boolean(one_output()));
 	text = r < 0 ? NULL : json_canonical(doc, &len);
 	if (!text) {
 		return err_set(

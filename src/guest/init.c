@@ -35,12 +35,21 @@
 /* Nobody reads an exit status of init: the keeper saw the socket close. */
 enum { INIT_FAILED = 125 };
 
+/* The keeper is gone: so is everything in this pid namespace. */
+static _Noreturn void end_without_keeper(void)
+{
+	while (MUTANT(ATOLL_MUTATE_KEEPER_EOF)) {
+		(void)pause();
+	}
+	_exit(INIT_FAILED);
+}
+
 static void send_message(uint32_t op, int32_t a, int32_t b)
 {
 	struct init_message m = {.op = op, .a = a, .b = b};
 
 	if (send(INIT_FD_CONTROL, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m)) {
-		_exit(INIT_FAILED);
+		end_without_keeper();
 	}
 }
 
@@ -152,10 +161,10 @@ static void obey(pid_t payload, bool ended, int tty, int loadavg)
 	if (n < 0 && errno == EINTR) {
 		return;
 	}
-	while (MUTANT(ATOLL_MUTATE_KEEPER_EOF) && n == 0) {
-		(void)pause();
+	if (n != (ssize_t)sizeof(m)) {
+		end_without_keeper();
 	}
-	if (n != (ssize_t)sizeof(m) || m.op == INIT_END) {
+	if (m.op == INIT_END) {
 		_exit(0);
 	}
 	if (m.op == INIT_SIGNAL && !ended) {

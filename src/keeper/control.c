@@ -18,6 +18,8 @@
 
 /* A keeper answers between two turns of its loop; this long means that it is stuck. */
 #define ASK_TIMEOUT_MS 5000
+/* Killing much takes the kernel a while. */
+#define STOP_TIMEOUT_MS 60000
 
 /* Through the descriptor: a state directory's path may be longer than an address holds. */
 static struct sockaddr_un address(int dir)
@@ -32,7 +34,7 @@ int control_open(struct control *c, int dir, struct err *e)
 {
 	struct sockaddr_un a = address(dir);
 
-	c->peer = FD_NONE;
+	c->peer = c->waiting = FD_NONE;
 	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
 	    listen(c->listener, 8) < 0) {
@@ -45,6 +47,7 @@ void control_done(struct control *c)
 {
 	c->listener = fd_close(c->listener);
 	c->peer = fd_close(c->peer);
+	c->waiting = fd_close(c->waiting);
 }
 
 void control_accept(struct control *c)
@@ -90,6 +93,20 @@ void control_reply(struct control *c, const json_t *reply)
 	c->peer = fd_close(c->peer);
 }
 
+void control_finish(struct control *c)
+{
+	if (c->waiting >= 0) {
+		(void)send(c->waiting, "{}", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	c->waiting = fd_close(c->waiting);
+}
+
+void control_defer(struct control *c)
+{
+	control_finish(c);
+	c->waiting = TAKE_FD(c->peer);
+}
+
 int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
 {
 	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -111,7 +128,7 @@ int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
 			       : err_sys(e, errno, "cannot reach the keeper");
 	}
 	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 ||
-	    poll(&pfd, 1, ASK_TIMEOUT_MS) != 1) {
+	    poll(&pfd, 1, op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
 		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
 	}
 	n = recv(fd, text, CONTROL_MAX_REPLY, 0);

@@ -15,7 +15,7 @@ struct err;
 
 enum control_op {
 	CONTROL_STATUS = 1, /* reply: the sandbox's state */
-	CONTROL_STOP,       /* ends the sandbox; reply: {} */
+	CONTROL_STOP,       /* ends the sandbox; reply, when it is torn down: {} */
 };
 
 struct control_request {
@@ -26,7 +26,8 @@ struct control_request {
 
 struct control {
 	int listener;
-	int peer; /* the connection whose request has not come yet */
+	int peer;    /* the connection whose request has not come yet */
+	int waiting; /* the connection whose request is being carried out */
 };
 
 /* Binds in the sandbox's directory. */
@@ -41,6 +42,12 @@ uint32_t control_receive(struct control *c);
 
 /* Sends the reply and ends the connection. */
 void control_reply(struct control *c, const json_t *reply);
+
+/* Keeps the peer for control_finish(). One that waits already gets its reply now. */
+void control_defer(struct control *c);
+
+/* Tells the one that waits that its request was carried out. */
+void control_finish(struct control *c);
 
 /* The other side: asks the keeper whose directory this is. -ENOENT: there is no socket,
  * or it ended before it answered. */

@@ -31,6 +31,7 @@ struct keeper {
 	char **argv; /* NULL-terminated, owned with its strings */
 	char *cwd;
 	unsigned tty;
+	bool one_output; /* standard error goes where standard output goes */
 
 	struct state state;
 	struct state_sandbox home;
@@ -54,6 +55,7 @@ struct keeper {
 
 	enum limit broken;
 	bool stopped; /* somebody asked for the end */
+	bool hurry;   /* nor does anybody wait for a slow reader */
 	bool exited;  /* `status` is the payload's wait status */
 	int status;
 	int exec_error;   /* errno of an exec that failed, else 0 */

@@ -132,6 +132,10 @@ static int make_pipes(struct keeper *k, int theirs[3], int *ret_stdin, int to_fr
 		if (k->tty & 1U << i) {
 			continue;
 		}
+		if (i == 2 && k->one_output && theirs[1] >= 0) {
+			theirs[2] = fcntl(theirs[1], F_DUPFD_CLOEXEC, 0);
+			return theirs[2] < 0 ? err_sys(e, errno, "cannot share the output's pipe") : 0;
+		}
 		if (pipe2(pair, O_CLOEXEC) < 0) {
 			return err_sys(e, errno, "cannot create a pipe");
 		}
@@ -386,6 +390,7 @@ static void finish(struct keeper *k)
 	if (clean && k->home.dir >= 0) {
 		clean = state_remove(&k->state, &k->home, &e) >= 0;
 	}
+	control_finish(&k->control);
 	if (!clean && !k->error.code) {
 		k->error = e;
 	}
@@ -433,7 +438,7 @@ int keeper_main(void)
 			   .parent = getppid(),
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
-			   .control = {FD_NONE, FD_NONE},
+			   .control = {FD_NONE, FD_NONE, FD_NONE},
 			   .trail = {.fd = FD_NONE}};
 	size_t i;
 	int r;

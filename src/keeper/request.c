@@ -49,6 +49,9 @@ static int parse_request(struct keeper *k, const json_t *doc, struct err *e)
 	if (r >= 0) {
 		r = json_get_int(doc, "tty", &tty, e);
 	}
+	if (r >= 0) {
+		r = json_get_bool(doc, "one_output", &k->one_output, e);
+	}
 	if (r < 0) {
 		return r;
 	}

@@ -46,7 +46,8 @@ enum {
 /* Refused calls answered in one turn of the loop. */
 #define DENIALS_PER_TURN 64
 
-/* How long the end waits for a terminal's last output: without any, and altogether. */
+/* How long the end waits for a terminal's last output: without any, and altogether. The same
+ * second is what a reader gets for the rest once somebody has asked for the end. */
 #define DRAIN_STEP_MS 100
 #define DRAIN_NS      1000000000LL
 
@@ -228,27 +229,25 @@ static int hear_listener(struct keeper *k, struct err *e)
 	return r;
 }
 
-/* True when somebody asked for the end. What has ended by itself keeps its reason. */
-static bool hear_peer(struct keeper *k)
+/* What has ended by itself keeps its reason. */
+static void hear_peer(struct keeper *k)
 {
-	_cleanup_json_ json_t *reply = NULL;
-	bool stop = false;
+	_cleanup_json_ json_t *status = NULL;
 
 	switch (control_receive(&k->control)) {
 	case CONTROL_STATUS:
-		reply = keeper_status(k);
+		status = keeper_status(k);
+		control_reply(&k->control, status);
 		break;
 	case CONTROL_STOP:
-		k->stopped = k->ended_ns == 0;
+		k->stopped = k->stopped || k->ended_ns == 0;
+		k->hurry = true;
 		end(k);
-		reply = json_object();
-		stop = true;
+		control_defer(&k->control); /* until it is torn down */
 		break;
 	default:
-		return false;
+		break;
 	}
-	control_reply(&k->control, reply);
-	return stop;
 }
 
 static void fill(const struct keeper *k, int signals, struct pollfd *w)
@@ -292,13 +291,14 @@ static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
 	}
 	if (r >= 0 && !k->ended_ns && w[W_SIGNAL].revents) {
 		(void)err_set(&k->error, ERR_SYSTEM, EINTR, "the keeper was asked to end");
+		k->hurry = true;
 		end(k);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_FRONT].revents) {
 		hear_front(k);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_PEER].revents) {
-		(void)hear_peer(k);
+		hear_peer(k);
 	}
 	if (r >= 0 && w[W_CONTROL].revents) {
 		control_accept(&k->control);
@@ -344,21 +344,24 @@ static void drain_pumps(struct keeper *k, const struct pollfd *w, int ready, int
 static void drain(struct keeper *k, int signals)
 {
 	enum { D_FRONT = PUMP_COUNT, D_SIGNAL, D_CONTROL, D_PEER, D_COUNT };
-	int64_t since = clock_now_ns();
-	bool stop = false;
+	const int64_t since = clock_now_ns();
+	int64_t until = INT64_MAX;
 
-	while (!stop) {
+	while (clock_now_ns() < until) {
 		struct pollfd w[D_COUNT];
 		size_t i, active = 0;
 		int ready;
 
+		if (k->hurry && until == INT64_MAX) {
+			until = clock_now_ns() + DRAIN_NS;
+		}
 		keeper_wake_front(k);
 		for (i = 0; i < PUMP_COUNT; i++) {
 			pump_poll(&k->pumps[i], &w[i]);
 			active += pump_active(&k->pumps[i]);
 		}
 		w[D_FRONT] = (struct pollfd){.fd = k->front, .events = 0};
-		w[D_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
+		w[D_SIGNAL] = (struct pollfd){.fd = k->hurry ? FD_NONE : signals, .events = POLLIN};
 		w[D_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
 		w[D_PEER] = (struct pollfd){.fd = k->control.peer, .events = POLLIN};
 		ready = active > 0 ? poll(w, D_COUNT, DRAIN_STEP_MS) : 0;
@@ -369,13 +372,13 @@ static void drain(struct keeper *k, int signals)
 			continue;
 		}
 		drain_pumps(k, w, ready, since);
-		stop = w[D_SIGNAL].revents != 0;
 		if (w[D_FRONT].revents & (POLLHUP | POLLERR)) {
 			k->front = fd_close(k->front);
-			stop = true;
+			break;
 		}
+		k->hurry = k->hurry || w[D_SIGNAL].revents;
 		if (w[D_PEER].revents) {
-			stop = hear_peer(k) || stop;
+			hear_peer(k);
 		}
 		if (w[D_CONTROL].revents) {
 			control_accept(&k->control);

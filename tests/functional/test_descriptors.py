@@ -3,6 +3,9 @@
 import json
 import os
 import subprocess
+import time
+
+import pytest
 
 from harness import runner
 
@@ -42,8 +45,20 @@ def test_a_full_disk_is_an_error(tmp_path):
     assert "output was lost: cannot write it: No space left on device" in done.stderr
 
 
-def test_a_reader_that_does_not_read_leaves_the_keeper_in_reach(tmp_path):
-    """The command has ended, its last output waits: the keeper answers, and can be told to stop."""
+def test_one_file_for_both_outputs_keeps_their_order(tmp_path):
+    script = "for i in 1 2 3 4 5 6 7 8; do echo out $i; echo err $i >&2; done"
+    done = shell(home(tmp_path), "2>&1", script)
+    assert done.stdout.splitlines() == [f"{w} {i}" for i in range(1, 9) for w in ("out", "err")]
+
+
+def test_two_outputs_stay_apart(tmp_path):
+    done = shell(home(tmp_path), "", "echo out; echo err >&2")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize("size, wait", [(190000, 0), (190000, 0.3), (10_000_000, 0)])
+def test_a_reader_that_does_not_read_leaves_the_keeper_in_reach(tmp_path, size, wait):
+    """The output waits, before the command's end and after it: the keeper answers, and stops."""
     state = home(tmp_path)
     env = {**os.environ, "ATOLL_HOME": str(state)}
     atoll = os.environ["ATOLL_BIN"]
@@ -53,14 +68,15 @@ def test_a_reader_that_does_not_read_leaves_the_keeper_in_reach(tmp_path):
                               check=False)
 
     # More than the pipe to the reader and the one behind it hold together.
-    front = subprocess.Popen([atoll, "run", "--", "/bin/sh", "-c", "head -c 190000 /dev/zero"], env=env,
+    front = subprocess.Popen([atoll, "run", "--", "head", "-c", str(size), "/dev/zero"], env=env,
                              cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         runner.eventually(lambda: json.loads(ask("ps", "--json").stdout or "[]"))
         names = [row["sandbox"] for row in json.loads(ask("ps", "--json").stdout)]
         assert len(names) == 1
+        time.sleep(wait)
         assert ask("stop", *names).returncode == 0
-        assert runner.eventually(lambda: not os.listdir(state / "sandboxes"))
+        assert os.listdir(state / "sandboxes") == []
     finally:
         front.stdout.read()
         front.stdout.close()
