@@ -35,6 +35,7 @@
 #include "base/mutant.h"
 #include "front/terminal.h"
 #include "keeper/message.h"
+#include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "policy/plan.h"
 
@@ -190,8 +191,9 @@ static unsigned tty_mask(void)
 }
 
 /*
- * True if descriptors 1 and 2 are one open file, as after 2>&1: then one pipe carries both, and what
- * was written first comes first. kcmp(2); two pipes to one file would be safe, only out of order.
+ * True if descriptors 1 and 2 are one open file, as after 2>&1: then one pipe carries both, and
+ * what was written first comes first. kcmp(2); two pipes to one file would be safe, only out of
+ * order.
  */
 static bool one_output(void)
 {
@@ -230,6 +232,8 @@ static _Noreturn void become_keeper(int socket)
 /* fork, not vfork or posix_spawn: those would hold us until the keeper has exec'ed. */
 int session_open(struct session *s, struct err *e)
 {
+	cpu_set_t cpus;
+	bool known = cpu_affinity(0, &cpus);
 	int pair[2];
 
 	*s = (struct session){.socket = FD_NONE};
@@ -245,6 +249,9 @@ int session_open(struct session *s, struct err *e)
 	if (s->keeper < 0) {
 		session_done(s);
 		return err_sys(e, errno, "cannot start the keeper");
+	}
+	if (known) {
+		cpu_push(s->keeper, &cpus); /* before MSG_START */
 	}
 	return 0;
 }
@@ -382,8 +389,29 @@ static int take_result(struct relay *r, int fd, struct err *e)
 	size_t len = 0;
 
 	text = message_read_fd(fd, MAX_RESULT, &len, e);
-	r->result = text ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (!text) {
+		return -e->code;
+	}
+	r->result = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	return r->result ? 0 : err_set(e, ERR_BUG, EINVAL, "the keeper's result is not JSON");
+}
+
+/* Without a result. Its wait status tells whether the guard of the start ended it. */
+static int keeper_ended(const struct session *s, struct err *e)
+{
+	int status = 0;
+
+	if (waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
+	    WTERMSIG(status) == SIGALRM) {
+		return err_set(e, ERR_SYSTEM, ETIMEDOUT,
+			       "the sandbox could not be started within %d seconds; see whether a "
+			       "path of the policy or the state directory is on a filesystem that "
+			       "does not answer",
+			       KEEPER_START_SECONDS);
+	}
+	return err_set(e, ERR_SYSTEM, EPIPE,
+		       "the keeper ended before its sandbox did; what it left is removed by the "
+		       "next atoll command");
 }
 
 static int hear_keeper(struct relay *r, struct err *e)
@@ -394,10 +422,7 @@ static int hear_keeper(struct relay *r, struct err *e)
 	ssize_t len = fdpass_recv(r->session->socket, &m, sizeof(m), fds, &n);
 
 	if (len != (ssize_t)sizeof(m)) {
-		return err_set(
-			e, ERR_SYSTEM, EPIPE,
-			"the keeper ended before its sandbox did; what it left is removed by the "
-			"next atoll command");
+		return keeper_ended(r->session, e);
 	}
 	if (m.op == MSG_STREAMS && n == (size_t)__builtin_popcount((unsigned)m.a)) {
 		r->session->sampled = m.b == 1;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -47,6 +48,10 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 			   "leave the set-user-ID and set-group-ID bits off",
 			   "none: such a file would give the caller's rights to others on the "
 			   "host; set the bit outside after looking at the file"},
+	[DENIAL_INIT] = {"process.init", "execution.syscalls",
+			 "change the limits and the scheduling of your own processes; process 1 is "
+			 "the sandbox's",
+			 "none: a payload that can starve process 1 outlives its limits"},
 	[DENIAL_SYSCALL] = {"syscall.refused", "execution.syscalls",
 			    "use another way; the call is not available here",
 			    "execution: {syscalls: default} has more calls than strict and file"},
@@ -70,8 +75,10 @@ static const struct {
 	 " ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp "
 	 "process_mrelease "},
 	{DENIAL_TERMINAL, " ioctl "},
-	{DENIAL_DEVICE_NODE, " mknod mknodat "},
-	{DENIAL_SET_ID, " chmod fchmod fchmodat fchmodat2 creat open openat "},
+	{DENIAL_SET_ID, " chmod fchmod fchmodat fchmodat2 creat open openat setxattr fsetxattr "
+			"lsetxattr "},
+	{DENIAL_INIT, " prlimit64 sched_setaffinity sched_setattr sched_setparam "
+		      "sched_setscheduler setpriority "},
 	{DENIAL_KERNEL,
 	 " bpf perf_event_open userfaultfd io_uring_setup io_uring_enter "
 	 "io_uring_register add_key keyctl request_key kexec_load kexec_file_load "
@@ -85,6 +92,14 @@ const struct denial_kind *denial_kind(enum denial_code code)
 	return &kinds[code];
 }
 
+/* What kind of node was asked for, or that it was to have a set-id bit. */
+static enum denial_code classify_node(const struct seccomp_denial *d)
+{
+	mode_t mode = (mode_t)d->args[strcmp(d->name, "mknodat") == 0 ? 2 : 1];
+
+	return S_ISCHR(mode) || S_ISBLK(mode) ? DENIAL_DEVICE_NODE : DENIAL_SET_ID;
+}
+
 enum denial_code denial_classify(const struct seccomp_denial *d)
 {
 	char padded[64];
@@ -92,6 +107,9 @@ enum denial_code denial_classify(const struct seccomp_denial *d)
 
 	if (d->foreign_abi) {
 		return DENIAL_SYSCALL_ABI;
+	}
+	if (strcmp(d->name, "mknod") == 0 || strcmp(d->name, "mknodat") == 0) {
+		return classify_node(d);
 	}
 	(void)snprintf(padded, sizeof(padded), " %s ", d->name);
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {

@@ -4,11 +4,11 @@
  *
  * Theory of operation. The keeper is a process of its own in a session of its own: neither the
  * terminal's signals nor the front's death reach it other than through its socket. It makes things
- * in an order that lets the next command clean up after its death at any point: first the state
- * directory, locked; then the trail; then sandbox.json, which names the control groups; then those
- * groups; then the processes, which die with it by themselves. Teardown runs the same list
- * backwards and checks each step. Every failure before the release of the payload means that
- * nothing ran.
+ * in an order that lets the next command clean up after its death at any point. The process that
+ * builds the sandbox comes first, for it dies with the keeper by itself, and is at work on the
+ * walls while the keeper makes what outlives it: the state directory, locked; then the trail; then
+ * sandbox.json, which names the control groups; then those groups. Teardown runs the list backwards
+ * and checks each step. Every failure before the release of the payload means that nothing ran.
  */
 #include "keeper/keeper.h"
 
@@ -30,9 +30,6 @@
 #include "keeper/message.h"
 #include "linux/fdpass.h"
 
-/* A start that takes longer has hung on something outside (a dead NFS server, say). */
-#define START_SECONDS 60
-
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
 {
 	/* Never an event without what it is about: the caller had no memory to make it. */
@@ -53,10 +50,11 @@ int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint6
 }
 
 /* sandbox.json: who keeps it, and what must be undone if the keeper cannot. */
-static int write_state(const struct keeper *k, json_t *groups, struct err *e)
+static int write_state(const struct keeper *k, struct err *e)
 {
-	_cleanup_json_ json_t *doc = json_pack("{s:i, s:O, s:s}", "keeper", (int)getpid(), "groups",
-					       groups, "tier", tier_name(k->plan.tier));
+	_cleanup_json_ json_t *doc =
+		json_pack("{s:i, s:o, s:s}", "keeper", (int)getpid(), "groups",
+			  limits_paths(&k->limits, k->home.id), "tier", tier_name(k->plan.tier));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
@@ -83,11 +81,9 @@ static json_t *created_event(const struct keeper *k)
 	return data;
 }
 
-/* State, record, and how limits will be armed: everything outside the sandbox, in the order of the
- * header. */
+/* State and record: everything outside the sandbox, in the order of the header. */
 static int prepare(struct keeper *k, struct err *e)
 {
-	_cleanup_json_ json_t *groups = NULL;
 	int r = state_open(&k->state, e);
 
 	if (r >= 0) {
@@ -100,20 +96,13 @@ static int prepare(struct keeper *k, struct err *e)
 		return r;
 	}
 	k->recording = true;
-	r = tier_find(&k->plan, &k->tier, e);
-	if (r >= 0) {
-		r = limits_choose(&k->limits, &k->plan, k->home.id, &groups, e);
-	}
-	if (r >= 0) {
-		r = write_state(k, groups, e);
-	}
+	r = write_state(k, e);
 	if (r >= 0) {
 		r = keeper_record(k, "created", created_event(k), e);
 	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
 	}
-	limits_delegate(&k->limits, &k->spec);
 	return r;
 }
 
@@ -134,7 +123,8 @@ static int make_pipes(struct keeper *k, int theirs[3], int *ret_stdin, int to_fr
 		}
 		if (i == 2 && k->one_output && theirs[1] >= 0) {
 			theirs[2] = fcntl(theirs[1], F_DUPFD_CLOEXEC, 0);
-			return theirs[2] < 0 ? err_sys(e, errno, "cannot share the output's pipe") : 0;
+			return theirs[2] < 0 ? err_sys(e, errno, "cannot share the output's pipe")
+					     : 0;
 		}
 		if (pipe2(pair, O_CLOEXEC) < 0) {
 			return err_sys(e, errno, "cannot create a pipe");
@@ -168,7 +158,11 @@ static int make_terminal(struct keeper *k, int *ret_relay, struct err *e)
 	}
 	(void)ioctl(k->sandbox.terminal, TIOCSWINSZ, &size);
 	master = fcntl(k->sandbox.terminal, F_DUPFD_CLOEXEC, 0);
-	if (master < 0 || pipe2(relay, O_CLOEXEC) < 0) {
+	if (master < 0) {
+		return err_sys(e, errno, "cannot relay the terminal");
+	}
+	if (pipe2(relay, O_CLOEXEC) < 0) {
+		(void)fd_close(master);
 		return err_sys(e, errno, "cannot relay the terminal");
 	}
 	*ret_relay = relay[0];
@@ -256,22 +250,41 @@ static json_t *started_event(const struct keeper *k)
 	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(k->cwd));
 }
 
-static int start(struct keeper *k, struct err *e)
+/* Sets the sandbox's first process to work; what it needs to know is decided here. */
+static int begin(struct keeper *k, const int theirs[3], struct err *e)
 {
-	int theirs[3] = {FD_NONE, FD_NONE, FD_NONE}, in = FD_NONE, i;
-	int to_front[PUMP_COUNT] = {FD_NONE, FD_NONE, FD_NONE};
-	int r;
+	int r = tier_find(&k->plan, &k->tier, e);
 
+	if (r >= 0) {
+		r = limits_choose(&k->limits, &k->plan, e);
+	}
+	if (r < 0) {
+		return r;
+	}
 	k->spec.plan = &k->plan;
 	k->spec.argv = k->argv;
 	k->spec.cwd = k->cwd;
 	k->spec.tty = k->tty;
+	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
+	limits_delegate(&k->limits, &k->spec);
+	return k->tier->start(&k->spec, &k->sandbox, e);
+}
+
+static int start(struct keeper *k, struct err *e)
+{
+	int theirs[3] = {FD_NONE, FD_NONE, FD_NONE}, in = FD_NONE, i;
+	int to_front[PUMP_COUNT] = {FD_NONE, FD_NONE, FD_NONE};
+	struct err unused = {};
+	int r, prepared;
+
 	k->output_left = k->plan.limits.output;
 	r = make_pipes(k, theirs, &in, to_front, e);
-	memcpy(k->spec.stdio, theirs, sizeof(theirs));
 	if (r >= 0) {
-		r = k->tier->start(&k->spec, &k->sandbox, e);
+		r = begin(k, theirs, e);
 	}
+	/* A start that failed has a record too. */
+	prepared = prepare(k, r < 0 ? &unused : e);
+	r = r < 0 ? r : prepared;
 	/* The groups are made while the sandbox's first process builds its view. */
 	if (r >= 0) {
 		r = limits_arm(&k->limits, k->home.id, e);
@@ -452,7 +465,7 @@ int keeper_main(void)
 		k.limits.procs[i] = k.limits.cgroup.dir[i] = FD_NONE;
 	}
 	k.limits.oom = FD_NONE;
-	(void)alarm(START_SECONDS);
+	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);
 	if (r >= 0 && k.plan.identity.from_root) {
@@ -461,9 +474,6 @@ int keeper_main(void)
 	} else if (r >= 0) {
 		k.spec.host_uid = k.plan.identity.uid;
 		k.spec.host_gid = k.plan.identity.gid;
-	}
-	if (r >= 0) {
-		r = prepare(&k, &k.error);
 	}
 	if (r >= 0) {
 		r = start(&k, &k.error);

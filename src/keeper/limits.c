@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "keeper/sample.h"
 #include "tier/tier.h"
 
 #define CPU_PERIOD_US 100000U
@@ -71,10 +70,8 @@ static int check_sampler(const struct plan_limits *plan, const struct err *why, 
 	return 0;
 }
 
-int limits_choose(struct limits *l, const struct plan *plan, const char *id, json_t **ret_paths,
-		  struct err *e)
+int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 {
-	_cleanup_json_ json_t *paths = json_array();
 	struct err why = {};
 	size_t i;
 	int r;
@@ -82,9 +79,6 @@ int limits_choose(struct limits *l, const struct plan *plan, const char *id, jso
 	*l = (struct limits){.plan = &plan->limits, .oom = FD_NONE};
 	for (i = 0; i < CGROUP1_COUNT; i++) {
 		l->procs[i] = l->cgroup.dir[i] = FD_NONE;
-	}
-	if (!paths) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	r = cgroup1_find(&l->cgroup, &why);
 	for (i = 0; r >= 0 && i < CGROUP1_COUNT; i++) {
@@ -95,20 +89,24 @@ int limits_choose(struct limits *l, const struct plan *plan, const char *id, jso
 	}
 	l->group = r >= 0;
 	if (!l->group) {
-		r = check_sampler(l->plan, &why, e);
-		if (r < 0) {
-			return r;
-		}
+		return check_sampler(l->plan, &why, e);
 	}
-	for (i = 0; l->group && i < CGROUP1_COUNT; i++) {
+	return 0;
+}
+
+json_t *limits_paths(const struct limits *l, const char *id)
+{
+	_cleanup_json_ json_t *paths = json_array();
+	size_t i;
+
+	for (i = 0; paths && l->group && i < CGROUP1_COUNT; i++) {
 		json_t *path = json_sprintf("%s/atoll-%s", l->cgroup.parent[i], id);
 
 		if (json_array_append_new(paths, path) < 0) {
-			return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+			return NULL;
 		}
 	}
-	*ret_paths = TAKE_PTR(paths);
-	return 0;
+	return TAKE_PTR(paths);
 }
 
 /* The swap of a group is counted with its memory, or there is none to count. */
@@ -290,7 +288,10 @@ static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *r
 		*ret_memory = 0;
 		return;
 	}
-	sample_take(sb->proc, l->plan->memory, &sample);
+	if (!sample_take(&l->sampler, sb->proc, l->plan->memory, &sample)) {
+		*ret_memory = UINT64_MAX; /* blind: what cannot be watched ends */
+		return;
+	}
 	if (sample.cpu_ns > l->cpu_ns) {
 		l->cpu_ns = sample.cpu_ns;
 	}
@@ -404,5 +405,6 @@ int limits_disarm(struct limits *l, struct err *e)
 void limits_done(struct limits *l)
 {
 	cgroup1_done(&l->cgroup);
+	sampler_done(&l->sampler);
 	l->oom = fd_close(l->oom);
 }

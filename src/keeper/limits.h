@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+#include "keeper/sample.h"
 #include "linux/cgroup1.h"
 #include "policy/plan.h"
 
@@ -48,6 +49,7 @@ struct limits {
 	int oom;            /* eventfd of the group, FD_NONE with the sampler */
 	bool no_swap_limit; /* the group counts memory without swap because the host has no swap */
 
+	struct sampler sampler;
 	int64_t started_ns;
 	int64_t last_look_ns;
 	int64_t last_active_ns;
@@ -62,9 +64,11 @@ struct limits {
 	int32_t last_pid;
 };
 
-/* Decides the mechanism. Makes nothing yet; *ret_paths gets the groups that arm() makes. */
-int limits_choose(struct limits *l, const struct plan *plan, const char *id, json_t **ret_paths,
-		  struct err *e);
+/* Decides the mechanism. Makes nothing yet. */
+int limits_choose(struct limits *l, const struct plan *plan, struct err *e);
+
+/* The paths of the groups that arm() makes for this sandbox: a new array; NULL: out of memory. */
+json_t *limits_paths(const struct limits *l, const char *id);
 
 /* Fills what the tier must do itself, for want of groups, into *spec. */
 void limits_delegate(const struct limits *l, struct tier_spec *spec);

@@ -32,6 +32,10 @@ enum message_stream {
 	STREAM_MASTER = 16,  /* master of the sandbox's terminal: input and window size */
 };
 
+/* A start that takes longer has hung on something outside (a dead NFS server, say): SIGALRM ends
+ * the keeper. */
+#define KEEPER_START_SECONDS 60
+
 struct message {
 	uint32_t op;
 	int32_t a;
@@ -39,8 +43,9 @@ struct message {
 };
 
 /*
- * The request is JSON: {"plan": plan, "cwd": path, "tty": mask}. The arguments travel beside it, as
- * bytes, each ended by a NUL: they need not be UTF-8. The result is described in SPECIFICATION.md.
+ * The request is JSON: {"plan": plan, "cwd": path, "tty": mask, "one_output": bool}. The arguments
+ * travel beside it, as bytes, each ended by a NUL: they need not be UTF-8. The result is described
+ * in SPECIFICATION.md.
  */
 
 /* A memfd with the text; 0 or more, or -errno with *e set. */

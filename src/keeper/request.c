@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
+#include "linux/cpu.h"
 #include "linux/fdpass.h"
 
 /* Arguments and environment together are bounded by the kernel at about this (execve(2)). */
@@ -84,6 +85,14 @@ static int parse_texts(struct keeper *k, const int fds[2], struct err *e)
 	return r >= 0 ? parse_request(k, doc, e) : r;
 }
 
+/* What our parent has pushed away, before it sent the request, goes back where that is. */
+static int take_affinity(const struct keeper *k, struct err *e)
+{
+	cpu_set_t cpus;
+
+	return cpu_affinity(k->parent, &cpus) ? cpu_restore(&cpus, e) : 0;
+}
+
 int keeper_receive(struct keeper *k, struct err *e)
 {
 	int fds[2] = {FD_NONE, FD_NONE};
@@ -98,6 +107,7 @@ int keeper_receive(struct keeper *k, struct err *e)
 		k->rows = m.a;
 		k->columns = m.b;
 		r = parse_texts(k, fds, e);
+		r = r >= 0 ? take_affinity(k, e) : r;
 	}
 	(void)fd_close(fds[0]);
 	(void)fd_close(fds[1]);

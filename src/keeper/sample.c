@@ -28,24 +28,111 @@ static bool read_small(int proc, const char *pid, const char *name, char *text, 
 	return n > 0;
 }
 
-/* Fields 14 to 17 of stat, in clock ticks, counted after the name's last parenthesis (proc(5)). */
-static uint64_t cpu_of(int proc, const char *pid)
+/*
+ * Fields 14 to 17 (CPU time) and 22 (start time) of stat, in clock ticks, counted after the name's
+ * last parenthesis (proc(5)). False if the process is gone.
+ */
+static bool read_task(int proc, const char *pid, struct sample_task *ret)
 {
+	const uint64_t tick = 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t field[23] = {};
 	char text[1024], *p;
-	uint64_t ticks = 0;
 	int i;
 
 	if (!read_small(proc, pid, "stat", text, sizeof(text))) {
-		return 0;
+		return false;
 	}
 	p = strrchr(text, ')');
-	for (i = 2; p && i < 14; i++) {
-		p = strchr(p + 1, ' ');
+	p = p ? strchr(p + 2, ' ') : NULL; /* behind the state, which is a letter */
+	for (i = 4; p && i <= 22; i++) {
+		field[i] = strtoull(p, &p, 10);
 	}
-	for (i = 0; p && i < 4; i++) {
-		ticks += strtoull(p, &p, 10);
+	*ret = (struct sample_task){.pid = (int)strtol(pid, NULL, 10),
+				    .born = field[22],
+				    .own = (field[14] + field[15]) * tick,
+				    .children = (field[16] + field[17]) * tick};
+	return true;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct sample_task *left = a, *right = b;
+
+	return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+/* /proc lists processes in the order of their pids, so a list is sorted as it is read. */
+static const struct sample_task *find(const struct sample_task *list, size_t n,
+				      const struct sample_task *task)
+{
+	const struct sample_task *hit =
+		n > 0 ? bsearch(task, list, n, sizeof(*list), by_pid) : NULL;
+
+	return hit && hit->born == task->born ? hit : NULL;
+}
+
+/* Compares with the last look; returns what all tasks have used so far. */
+static uint64_t settle(struct sampler *s, struct sample_task *now, size_t n)
+{
+	uint64_t gone = 0, handed = 0, total = 0;
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		gone += find(now, n, &s->seen[i]) ? 0 : s->seen[i].own + s->seen[i].children;
 	}
-	return ticks * (1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK));
+	for (i = 0; i < n; i++) {
+		const struct sample_task *before = find(s->seen, s->n, &now[i]);
+		uint64_t had = before ? before->children : 0;
+
+		handed += now[i].children > had ? now[i].children - had : 0;
+		total += now[i].own + now[i].children;
+	}
+	s->lost_ns += gone > handed ? gone - handed : 0;
+	free(s->seen);
+	s->seen = now;
+	s->n = n;
+	return total + s->lost_ns;
+}
+
+static bool cpu_of_all(struct sampler *s, int proc, uint64_t *ret)
+{
+	int copy = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	struct sample_task *list = NULL;
+	size_t n = 0, room = 0;
+	struct dirent *d;
+
+	if (!dir) {
+		(void)fd_close(copy);
+		return true; /* pid 1 is gone; what was counted stays */
+	}
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] < '1' || d->d_name[0] > '9') {
+			continue;
+		}
+		if (n == room) {
+			struct sample_task *more =
+				reallocarray(list, room ? room * 2 : 64, sizeof(*list));
+
+			if (!more) {
+				free(list);
+				(void)closedir(dir);
+				return false;
+			}
+			list = more;
+			room = room ? room * 2 : 64;
+		}
+		n += read_task(proc, d->d_name, &list[n]);
+	}
+	(void)closedir(dir);
+	*ret = settle(s, list, n);
+	return true;
+}
+
+void sampler_done(struct sampler *s)
+{
+	free(s->seen);
+	*s = (struct sampler){};
 }
 
 /* The second field of statm, in pages. */
@@ -110,14 +197,17 @@ static uint64_t scratch_of(int proc)
 	return (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
 }
 
-void sample_take(int proc, uint64_t limit, struct sample *ret)
+bool sample_take(struct sampler *s, int proc, uint64_t limit, struct sample *ret)
 {
 	uint64_t scratch = scratch_of(proc);
 
 	*ret = (struct sample){};
-	ret->cpu_ns = sum(proc, cpu_of);
+	if (!cpu_of_all(s, proc, &ret->cpu_ns)) {
+		return false;
+	}
 	ret->memory = sum(proc, resident_of) + scratch;
 	if (ret->memory > limit) {
 		ret->memory = sum(proc, share_of) + scratch;
 	}
+	return true;
 }

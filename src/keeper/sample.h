@@ -2,16 +2,36 @@
 /* The sampler's eye: what a sandbox uses now, summed over the processes in its own /proc. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct sample {
 	uint64_t memory; /* bytes: resident and swapped of all processes, and tmpfs contents */
-	uint64_t cpu_ns; /* of live processes and all that they have waited for */
+	uint64_t cpu_ns; /* of all processes that were ever seen, and all that they have waited for
+			  */
 };
 
+/* What one look remembers for the next. All zeros is a valid start; sampler_done() frees. */
+struct sampler {
+	struct sample_task {
+		int pid;
+		uint64_t born;     /* start time in ticks, which tells a pid's owners apart */
+		uint64_t own;      /* ns of CPU */
+		uint64_t children; /* ns of CPU of the children it has waited for */
+	} * seen;
+	size_t n;
+	uint64_t lost_ns; /* of processes that went without being waited for */
+};
+
+void sampler_done(struct sampler *s);
+
 /*
- * `proc` is the sandbox's /proc. Resident sizes count shared pages once for each process, so they
+ * `proc` is the sandbox's /proc. CPU time of a child whose parent ignores SIGCHLD goes to nobody
+ * when it ends, so a task that was seen before and is gone keeps counting, unless that much was
+ * added to the children's time of others; what begins and ends between two looks without being
+ * waited for is not seen. Resident sizes count shared pages once for each process, so they
  * are an upper bound; only when that bound exceeds `limit` is the exact proportional share read,
- * which costs a walk over every page table.
+ * which costs a walk over every page table. False: out of memory.
  */
-void sample_take(int proc, uint64_t limit, struct sample *ret);
+bool sample_take(struct sampler *s, int proc, uint64_t limit, struct sample *ret);

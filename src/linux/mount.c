@@ -27,26 +27,19 @@ int mount_clone(int dirfd, const char *path, uint64_t attrs, struct err *e)
 	return TAKE_FD(fd);
 }
 
-int mount_clone_idmapped(const char *path, uint64_t attrs, int userns, struct err *e)
+int mount_idmap(int mount, const char *name, int userns, struct err *e)
 {
-	struct mount_attr attr = {.attr_set = attrs | MOUNT_ATTR_IDMAP,
-				  .userns_fd = (uint64_t)userns};
-	_cleanup_fd_ int fd = FD_NONE;
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
 
-	/* Recursive, as in mount_clone(): root could uncover what a mount below hides. */
-	fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (fd < 0) {
-		return err_sys(e, errno, "cannot copy the mount of '%s'", path);
-	}
-	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
+	if (mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
 		return err_sys(
 			e, errno,
 			"cannot translate owners on the filesystem of '%s' (idmapped mounts); "
 			"use a directory on ext4, xfs, btrfs or tmpfs, or start atoll as the "
 			"owner of the directory instead of root",
-			path);
+			name);
 	}
-	return TAKE_FD(fd);
+	return 0;
 }
 
 int mount_new(const char *type, const char *const *options, uint64_t attrs, struct err *e)

@@ -14,8 +14,9 @@ struct err;
  * without setting *e, so that optional sources can be skipped. */
 int mount_clone(int dirfd, const char *path, uint64_t attrs, struct err *e);
 
-/* The same with owner ids translated by `userns` (mount_setattr(2), MOUNT_ATTR_IDMAP). */
-int mount_clone_idmapped(const char *path, uint64_t attrs, int userns, struct err *e);
+/* Translates the owner ids of a detached mount tree by `userns` (mount_setattr(2),
+ * MOUNT_ATTR_IDMAP). `name` is what an error calls it. */
+int mount_idmap(int mount, const char *name, int userns, struct err *e);
 
 /* A new filesystem instance; options are name, value pairs ended by NULL. */
 int mount_new(const char *type, const char *const *options, uint64_t attrs, struct err *e);

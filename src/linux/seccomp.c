@@ -83,10 +83,9 @@ int seccomp_receive(int listener, struct seccomp_denial *ret)
 		calls[nr].name;
 	*ret = (struct seccomp_denial){
 		.cookie = n.id,
-		.pid = (pid_t)n.pid,
 		.number = n.data.nr,
 		.foreign_abi = n.data.arch != NATIVE_ARCH || nr != n.data.nr,
-		.args = {n.data.args[0], n.data.args[1]},
+		.args = {n.data.args[0], n.data.args[1], n.data.args[2]},
 		.name = known ? calls[nr].name : "unknown",
 	};
 	ret->record = ret->foreign_abi || (known && calls[nr].refused);

@@ -32,10 +32,9 @@ int seccomp_load_listener(enum seccomp_filter f, struct err *e);
 /* A refused call, copied out of the notification. */
 struct seccomp_denial {
 	uint64_t cookie;
-	pid_t pid; /* in the listener's pid namespace; the process may be gone */
 	int number;
 	bool foreign_abi; /* int 0x80 or x32 */
-	uint64_t args[2];
+	uint64_t args[3];
 	const char *name; /* static; "unknown" for what the table does not know */
 	bool record;      /* false: a call that is merely too new, answered ENOSYS */
 };

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mutant.h"
 
 static int write_proc(pid_t pid, const char *name, const char *text, struct err *e)
 {
@@ -42,6 +43,7 @@ int userns_map(pid_t pid, uid_t inside_uid, uid_t outside_uid, gid_t inside_gid,
 		r = write_proc(pid, "setgroups", "deny", e);
 	}
 	if (r >= 0) {
+		outside_gid += MUTANT(ATOLL_MUTATE_GID_MAP);
 		(void)snprintf(line, sizeof(line), "%u %u 1\n", inside_gid, outside_gid);
 		r = write_proc(pid, "gid_map", line, e);
 	}

@@ -4,10 +4,13 @@
 probe-killer does the killing and is the subreaper of all that it starts, so it sees whatever
 survives. The next command must then succeed and remove what the dead keeper could not.
 """
+import fcntl
 import json
 import os
 import pathlib
 import random
+import signal
+import subprocess
 
 import pytest
 
@@ -150,3 +153,43 @@ def test_a_dead_keeper_is_told_and_reaped(atoll, world):
     after = atoll.run("/bin/true")
     assert after.status == 0 and "removed what 1 sandbox left" in after.err, after
     assert trail.names(atoll.home / "trail" / f"{name}.jsonl")[-1] == "reaped"
+
+
+def children(pid):
+    return [int(p) for p in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split()]
+
+
+def test_a_start_that_hangs_says_so(atoll):
+    """The guard of the start ends a keeper that waits for something outside, and the cause is named."""
+    sandboxes = atoll.home / "sandboxes"
+    sandboxes.mkdir(parents=True, mode=0o700)
+    held = os.open(sandboxes, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)  # the keeper waits for it, as for a dead file server
+        process = atoll.start("/bin/true")
+        assert runner.eventually(lambda: children(process.pid))
+        keeper = children(process.pid)[0]
+        assert runner.eventually(lambda: children(keeper))
+        os.kill(keeper, signal.SIGALRM)
+        _, err = process.communicate(timeout=30)
+    finally:
+        os.close(held)
+    assert process.returncode == 125 and b"could not be started within 60 seconds" in err, err
+    assert atoll.run("/bin/true").status == 0
+
+
+@pytest.mark.long
+def test_a_stopped_keeper_does_not_hold_anybody(atoll):
+    """More questions than its socket's backlog takes: each gives up by itself."""
+    process = atoll.start("/bin/sleep", "60")
+    assert runner.eventually(lambda: list((atoll.home / "sandboxes").glob("*/control")))
+    keeper = children(process.pid)[0]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        asking = [subprocess.Popen([atoll.binary, "ps"], env=atoll.environment(), text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(14)]
+        said = [p.communicate(timeout=30)[1] for p in asking]
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    assert all("does not answer" in text or "cannot reach the keeper" in text for text in said), said
+    atoll.end()

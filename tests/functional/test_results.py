@@ -175,3 +175,16 @@ def test_escapes_are_neutralised(atoll, escape):
     forbidden = [c for c in result.err if (ord(c) < 32 and c not in "\t\n") or
                  127 <= ord(c) < 160 or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
     assert forbidden == [], result.stderr
+
+
+def test_the_callers_cpus(atoll):
+    """What the start does to spread its processes is undone: the payload has its caller's CPUs."""
+    show = "import os; print(sorted(os.sched_getaffinity(0)))"
+    own = os.sched_getaffinity(0)
+    for cpus in (own, {max(own)}):
+        os.sched_setaffinity(0, cpus)
+        try:
+            result = atoll.run("/usr/bin/python3", "-c", show, options=("--cpus", str(len(cpus))))
+        finally:
+            os.sched_setaffinity(0, own)
+        assert (result.status, result.out.strip()) == (0, str(sorted(cpus))), result

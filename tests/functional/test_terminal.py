@@ -290,12 +290,11 @@ def test_vim(terminal, need_program):
     terminal.type("\x1b")
     terminal.resize(40, 100)
     # The new size travels by signals, the question by the terminal: whichever is first.
-    for _ in range(100):
+
+    def columns():
         terminal.type(":set columns?\r")
-        if terminal.expect(rb"columns=(\d+)").group(1) == b"100":
-            break
-    else:
-        raise AssertionError("the size never arrived")
+        return terminal.expect(rb"columns=(\d+)").group(1)
+    assert runner.eventually(lambda: columns() == b"100", SECONDS), "the size never arrived"
     terminal.type(":wq\r")
     assert terminal.wait() == 0
     assert (terminal.atoll.workspace / "text").read_text() == "hello\n"

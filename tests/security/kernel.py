@@ -163,7 +163,8 @@ CHECKS = [
         "init_nondumpable": "red"}),
     Check("A13-thread-status", thread_status, {
         "no_new_privs": REFUSED, "no_new_privs+receipt_compare": "red",
-        "capabilities": REFUSED, "capabilities+receipt_compare": "red"}),
+        "capabilities": REFUSED, "capabilities+receipt_compare": "red",
+        "gid_map": (REFUSED, None)}),  # an ordinary user cannot map another group
     Check("A18-denied-files", denied_files, {}),
     Check("A20-devices", devices, {
         "dev_minimal": REFUSED, "dev_minimal+receipt_compare": "red"}),

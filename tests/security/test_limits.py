@@ -76,6 +76,19 @@ def test_each_limit(atoll, world, options, command, reason, status):
     assert reason.partition(":")[2] in result.err, result
 
 
+def test_cpu_time_of_children_that_nobody_waits_for(atoll, world):
+    """With SIGCHLD ignored the kernel adds a dead child's time to nobody's account."""
+    script = ("import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+              "while True:\n"
+              "    if os.fork() == 0:\n"
+              "        while time.process_time() < 0.3: pass\n"
+              "        os._exit(0)\n"
+              "    time.sleep(0.35)\n")
+    result = atoll.run("/usr/bin/python3", "-c", script,
+                       options=("--cpu-time", "1s", "--wall", "20s"))
+    assert (result.reason, result.status) == ("limit:cpu", 137), result
+
+
 def test_output_is_cut_where_it_says(atoll, world):
     """E5: one endless line; no more than the limit comes out."""
     result = atoll.run(atoll.probe("hog"), "line", "1024", options=("--output", "1MiB", "--wall", "20s"))

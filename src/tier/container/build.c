@@ -33,6 +33,7 @@
 #include "base/cleanup.h"
 #include "base/mutant.h"
 #include "guest/protocol.h"
+#include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "linux/landlock.h"
 #include "tier/tier.h"
@@ -92,6 +93,9 @@ static int take_identity(struct builder *b, struct err *e)
 
 	if (recv(b->control, &op, sizeof(op), 0) != (ssize_t)sizeof(op) || op != BUILD_MAPPED) {
 		return err_set(e, ERR_SYSTEM, EPIPE, "the keeper went away");
+	}
+	if (b->pushed && cpu_restore(&b->cpus, e) < 0) {
+		return -e->code;
 	}
 	if (id->from_root && setgroups(0, NULL) < 0) {
 		return err_sys(e, errno, "cannot drop supplementary groups");

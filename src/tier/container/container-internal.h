@@ -2,6 +2,7 @@
 /* What the files of the container tier share. */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,11 +47,14 @@ struct builder {
 	const struct tier_spec *spec;
 	int control;
 	int start;
-	int image; /* sealed memfd of atoll-init */
-	int root;  /* the new root, from view_build() on */
+	int image;   /* sealed memfd of atoll-init */
+	int root;    /* the new root, from view_build() on */
+	int scratch; /* the one writable tmpfs; never in the view as a whole */
 	int proc;
 	int terminal;
 	mode_t umask;                    /* the caller's, for the payload */
+	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */
+	bool pushed;                     /* we may be somewhere else, and take it back */
 	int mounts[BUILD_MAX_READS + 1]; /* FD_NONE where the builder copies the mount itself */
 	int groups[8];
 	size_t n_groups;

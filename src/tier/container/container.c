@@ -32,6 +32,7 @@
 #include "base/mutant.h"
 #include "guest/image.h"
 #include "guest/protocol.h"
+#include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "linux/mount.h"
 #include "linux/userns.h"
@@ -88,6 +89,7 @@ static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err 
 	if (MUTANT(ATOLL_MUTATE_IPCNS)) {
 		args.flags &= ~(uint64_t)CLONE_NEWIPC;
 	}
+	b->pushed = cpu_affinity(0, &b->cpus);
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {
 		return clone_failed(errno, e);
@@ -99,45 +101,61 @@ static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err 
 		builder_run(b);
 	}
 	sb->init = (pid_t)pid;
+	if (b->pushed) {
+		cpu_push(sb->init, &b->cpus); /* before BUILD_MAPPED */
+	}
 	return 0;
 }
 
-/* A mount whose files the payload could not read under its unused host id. */
-static bool needs_idmap(const struct plan_path *p)
+/* A copy of the mount tree at a path of the plan; *st is what was copied, whatever the path leads
+ * to by now. */
+static int clone_path(const struct plan_path *p, uint64_t attrs, struct stat *st, struct err *e)
 {
-	struct stat st;
+	_cleanup_fd_ int fd = mount_clone(AT_FDCWD, p->path, attrs, e);
 
-	return stat(p->path, &st) == 0 &&
-	       (st.st_mode & (S_ISDIR(st.st_mode) ? 05 : 04)) != (S_ISDIR(st.st_mode) ? 05U : 04U);
-}
-
-static int make_idmapped(const struct tier_spec *spec, const struct plan_path *p, uint64_t attrs,
-			 struct err *e)
-{
-	_cleanup_fd_ int userns = FD_NONE;
-	struct stat st;
-
-	if (stat(p->path, &st) < 0) {
+	if (fd == -ENOENT) {
+		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", p->path);
+	}
+	if (fd >= 0 && fstat(fd, st) < 0) {
 		return err_sys(e, errno, "cannot look at '%s'", p->path);
 	}
-	userns = userns_for_idmap(st.st_uid, spec->host_uid, st.st_gid, spec->host_gid, e);
-	return userns < 0 ? userns : mount_clone_idmapped(p->path, attrs, userns, e);
+	return TAKE_FD(fd);
 }
 
-/* A read-only path for a payload that root started: translated only where it would be unreadable.
- */
+/* Files of the tree's owner become the payload's. */
+static int translate(const struct tier_spec *spec, const struct plan_path *p, int mount,
+		     const struct stat *st, struct err *e)
+{
+	_cleanup_fd_ int userns =
+		userns_for_idmap(st->st_uid, spec->host_uid, st->st_gid, spec->host_gid, e);
+
+	return userns < 0 ? userns : mount_idmap(mount, p->path, userns, e);
+}
+
+static int make_workspace(const struct tier_spec *spec, uint64_t attrs, struct err *e)
+{
+	const struct plan_path *p = &spec->plan->workspace;
+	struct stat st;
+	_cleanup_fd_ int fd = clone_path(p, attrs, &st, e);
+	int r = fd < 0 ? fd : translate(spec, p, fd, &st, e);
+
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* A read-only path for a payload that root started: translated only where its unused host id could
+ * not read it. */
 static int make_readable(const struct tier_spec *spec, const struct plan_path *p, struct err *e)
 {
-	const uint64_t attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-	int fd;
+	struct stat st;
+	_cleanup_fd_ int fd =
+		clone_path(p, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
+	mode_t need = fd >= 0 && S_ISDIR(st.st_mode) ? 05 : 04;
+	int r = fd < 0 ? fd : 0;
 
-	if (needs_idmap(p)) {
-		return make_idmapped(spec, p, attrs, e);
+	if (r >= 0 && (st.st_mode & need) != need) {
+		r = translate(spec, p, fd, &st, e);
 	}
-	fd = mount_clone(AT_FDCWD, p->path, attrs, e);
-	return fd == -ENOENT
-		       ? err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", p->path)
-		       : fd;
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 /*
@@ -157,7 +175,7 @@ static int make_mounts(const struct tier_spec *spec, struct build_parts *parts, 
 		attrs |= MOUNT_ATTR_RDONLY;
 	}
 	if (plan->workspace_mode != WORKSPACE_NONE) {
-		r = fds[*n] = make_idmapped(spec, &plan->workspace, attrs, e);
+		r = fds[*n] = make_workspace(spec, attrs, e);
 		*n += r >= 0;
 		parts->mounts |= 1;
 	}
@@ -275,7 +293,11 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb, struct err *e)
 {
 	const struct plan_identity *id = &spec->plan->identity;
-	struct builder b = {.spec = spec, .root = FD_NONE, .proc = FD_NONE, .terminal = FD_NONE};
+	struct builder b = {.spec = spec,
+			    .root = FD_NONE,
+			    .scratch = FD_NONE,
+			    .proc = FD_NONE,
+			    .terminal = FD_NONE};
 	_cleanup_fd_ int image = FD_NONE, control = FD_NONE, start = FD_NONE;
 	const uint32_t mapped = BUILD_MAPPED;
 	int pair[2], on = 1, r;

@@ -33,9 +33,6 @@
 #define RW_TREE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define NODE    (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
 
-/* Where the scratch tmpfs is attached while its directories are bound elsewhere. */
-#define SCRATCH "run"
-
 /* The host's programs. On merged-/usr hosts all but /usr are links, and are made again as links. */
 static const char *const host_trees[] = {
 	"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
@@ -141,7 +138,7 @@ static int make_root(struct builder *b, struct err *e)
 {
 	static const char *const options[] = {"size", "4m",   "nr_inodes", "4096",
 					      "mode", "0755", NULL};
-	static const char *const dirs[] = {"etc", "proc", "dev", "dev/pts", "var", SCRATCH};
+	static const char *const dirs[] = {"etc", "proc", "dev", "dev/pts", "var", "run"};
 	uint64_t attrs = RW_TREE;
 	size_t i;
 	int r;
@@ -271,53 +268,56 @@ static int freeze_proc(const struct builder *b, struct err *e)
 	return r;
 }
 
-static int bind_scratch(const struct builder *b, const char *name, const char *path, mode_t mode,
-			struct err *e)
-{
-	char source[32];
-	_cleanup_fd_ int fd = FD_NONE;
-
-	(void)snprintf(source, sizeof(source), SCRATCH "/%s", name);
-	if (mkdirat(b->root, source, 0755) < 0 || fchmodat(b->root, source, mode, 0) < 0) {
-		return err_sys(e, errno, "cannot make the scratch directory '%s'", path);
-	}
-	fd = mount_clone(b->root, source, RW_TREE, e);
-	return fd < 0 ? fd : place(b, fd, path, true, e);
-}
-
-static int make_scratch(const struct builder *b, struct err *e)
+/*
+ * A mount can be copied only from where it is attached. The scratch sits on the old /proc, with the
+ * new root on top of it, and goes with the old root; its directories are bound into the new one.
+ */
+static int make_scratch(struct builder *b, struct err *e)
 {
 	const struct plan *plan = b->spec->plan;
 	char size[32], inodes[32];
 	uint64_t n = plan->limits.scratch / 4096;
 	const char *const options[] = {"size", size, "nr_inodes", inodes, "mode", "0700", NULL};
-	_cleanup_fd_ int fd = FD_NONE;
-	int r;
 
 	/* An inode costs about a kilobyte that size= does not count (tmpfs(5)). */
 	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)plan->limits.scratch);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)(n < 1024 ? 1024 : n));
-	fd = mount_new("tmpfs", options, RW_TREE, e);
-	r = fd < 0 ? fd : mount_attach(fd, b->root, SCRATCH, e);
-	if (r >= 0) {
-		r = bind_scratch(b, "tmp", "tmp", 01777, e);
+	b->scratch = mount_new("tmpfs", options, RW_TREE, e);
+	return b->scratch < 0 ? b->scratch : mount_attach(b->scratch, AT_FDCWD, "/proc", e);
+}
+
+static int bind_scratch(const struct builder *b, const char *name, const char *path, mode_t mode,
+			struct err *e)
+{
+	_cleanup_fd_ int fd = FD_NONE;
+
+	if (mkdirat(b->scratch, name, 0755) < 0 || fchmodat(b->scratch, name, mode, 0) < 0) {
+		return err_sys(e, errno, "cannot make the scratch directory '%s'", path);
 	}
+	fd = mount_clone(b->scratch, name, RW_TREE, e);
+	return fd < 0 ? fd : place(b, fd, path, true, e);
+}
+
+static int show_scratch(const struct builder *b, struct err *e)
+{
+	int r = bind_scratch(b, "tmp", "tmp", 01777, e);
+
 	if (r >= 0) {
 		r = bind_scratch(b, "shm", "dev/shm", 01777, e);
 	}
 	if (r >= 0) {
-		r = bind_scratch(b, "home", plan->identity.home + 1, 0700, e);
-	}
-	if (r >= 0 && umount2("/proc/" SCRATCH, MNT_DETACH) < 0) {
-		r = err_sys(e, errno, "cannot unmount the scratch's own root");
+		r = bind_scratch(b, "home", b->spec->plan->identity.home + 1, 0700, e);
 	}
 	return r;
 }
 
 int view_build(struct builder *b, struct err *e)
 {
-	int r = make_root(b, e);
+	int r = make_scratch(b, e);
 
+	if (r >= 0) {
+		r = make_root(b, e);
+	}
 	/* Order: what lies below something else comes after it; host paths before /proc is hidden.
 	 */
 	if (r >= 0) {
@@ -330,7 +330,7 @@ int view_build(struct builder *b, struct err *e)
 		r = make_devices(b, e);
 	}
 	if (r >= 0) {
-		r = make_scratch(b, e);
+		r = show_scratch(b, e);
 	}
 	return r >= 0 ? make_proc(b, e) : r;
 }

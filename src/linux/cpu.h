@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A new process may sit on its parent's CPU until that sleeps, although another CPU has nothing to
+ * do; where both have work at once, that is up to a millisecond. The parent therefore pushes its
+ * child elsewhere, through its affinity, and the child takes its own back: after a message that the
+ * parent sends later than the push, never before.
+ */
+#pragma once
+
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct err;
+
+/* A process's affinity; 0 is the caller. False: unknown (more CPUs than cpu_set_t holds). */
+bool cpu_affinity(pid_t pid, cpu_set_t *ret);
+
+/* Moves a child that has just been made to any of the CPUs in `all` but ours. A child that cannot
+ * be moved starts later, and that is all. */
+void cpu_push(pid_t child, const cpu_set_t *all);
+
+/* The child's side: back to all of them. */
+int cpu_restore(const cpu_set_t *all, struct err *e);
