@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Denials: a complete table that docs/denials.md documents, classification, collection. */
+#include <sys/stat.h>
+
 #include "unit.h"
 
 #include "base/buf.h"
@@ -83,24 +85,30 @@ static void test_classify(void **state)
 	static const struct {
 		const char *call;
 		enum denial_code code;
+		uint64_t args[3];
 	} rows[] = {
-		{"socket", DENIAL_SOCKET_FAMILY},
-		{"unshare", DENIAL_NAMESPACE},
-		{"clone", DENIAL_NAMESPACE},
-		{"mount", DENIAL_MOUNT},
-		{"umount2", DENIAL_MOUNT},
-		{"chroot", DENIAL_MOUNT},
-		{"ptrace", DENIAL_TRACE},
-		{"ioctl", DENIAL_TERMINAL},
-		{"mknod", DENIAL_DEVICE_NODE},
-		{"mknodat", DENIAL_DEVICE_NODE},
-		{"bpf", DENIAL_KERNEL},
-		{"io_uring_setup", DENIAL_KERNEL},
-		{"memfd_secret", DENIAL_KERNEL},
-		{"unknown", DENIAL_SYSCALL},
-		{"sock", DENIAL_SYSCALL},
-		{"", DENIAL_SYSCALL},
-		{"process_madvise", DENIAL_TRACE},
+		{"socket", DENIAL_SOCKET_FAMILY, {}},
+		{"unshare", DENIAL_NAMESPACE, {}},
+		{"clone", DENIAL_NAMESPACE, {}},
+		{"mount", DENIAL_MOUNT, {}},
+		{"umount2", DENIAL_MOUNT, {}},
+		{"chroot", DENIAL_MOUNT, {}},
+		{"ptrace", DENIAL_TRACE, {}},
+		{"ioctl", DENIAL_TERMINAL, {}},
+		{"mknod", DENIAL_DEVICE_NODE, {0, S_IFCHR | 0644}},
+		{"mknod", DENIAL_SET_ID, {S_IFCHR, S_IFREG | S_ISUID, S_IFCHR}},
+		{"mknodat", DENIAL_DEVICE_NODE, {0, 0, S_IFBLK}},
+		{"mknodat", DENIAL_SET_ID, {0, S_IFBLK, S_IFIFO | S_ISGID}},
+		{"setxattr", DENIAL_SET_ID, {}},
+		{"prlimit64", DENIAL_INIT, {}},
+		{"setpriority", DENIAL_INIT, {}},
+		{"bpf", DENIAL_KERNEL, {}},
+		{"io_uring_setup", DENIAL_KERNEL, {}},
+		{"memfd_secret", DENIAL_KERNEL, {}},
+		{"unknown", DENIAL_SYSCALL, {}},
+		{"sock", DENIAL_SYSCALL, {}},
+		{"", DENIAL_SYSCALL, {}},
+		{"process_madvise", DENIAL_TRACE, {}},
 	};
 	size_t i;
 
@@ -108,6 +116,7 @@ static void test_classify(void **state)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct seccomp_denial d = {.name = rows[i].call};
 
+		memcpy(d.args, rows[i].args, sizeof(d.args));
 		assert_int_equal(denial_classify(&d), rows[i].code);
 		d.foreign_abi = true;
 		assert_int_equal(denial_classify(&d), DENIAL_SYSCALL_ABI);
