@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -70,6 +71,7 @@ struct relay {
 	int terminal; /* the caller's terminal, FD_NONE without one */
 	unsigned tty; /* bit n: descriptor n is a terminal */
 	bool raw;
+	bool held; /* told to go on, and not yet seen to: a key now would be lost */
 	json_t *result;
 };
 
@@ -321,7 +323,7 @@ static int send_request(const struct session *s, const struct plan *plan, char *
 /* Only a terminal that we read from, in the foreground, is ours to change. */
 static bool may_use_terminal(const struct relay *r)
 {
-	return r->master >= 0 && (r->tty & 1) && tcgetpgrp(0) == getpgrp();
+	return r->master >= 0 && (r->tty & 1) && !r->held && tcgetpgrp(0) == getpgrp();
 }
 
 static void enter_raw(struct relay *r)
@@ -373,13 +375,23 @@ static void send_signal(struct relay *r, int signal_number)
 	(void)send(r->session->socket, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* The payload is stopped: so are we, with the terminal as the shell left it. */
+/*
+ * The payload is stopped: so are we, with the terminal as the shell left it. Continued, by fg with
+ * the terminal or by bg without, we wait for the payload to be so too: a SIGCONT discards every
+ * stop signal that is pending, so Ctrl-Z before it would be lost, and so would one before a second
+ * SIGCONT: ours is taken from the signals that wait.
+ */
 static void stop_self(struct relay *r)
 {
+	const struct timespec none = {};
+	sigset_t set;
+
 	leave_raw(r);
 	(void)raise(SIGSTOP);
-	/* Continued: by fg with the terminal, by bg without. */
-	enter_raw(r);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCONT);
+	(void)sigtimedwait(&set, NULL, &none);
+	r->held = true;
 	send_signal(r, SIGCONT);
 }
 
@@ -434,6 +446,9 @@ static int hear_keeper(struct relay *r, struct err *e)
 	}
 	if (m.op == MSG_STOPPED) {
 		stop_self(r);
+	} else if (m.op == MSG_CONTINUED) {
+		r->held = false;
+		enter_raw(r);
 	} else if (m.op == MSG_RESULT && n == 1) {
 		result = take_result(r, fds[0], e);
 	}

@@ -111,12 +111,14 @@ static void reap(pid_t payload, bool *ended)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
 		if (pid != payload) {
 			continue;
 		}
 		if (WIFSTOPPED(status)) {
 			send_message(INIT_STOPPED, WSTOPSIG(status), 0);
+		} else if (WIFCONTINUED(status)) {
+			send_message(INIT_CONTINUED, 0, 0);
 		} else {
 			*ended = true;
 			send_message(INIT_EXITED, status, 0);

@@ -25,6 +25,7 @@ enum init_op {
 	INIT_END,        /* exit now; the kernel then ends everything in the namespace */
 	/* init to keeper */
 	INIT_STOPPED, /* a: the signal that stopped the payload */
+	INIT_CONTINUED,
 	INIT_EXITED,  /* a: wait status of the payload */
 	INIT_COUNTED, /* a: the last process id handed out in the namespace, b: pid_max */
 };

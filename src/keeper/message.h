@@ -20,7 +20,8 @@ enum message_op {
 	/* keeper to front */
 	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
 	MSG_STOPPED, /* a: the signal that stopped the payload */
-	MSG_RESULT,  /* fd: memfd with the result document */
+	MSG_CONTINUED,
+	MSG_RESULT, /* fd: memfd with the result document */
 };
 
 /* Bits of MSG_STREAMS. */

@@ -188,6 +188,10 @@ static int hear_inside(struct keeper *k, struct err *e)
 		out = (struct message){.op = MSG_STOPPED, .a = event.value};
 		(void)send(k->front, &out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
 		break;
+	case TIER_CONTINUED:
+		out = (struct message){.op = MSG_CONTINUED};
+		(void)send(k->front, &out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
+		break;
 	case TIER_COUNTED:
 		l = limits_count(&k->limits, event.value, event.max);
 		return l == LIMIT_NONE ? 0 : end_for_limit(k, l, e);

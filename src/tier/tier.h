@@ -58,6 +58,7 @@ enum tier_event_kind {
 	TIER_NOTHING,
 	TIER_EXITED,  /* value: wait status of the payload */
 	TIER_STOPPED, /* value: the signal that stopped the payload's group */
+	TIER_CONTINUED,
 	TIER_COUNTED, /* value: the last process id handed out inside, max: the largest there is */
 	TIER_GONE,    /* pid 1 itself is gone, and everything inside with it */
 };

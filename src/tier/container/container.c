@@ -440,6 +440,7 @@ static int container_hear(struct tier_sandbox *sb, struct tier_event *ret, struc
 {
 	static const enum tier_event_kind kinds[] = {
 		[INIT_STOPPED] = TIER_STOPPED,
+		[INIT_CONTINUED] = TIER_CONTINUED,
 		[INIT_EXITED] = TIER_EXITED,
 		[INIT_COUNTED] = TIER_COUNTED,
 	};
