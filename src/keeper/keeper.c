@@ -52,9 +52,9 @@ int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint6
 /* sandbox.json: who keeps it, and what must be undone if the keeper cannot. */
 static int write_state(const struct keeper *k, struct err *e)
 {
-	_cleanup_json_ json_t *doc =
-		json_pack("{s:i, s:o, s:s}", "keeper", (int)getpid(), "groups",
-			  limits_paths(&k->limits, k->home.id), "tier", tier_name(k->plan.tier));
+	_cleanup_json_ json_t *doc = json_pack("{s:i, s:o, s:s}", "keeper", (int)getpid(), "groups",
+					       group_paths(&k->limits.group, k->home.id), "tier",
+					       tier_name(k->plan.tier));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
@@ -184,7 +184,7 @@ static int send_streams(const struct keeper *k, int in, const int to_front[PUMP_
 		{to_front[PUMP_TERMINAL], STREAM_TERMINAL},
 		{k->sandbox.terminal, STREAM_MASTER},
 	};
-	struct message m = {.op = MSG_STREAMS, .b = !k->limits.group};
+	struct message m = {.op = MSG_STREAMS, .b = k->limits.group.kind == GROUP_NONE};
 	int fds[ARRAY_SIZE(rows)];
 	size_t i, n = 0;
 	int r;
@@ -250,8 +250,8 @@ static json_t *started_event(const struct keeper *k)
 	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(k->cwd));
 }
 
-/* Sets the sandbox's first process to work; what it needs to know is decided here. */
-static int begin(struct keeper *k, const int theirs[3], struct err *e)
+/* What the tier and the limits need to know of each other before either begins. */
+static int choose(struct keeper *k, const int theirs[3], struct err *e)
 {
 	int r = tier_find(&k->plan, &k->tier, e);
 
@@ -267,7 +267,29 @@ static int begin(struct keeper *k, const int theirs[3], struct err *e)
 	k->spec.tty = k->tty;
 	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
 	limits_delegate(&k->limits, &k->spec);
-	return k->tier->start(&k->spec, &k->sandbox, e);
+	return 0;
+}
+
+/*
+ * The sandbox's first process is at work on the walls while we make what outlives us; where it is
+ * born into its group, that comes first. A start that failed has a record too.
+ */
+static int begin(struct keeper *k, struct err *e)
+{
+	bool first = group_comes_first(&k->limits.group);
+	struct err unused = {};
+	int r = first ? 0 : k->tier->start(&k->spec, &k->sandbox, e);
+	int prepared = prepare(k, r < 0 ? &unused : e);
+
+	r = r < 0 ? r : prepared;
+	if (r >= 0) {
+		r = limits_arm(&k->limits, k->home.id, first ? 0 : k->sandbox.init, e);
+	}
+	if (r >= 0 && first) {
+		k->spec.cgroup = group_birthplace(&k->limits.group);
+		r = k->tier->start(&k->spec, &k->sandbox, e);
+	}
+	return r;
 }
 
 static int start(struct keeper *k, struct err *e)
@@ -275,22 +297,21 @@ static int start(struct keeper *k, struct err *e)
 	int theirs[3] = {FD_NONE, FD_NONE, FD_NONE}, in = FD_NONE, i;
 	int to_front[PUMP_COUNT] = {FD_NONE, FD_NONE, FD_NONE};
 	struct err unused = {};
-	int r, prepared;
+	int r;
 
 	k->output_left = k->plan.limits.output;
 	r = make_pipes(k, theirs, &in, to_front, e);
 	if (r >= 0) {
-		r = begin(k, theirs, e);
-	}
-	/* A start that failed has a record too. */
-	prepared = prepare(k, r < 0 ? &unused : e);
-	r = r < 0 ? r : prepared;
-	/* The groups are made while the sandbox's first process builds its view. */
-	if (r >= 0) {
-		r = limits_arm(&k->limits, k->home.id, e);
+		r = choose(k, theirs, e);
 	}
 	if (r >= 0) {
-		r = k->tier->confine(&k->sandbox, k->limits.procs, k->limits.n_procs, e);
+		r = begin(k, e);
+	} else {
+		(void)prepare(k, &unused);
+	}
+	if (r >= 0) {
+		r = k->tier->confine(&k->sandbox, k->limits.group.tasks, k->limits.group.n_tasks,
+				     e);
 	}
 	if (r >= 0) {
 		r = make_terminal(k, &to_front[PUMP_TERMINAL], e);
@@ -449,6 +470,7 @@ int keeper_main(void)
 {
 	struct keeper k = {.front = KEEPER_FD_FRONT,
 			   .parent = getppid(),
+			   .spec = {.cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
 			   .control = {FD_NONE, FD_NONE, FD_NONE},
@@ -461,10 +483,7 @@ int keeper_main(void)
 	for (i = 0; i < PUMP_COUNT; i++) {
 		k.pumps[i].in = k.pumps[i].out = FD_NONE;
 	}
-	for (i = 0; i < CGROUP1_COUNT; i++) {
-		k.limits.procs[i] = k.limits.cgroup.dir[i] = FD_NONE;
-	}
-	k.limits.oom = FD_NONE;
+	group_init(&k.limits.group);
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);

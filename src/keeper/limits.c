@@ -15,8 +15,7 @@
 #include "base/json.h"
 #include "tier/tier.h"
 
-#define CPU_PERIOD_US 100000U
-#define MS            1000000LL
+#define MS 1000000LL
 /* Less CPU than this between two looks is "doing nothing" for the idle limit: one percent. */
 #define IDLE_SHARE 100
 /* Where pids begin again after the largest (RESERVED_PIDS, kernel/pid.c). */
@@ -33,20 +32,6 @@ const char *limit_name(enum limit l)
 	};
 
 	return names[l];
-}
-
-static bool host_has_swap(void)
-{
-	_cleanup_fd_ int fd = open("/proc/swaps", O_RDONLY | O_CLOEXEC);
-	_cleanup_buf_ struct buf b = {};
-	const char *line;
-
-	buf_init(&b, 65536);
-	if (fd < 0 || buf_read_fd(&b, fd) < 0) {
-		return true; /* unknown: assume the worse */
-	}
-	line = strchr(buf_str(&b), '\n'); /* the heading */
-	return line && line[1];
 }
 
 /* What the sampler cannot do is refused here, before anything is made. */
@@ -70,116 +55,41 @@ static int check_sampler(const struct plan_limits *plan, const struct err *why, 
 	return 0;
 }
 
+/* Whole CPUs only: what cannot be counted is pinned. */
+static int check_pinning(const struct plan_limits *plan, struct err *e)
+{
+	return plan->cpus_milli % 1000 == 0 ? 0
+					    : err_set(e, ERR_POLICY, EOPNOTSUPP,
+						      "a fraction of a CPU needs the cpu "
+						      "controller, which is not delegated to "
+						      "this user's service manager; ask for whole "
+						      "CPUs, or as root: systemctl "
+						      "edit user@.service, and there [Service] "
+						      "Delegate=cpu memory pids");
+}
+
 int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 {
 	struct err why = {};
-	size_t i;
-	int r;
 
-	*l = (struct limits){.plan = &plan->limits, .oom = FD_NONE};
-	for (i = 0; i < CGROUP1_COUNT; i++) {
-		l->procs[i] = l->cgroup.dir[i] = FD_NONE;
-	}
-	r = cgroup1_find(&l->cgroup, &why);
-	for (i = 0; r >= 0 && i < CGROUP1_COUNT; i++) {
-		if (access(l->cgroup.parent[i], W_OK) < 0) {
-			r = err_sys(&why, errno, "this user may not make groups below '%s'",
-				    l->cgroup.parent[i]);
-		}
-	}
-	l->group = r >= 0;
-	if (!l->group) {
-		return check_sampler(l->plan, &why, e);
-	}
-	return 0;
-}
-
-json_t *limits_paths(const struct limits *l, const char *id)
-{
-	_cleanup_json_ json_t *paths = json_array();
-	size_t i;
-
-	for (i = 0; paths && l->group && i < CGROUP1_COUNT; i++) {
-		json_t *path = json_sprintf("%s/atoll-%s", l->cgroup.parent[i], id);
-
-		if (json_array_append_new(paths, path) < 0) {
-			return NULL;
-		}
-	}
-	return TAKE_PTR(paths);
-}
-
-/* The swap of a group is counted with its memory, or there is none to count. */
-static int arm_memory(struct limits *l, struct err *e)
-{
-	uint64_t memory = l->plan->memory;
-	int r = cgroup1_write(&l->cgroup, CGROUP1_MEMORY, "memory.limit_in_bytes", memory, e);
-
-	if (r < 0) {
-		return r;
-	}
-	if (cgroup1_has(&l->cgroup, CGROUP1_MEMORY, "memory.memsw.limit_in_bytes")) {
-		return cgroup1_write(&l->cgroup, CGROUP1_MEMORY, "memory.memsw.limit_in_bytes",
-				     memory, e);
-	}
-	if (host_has_swap()) {
-		return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-			       "this host swaps but does not account swap to groups; boot with "
-			       "swapaccount=1, or switch swap off");
-	}
-	l->no_swap_limit = true;
-	return 0;
-}
-
-static int arm_group(struct limits *l, const char *id, struct err *e)
-{
-	uint64_t quota = (uint64_t)l->plan->cpus_milli * CPU_PERIOD_US / 1000;
-	char name[64];
-	int r;
-
-	(void)snprintf(name, sizeof(name), "atoll-%s", id);
-	r = cgroup1_make(&l->cgroup, name, e);
-	if (r >= 0) {
-		r = arm_memory(l, e);
-	}
-	if (r >= 0) {
-		/* atoll-init is one task of the group. */
-		r = cgroup1_write(&l->cgroup, CGROUP1_PIDS, "pids.max", l->plan->processes + 1ULL,
-				  e);
-	}
-	if (r >= 0) {
-		r = cgroup1_write(&l->cgroup, CGROUP1_CPU, "cpu.cfs_period_us", CPU_PERIOD_US, e);
-	}
-	if (r >= 0) {
-		r = cgroup1_write(&l->cgroup, CGROUP1_CPU, "cpu.cfs_quota_us", quota, e);
-	}
-	if (r >= 0) {
-		r = l->oom = cgroup1_oom_event(&l->cgroup, e);
-	}
-	return r >= 0 ? cgroup1_open_tasks(&l->cgroup, l->procs, e) : r;
+	*l = (struct limits){.plan = &plan->limits};
+	group_find(&l->group, &why);
+	return l->group.kind == GROUP_NONE ? check_sampler(l->plan, &why, e)
+	       : l->group.no_cpu           ? check_pinning(l->plan, e)
+					   : 0;
 }
 
 void limits_delegate(const struct limits *l, struct tier_spec *spec)
 {
-	if (!l->group) {
-		spec->limit_nproc = true;
+	spec->limit_nproc = l->group.kind == GROUP_NONE;
+	if (l->group.kind == GROUP_NONE || l->group.no_cpu) {
 		spec->affinity = l->plan->cpus_milli / 1000;
 	}
 }
 
-int limits_arm(struct limits *l, const char *id, struct err *e)
+int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e)
 {
-	int r;
-
-	if (!l->group) {
-		return 0;
-	}
-	r = arm_group(l, id, e);
-	if (r < 0) {
-		return err_wrap(e, "cannot arm the limits");
-	}
-	l->n_procs = CGROUP1_COUNT;
-	return 0;
+	return group_make(&l->group, id, l->plan, first, e);
 }
 
 static int entry(json_t *list, const char *name, const char *mechanism, uint64_t value,
@@ -191,35 +101,6 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 	return !o || json_array_append_new(list, o) < 0
 		       ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
 		       : 0;
-}
-
-/* One value of a group: what the kernel says must be what was asked for, in whole pages. */
-static int group_entry(const struct limits *l, json_t *list, const char *name,
-		       enum cgroup1_controller k, const char *file, uint64_t want, struct err *e)
-{
-	uint64_t have = 0;
-	int r = cgroup1_read(&l->cgroup, k, file, &have, e);
-
-	if (r >= 0 && have != want && (have > want || want - have >= 4096)) {
-		r = err_set(e, ERR_SYSTEM, EBADMSG,
-			    "the read-back does not match the plan: %s is %llu, planned is %llu",
-			    file, (unsigned long long)have, (unsigned long long)want);
-	}
-	return r >= 0 ? entry(list, name, "cgroup v1", have, e) : r;
-}
-
-static int group_receipt(const struct limits *l, json_t *list, struct err *e)
-{
-	uint64_t quota = (uint64_t)l->plan->cpus_milli * CPU_PERIOD_US / 1000;
-	const char *memory =
-		l->no_swap_limit ? "memory.limit_in_bytes" : "memory.memsw.limit_in_bytes";
-	int r = group_entry(l, list, "memory", CGROUP1_MEMORY, memory, l->plan->memory, e);
-
-	if (r >= 0) {
-		r = group_entry(l, list, "processes", CGROUP1_PIDS, "pids.max",
-				l->plan->processes + 1ULL, e);
-	}
-	return r >= 0 ? group_entry(l, list, "cpus", CGROUP1_CPU, "cpu.cfs_quota_us", quota, e) : r;
 }
 
 int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *e)
@@ -235,7 +116,9 @@ int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *
 		{"output", "keeper", p->output},
 		{"starts", "keeper", p->starts},
 		{"wall_ms", "keeper", (uint64_t)(p->wall / MS)},
-		{"cpu_ms", l->group ? "keeper, cgroup v1 accounting" : "keeper, sampler",
+		{"cpu_ms",
+		 l->group.kind == GROUP_NONE ? "keeper, sampler"
+					     : "keeper, accounting of the group",
 		 (uint64_t)(p->cpu_time / MS)},
 		{"idle_ms", "keeper", (uint64_t)(p->idle / MS)},
 	};
@@ -243,17 +126,16 @@ int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *
 	size_t i;
 	int r = 0;
 
-	if (l->group) {
-		r = cgroup1_has_member(&l->cgroup, pid, e);
-		r = r < 0 ? r : group_receipt(l, list, e);
+	if (l->group.kind != GROUP_NONE) {
+		r = group_receipt(&l->group, p, pid, list, e);
 	} else {
 		r = entry(list, "memory", "sampler", p->memory, e);
 		r = r < 0 ? r
 			  : entry(list, "processes", "rlimit in the user namespace", p->processes,
 				  e);
-		r = r < 0 ? r
-			  : entry(list, "cpus", "affinity, locked by seccomp", p->cpus_milli / 1000,
-				  e);
+	}
+	if (r >= 0 && (l->group.kind == GROUP_NONE || l->group.no_cpu)) {
+		r = entry(list, "cpus", "affinity, locked by seccomp", p->cpus_milli / 1000, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++) {
 		r = entry(list, rows[i].name, rows[i].mechanism, rows[i].value, e);
@@ -273,18 +155,10 @@ void limits_start(struct limits *l)
 static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *ret_memory)
 {
 	struct sample sample;
-	uint64_t usage = 0;
 
-	if (l->group) {
-		struct err ignored = {};
-
+	if (l->group.kind != GROUP_NONE) {
 		/* A failed read leaves the last figure; the group itself enforces the limit. */
-		if (cgroup1_read(&l->cgroup, CGROUP1_CPUACCT, "cpuacct.usage", &usage, &ignored) ==
-		    0) {
-			l->cpu_ns = usage;
-		}
-		(void)cgroup1_read(&l->cgroup, CGROUP1_MEMORY, "memory.max_usage_in_bytes",
-				   &l->peak_memory, &ignored);
+		group_measure(&l->group, &l->cpu_ns, &l->peak_memory);
 		*ret_memory = 0;
 		return;
 	}
@@ -306,7 +180,7 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 {
 	int64_t ms = 250, left = (l->plan->wall - (now - l->started_ns)) / MS + 1;
 
-	if (!l->group) {
+	if (l->group.kind == GROUP_NONE) {
 		uint64_t headroom = l->plan->memory > memory ? l->plan->memory - memory : 0;
 		int64_t fill = (int64_t)(headroom / FILL_BYTES_PER_MS);
 
@@ -375,36 +249,20 @@ enum limit limits_count(struct limits *l, int32_t last, int32_t max)
 
 enum limit limits_settle(struct limits *l)
 {
-	struct err ignored = {};
-	uint64_t peak = 0;
-
-	if (!l->group) {
+	if (l->group.kind == GROUP_NONE) {
 		return LIMIT_NONE;
 	}
-	if (cgroup1_read(&l->cgroup, CGROUP1_MEMORY, "memory.max_usage_in_bytes", &peak,
-			 &ignored) == 0) {
-		l->peak_memory = peak;
-	}
-	(void)cgroup1_read(&l->cgroup, CGROUP1_CPUACCT, "cpuacct.usage", &l->cpu_ns, &ignored);
-	return cgroup1_stat(&l->cgroup, CGROUP1_MEMORY, "memory.oom_control", "oom_kill") > 0
-		       ? LIMIT_MEMORY
-		       : LIMIT_NONE;
+	group_measure(&l->group, &l->cpu_ns, &l->peak_memory);
+	return group_ran_out(&l->group) ? LIMIT_MEMORY : LIMIT_NONE;
 }
 
 int limits_disarm(struct limits *l, struct err *e)
 {
-	size_t i;
-
-	for (i = 0; i < CGROUP1_COUNT; i++) {
-		l->procs[i] = fd_close(l->procs[i]);
-	}
-	l->oom = fd_close(l->oom);
-	return l->group ? cgroup1_destroy(&l->cgroup, e) : 0;
+	return l->group.kind == GROUP_NONE ? 0 : group_remove(&l->group, e);
 }
 
 void limits_done(struct limits *l)
 {
-	cgroup1_done(&l->cgroup);
+	group_done(&l->group);
 	sampler_done(&l->sampler);
-	l->oom = fd_close(l->oom);
 }

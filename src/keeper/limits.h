@@ -2,9 +2,9 @@
 /*
  * Limits: one interface over the mechanisms that arm them.
  *
- * "group": control groups, which the kernel enforces. "sampler": the keeper itself looks at the
- * sandbox's processes and memory every few milliseconds and kills on excess; unmapped memfds and
- * kernel memory escape it between looks and altogether. Wall clock, idle time, CPU time, output
+ * "group": a control group (group.h), which the kernel enforces. "sampler": the keeper itself looks
+ * at the sandbox's processes and memory every few milliseconds and kills on excess; unmapped memfds
+ * and kernel memory escape it between looks and altogether. Wall clock, idle time, CPU time, output
  * and starts are the keeper's in every case; open files and file size are rlimits.
  *
  * What is armed is armed before the payload's first instruction, and read back. The policy's
@@ -17,8 +17,8 @@
 
 #include <jansson.h>
 
+#include "keeper/group.h"
 #include "keeper/sample.h"
-#include "linux/cgroup1.h"
 #include "policy/plan.h"
 
 struct err;
@@ -42,13 +42,7 @@ const char *limit_name(enum limit l);
  */
 struct limits {
 	const struct plan_limits *plan;
-	bool group;
-	struct cgroup1 cgroup;
-	int procs[CGROUP1_COUNT];
-	size_t n_procs;
-	int oom;            /* eventfd of the group, FD_NONE with the sampler */
-	bool no_swap_limit; /* the group counts memory without swap because the host has no swap */
-
+	struct group group; /* GROUP_NONE: the sampler */
 	struct sampler sampler;
 	int64_t started_ns;
 	int64_t last_look_ns;
@@ -67,14 +61,12 @@ struct limits {
 /* Decides the mechanism. Makes nothing yet. */
 int limits_choose(struct limits *l, const struct plan *plan, struct err *e);
 
-/* The paths of the groups that arm() makes for this sandbox: a new array; NULL: out of memory. */
-json_t *limits_paths(const struct limits *l, const char *id);
-
 /* Fills what the tier must do itself, for want of groups, into *spec. */
 void limits_delegate(const struct limits *l, struct tier_spec *spec);
 
-/* Makes and sets the groups; l->procs then holds the task lists to join, l->n_procs of them. */
-int limits_arm(struct limits *l, const char *id, struct err *e);
+/* Makes and sets the group; `first` is the sandbox's first process, 0 where the group comes first.
+ */
+int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e);
 
 /*
  * Reads the armed values back, and that `pid` is in the groups; one entry for each limit. A

@@ -19,7 +19,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "linux/cgroup1.h"
+#include "keeper/group.h"
 #include "record/trail.h"
 
 #define HOST_ID_BASE 0x70000000U
@@ -233,7 +233,7 @@ static int undo(const struct state_sandbox *sb, json_t *note, struct err *e)
 
 	json_array_foreach(json_object_get(doc, "groups"), i, path)
 	{
-		int n = json_is_string(path) ? cgroup1_remove(json_string_value(path), e) : 0;
+		int n = json_is_string(path) ? group_remove_path(json_string_value(path), e) : 0;
 
 		r = r < 0 ? r : n;
 	}

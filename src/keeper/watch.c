@@ -104,9 +104,7 @@ static int collect(struct keeper *k, struct err *e)
 	uint64_t routes = unrouted(k), forks = 0;
 	int r = 0;
 
-	if (k->limits.group) {
-		forks = cgroup1_stat(&k->limits.cgroup, CGROUP1_PIDS, "pids.events", "max");
-	}
+	forks = group_refused_forks(&k->limits.group);
 	if (routes > 0) {
 		r = keeper_deny(k, DENIAL_NETWORK, "connections and datagrams", routes, e);
 	}
@@ -142,7 +140,7 @@ static int end_for_limit(struct keeper *k, enum limit l, struct err *e)
 	end(k);
 	return keeper_record(k, "limit",
 			     json_pack("{s:s, s:s}", "limit", limit_name(l), "mechanism",
-				       k->limits.group ? "group" : "sampler"),
+				       k->limits.group.kind == GROUP_NONE ? "sampler" : "group"),
 			     e);
 }
 
@@ -261,7 +259,7 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 	w[W_FRONT] = (struct pollfd){.fd = k->front, .events = POLLIN};
 	w[W_INIT] = (struct pollfd){.fd = k->sandbox.control, .events = POLLIN};
 	w[W_LISTENER] = (struct pollfd){.fd = k->sandbox.listener, .events = POLLIN};
-	w[W_OOM] = (struct pollfd){.fd = k->limits.oom, .events = POLLIN};
+	group_poll(&k->limits.group, &w[W_OOM]);
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
 	w[W_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
@@ -284,7 +282,7 @@ static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
 	if (w[W_LISTENER].revents) {
 		r = hear_listener(k, e);
 	}
-	if (r >= 0 && w[W_OOM].revents) {
+	if (r >= 0 && w[W_OOM].revents && group_event(&k->limits.group)) {
 		r = end_for_limit(k, LIMIT_MEMORY, e);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_INIT].revents) {

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "linux/cgroup-file.h"
 
 static const char *const names[CGROUP1_COUNT] = {
 	[CGROUP1_MEMORY] = "memory",
@@ -24,14 +24,6 @@ static const char *const names[CGROUP1_COUNT] = {
 	[CGROUP1_CPU] = "cpu",
 	[CGROUP1_CPUACCT] = "cpuacct",
 };
-
-static int read_text(int dir, const char *path, struct buf *b)
-{
-	_cleanup_fd_ int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-
-	buf_clear(b);
-	return fd < 0 ? -errno : buf_read_fd(b, fd);
-}
 
 /* True if `word` is one of the comma-separated words of `list`. */
 static bool has_word(const char *list, const char *word)
@@ -75,26 +67,6 @@ static char *find_mount(const char *mountinfo, const char *controller)
 	return NULL;
 }
 
-/* The caller's path in a hierarchy, from lines "4:memory:/some/group". */
-static char *find_path(const char *self, const char *controller)
-{
-	_cleanup_free_ char *copy = strdup(self);
-	char *rest = copy, *line;
-
-	while (rest && (line = strsep(&rest, "\n"))) {
-		char *list = strchr(line, ':');
-		char *path = list ? strchr(list + 1, ':') : NULL;
-
-		if (path) {
-			*path = '\0';
-			if (has_word(list + 1, controller)) {
-				return strdup(strcmp(path + 1, "/") == 0 ? "" : path + 1);
-			}
-		}
-	}
-	return NULL;
-}
-
 int cgroup1_find(struct cgroup1 *c, struct err *e)
 {
 	_cleanup_buf_ struct buf mounts = {}, self = {};
@@ -107,16 +79,16 @@ int cgroup1_find(struct cgroup1 *c, struct err *e)
 	}
 	buf_init(&mounts, 1024 * 1024);
 	buf_init(&self, 65536);
-	r = read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
+	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
 	if (r >= 0) {
-		r = read_text(AT_FDCWD, "/proc/self/cgroup", &self);
+		r = cgroup_read_text(AT_FDCWD, "/proc/self/cgroup", &self);
 	}
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
 	for (i = 0; i < CGROUP1_COUNT; i++) {
 		_cleanup_free_ char *mount = find_mount(buf_str(&mounts), names[i]);
-		_cleanup_free_ char *path = find_path(buf_str(&self), names[i]);
+		_cleanup_free_ char *path = cgroup_find_path(buf_str(&self), names[i]);
 
 		if (!mount || !path || asprintf(&c->parent[i], "%s%s", mount, path) < 0) {
 			c->parent[i] = NULL;
@@ -172,7 +144,7 @@ int cgroup1_read(const struct cgroup1 *c, enum cgroup1_controller k, const char 
 	int r;
 
 	buf_init(&b, 4096);
-	r = read_text(c->dir[k], file, &b);
+	r = cgroup_read_text(c->dir[k], file, &b);
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read %s", file);
 	}
@@ -188,21 +160,7 @@ bool cgroup1_has(const struct cgroup1 *c, enum cgroup1_controller k, const char 
 uint64_t cgroup1_stat(const struct cgroup1 *c, enum cgroup1_controller k, const char *file,
 		      const char *key)
 {
-	_cleanup_buf_ struct buf b = {};
-	const char *line;
-	size_t len = strlen(key);
-
-	buf_init(&b, 65536);
-	if (read_text(c->dir[k], file, &b) < 0) {
-		return 0;
-	}
-	for (line = buf_str(&b); line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, key, len) == 0 && line[len] == ' ') {
-			return strtoull(line + len, NULL, 10);
-		}
-	}
-	return 0;
+	return cgroup_stat(c->dir[k], file, key);
 }
 
 int cgroup1_oom_event(const struct cgroup1 *c, struct err *e)
@@ -243,12 +201,12 @@ int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e)
 
 	(void)snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
 	buf_init(&b, 65536);
-	r = read_text(AT_FDCWD, file, &b);
+	r = cgroup_read_text(AT_FDCWD, file, &b);
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read '%s'", file);
 	}
 	for (i = 0; i < CGROUP1_COUNT; i++) {
-		_cleanup_free_ char *path = find_path(buf_str(&b), names[i]);
+		_cleanup_free_ char *path = cgroup_find_path(buf_str(&b), names[i]);
 		const char *last = path ? strrchr(path, '/') : NULL;
 
 		if (!last || strcmp(last + 1, c->name) != 0) {
@@ -263,29 +221,6 @@ int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e)
 }
 
 /* Version 1 has no cgroup.kill: kill what is listed until the list is empty. */
-static void kill_members(const char *path)
-{
-	_cleanup_buf_ struct buf b = {};
-	char file[4096];
-	const char *line;
-
-	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", path);
-	buf_init(&b, 1024 * 1024);
-	if (read_text(AT_FDCWD, file, &b) < 0) {
-		return;
-	}
-	for (line = buf_str(&b); *line; line += strcspn(line, "\n") + 1) {
-		long pid = strtol(line, NULL, 10);
-
-		if (pid > 1) {
-			(void)kill((pid_t)pid, SIGKILL);
-		}
-		if (!strchr(line, '\n')) {
-			break;
-		}
-	}
-}
-
 int cgroup1_remove(const char *path, struct err *e)
 {
 	const struct timespec step = {.tv_nsec = 1000000};
@@ -298,7 +233,7 @@ int cgroup1_remove(const char *path, struct err *e)
 		if (errno != EBUSY) {
 			break;
 		}
-		kill_members(path);
+		cgroup_kill_members(path);
 		(void)nanosleep(&step, NULL);
 	}
 	return err_sys(e, errno, "cannot remove the control group '%s'", path);

@@ -31,6 +31,7 @@ struct tier_spec {
 	int stdio[3];      /* the payload's ends; FD_NONE where the terminal takes their place */
 	unsigned tty;      /* bit n: descriptor n is the sandbox's own terminal */
 	bool limit_nproc;  /* no process limit by a group: RLIMIT_NPROC in the user namespace */
+	int cgroup; /* a group of version 2 to be born in; FD_NONE: join task lists, or none */
 	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
 	uid_t host_uid;    /* what the payload is outside */
 	gid_t host_gid;

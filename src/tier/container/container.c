@@ -89,6 +89,10 @@ static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err 
 	if (MUTANT(ATOLL_MUTATE_IPCNS)) {
 		args.flags &= ~(uint64_t)CLONE_NEWIPC;
 	}
+	if (b->spec->cgroup >= 0 && !MUTANT(ATOLL_MUTATE_CGROUP)) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)b->spec->cgroup;
+	}
 	b->pushed = cpu_affinity(0, &b->cpus);
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {

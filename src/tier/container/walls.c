@@ -2,7 +2,7 @@
 /*
  * The walls that a process raises around itself: resource limits, no_new_privs, Landlock,
  * capabilities, seccomp. Each needs what the next one takes away, hence the order: rlimits;
- * no_new_privs; Landlock with its probe (which makes a file); capabilities; seccomp.
+ * no_new_privs; Landlock with its probes (one makes a file); capabilities; seccomp.
  */
 #include "tier/container/container-internal.h"
 
@@ -136,16 +136,15 @@ static int allow_writing(const struct plan *plan, int ruleset, int abi, struct e
 }
 
 /*
- * Landlock does not show in /proc, so it is probed: a character device numbered 0:0 needs no
- * capability (mknod(2), overlayfs whiteouts), /tmp is writable, and the only thing that refuses
- * it with EACCES is the right that no rule of ours grants.
+ * Landlock does not show in /proc, so it is probed: a process may write its own name (proc(5)) on a
+ * /proc that is mounted for writing, and the only thing that refuses it with EACCES is that no rule
+ * of ours grants writing there.
  */
 static int probe_landlock(struct err *e)
 {
-	static const char path[] = "/tmp/.landlock-probe";
+	_cleanup_fd_ int fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
 
-	if (mknod(path, S_IFCHR | 0600, 0) == 0) {
-		(void)unlink(path);
+	if (fd >= 0) {
 		return err_set(e, ERR_SYSTEM, EBADMSG,
 			       "the Landlock rules were accepted but are not enforced");
 	}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking the service manager through atoll-scope. */
+#include "keeper/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#define PROGRAM "atoll-scope"
+
+extern char **environ;
+
+/*
+ * Where it is: beside us in a build tree, in ../libexec/atoll where we are installed. Whoever can
+ * change those directories can change this program too.
+ */
+static int find_program(char path[PATH_MAX], struct err *e)
+{
+	static const char *const places[] = {"/../libexec/atoll/" PROGRAM, "/" PROGRAM};
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 64);
+	char *slash;
+	size_t i;
+
+	if (n < 0) {
+		return err_sys(e, errno, "cannot find this program");
+	}
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	for (i = 0; slash && i < ARRAY_SIZE(places); i++) {
+		memcpy(slash, places[i], strlen(places[i]) + 1);
+		if (access(path, X_OK) == 0) {
+			return 0;
+		}
+	}
+	return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
+		       "the program " PROGRAM
+		       " is not installed beside atoll, so the service manager "
+		       "cannot be asked for a control group");
+}
+
+int scope_available(struct err *e)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *bus = getenv("DBUS_SESSION_BUS_ADDRESS");
+	char path[PATH_MAX], socket[PATH_MAX];
+	int r = find_program(path, e);
+
+	if (r < 0 || (bus && *bus)) {
+		return r;
+	}
+	if (runtime && *runtime == '/') {
+		(void)snprintf(socket, sizeof(socket), "%s/bus", runtime);
+	} else {
+		(void)snprintf(socket, sizeof(socket), "/run/user/%u/bus", geteuid());
+	}
+	return access(socket, W_OK) == 0 ? 0
+					 : err_set(e, ERR_SYSTEM, EOPNOTSUPP,
+						   "this user has no D-Bus session ('%s'); install "
+						   "dbus-user-session and "
+						   "log in anew",
+						   socket);
+}
+
+int scope_make(const struct scope_request *q, struct err *e)
+{
+	char path[PATH_MAX], pid[16], memory[24], tasks[24], cpu[24];
+	char *const argv[] = {PROGRAM, (char *)q->name, pid, memory, tasks, cpu, NULL};
+	_cleanup_buf_ struct buf said = {};
+	posix_spawn_file_actions_t actions;
+	int ends[2], status = 0, r = find_program(path, e);
+	pid_t child;
+
+	if (r < 0) {
+		return r;
+	}
+	(void)snprintf(pid, sizeof(pid), "%d", q->pid);
+	(void)snprintf(memory, sizeof(memory), "%" PRIu64, q->memory);
+	(void)snprintf(tasks, sizeof(tasks), "%" PRIu64, q->tasks);
+	(void)snprintf(cpu, sizeof(cpu), "%" PRIu64, q->cpu_us_per_s);
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		return err_sys(e, errno, "cannot create a pipe");
+	}
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+	r = posix_spawn(&child, path, &actions, NULL, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)fd_close(ends[1]);
+	buf_init(&said, 4096);
+	if (r == 0) {
+		(void)buf_read_fd(&said, ends[0]);
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+		}
+	}
+	(void)fd_close(ends[0]);
+	if (r != 0) {
+		return err_sys(e, r, "cannot start '%s'", path);
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		return 0;
+	}
+	if (said.len > 0 && said.data[said.len - 1] == '\n') {
+		said.data[said.len - 1] = '\0';
+	}
+	return err_set(e, ERR_SYSTEM, EIO, "the service manager made no scope: %s",
+		       said.len > 0 ? buf_str(&said) : "no word from " PROGRAM);
+}

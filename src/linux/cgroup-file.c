@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small files of control groups. */
+#include "linux/cgroup-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+int cgroup_read_text(int dir, const char *path, struct buf *b)
+{
+	_cleanup_fd_ int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+
+	buf_clear(b);
+	return fd < 0 ? -errno : buf_read_fd(b, fd);
+}
+
+/* True if `word` is one of the comma-separated words of `list`. */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list && *list) {
+		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0')) {
+			return true;
+		}
+		list = strchr(list, ',');
+		list = list ? list + 1 : NULL;
+	}
+	return false;
+}
+
+char *cgroup_find_path(const char *text, const char *controller)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char *rest = copy, *line;
+
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *list = strchr(line, ':');
+		char *path = list ? strchr(list + 1, ':') : NULL;
+
+		if (path) {
+			*path = '\0';
+			if (has_word(list + 1, controller) || (!*controller && !list[1])) {
+				return strdup(strcmp(path + 1, "/") == 0 ? "" : path + 1);
+			}
+		}
+	}
+	return NULL;
+}
+
+uint64_t cgroup_stat(int dir, const char *file, const char *key)
+{
+	_cleanup_buf_ struct buf b = {};
+	const char *line;
+	size_t len = strlen(key);
+
+	buf_init(&b, 65536);
+	if (cgroup_read_text(dir, file, &b) < 0) {
+		return 0;
+	}
+	for (line = buf_str(&b); line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) == 0 && line[len] == ' ') {
+			return strtoull(line + len, NULL, 10);
+		}
+	}
+	return 0;
+}
+
+void cgroup_kill_members(const char *path)
+{
+	_cleanup_buf_ struct buf b = {};
+	char file[4096];
+	const char *line;
+
+	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	buf_init(&b, 1024 * 1024);
+	if (cgroup_read_text(AT_FDCWD, file, &b) < 0) {
+		return;
+	}
+	for (line = buf_str(&b); *line; line += strcspn(line, "\n") + 1) {
+		long pid = strtol(line, NULL, 10);
+
+		if (pid > 1) {
+			(void)kill((pid_t)pid, SIGKILL);
+		}
+		if (!strchr(line, '\n')) {
+			break;
+		}
+	}
+}
