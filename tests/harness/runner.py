@@ -17,7 +17,9 @@ BIN = pathlib.Path(os.environ.get("ATOLL_BIN", "build/src/atoll")).resolve()
 PROBES = pathlib.Path(os.environ.get("ATOLL_PROBES", "build/tests/probes")).resolve()
 MUTANTS = pathlib.Path(os.environ.get("ATOLL_MUTANTS", "build/src/mutants")).resolve()
 EXAMPLES = pathlib.Path(os.environ.get("ATOLL_EXAMPLES", "examples")).resolve()
-TIMEOUT = 60
+# How much longer everything takes here than on a machine of its own (an emulated one sets it).
+SLOW = float(os.environ.get("ATOLL_TEST_SLOW", "1"))
+TIMEOUT = 60 * SLOW
 
 
 @dataclasses.dataclass
@@ -236,7 +238,7 @@ class Atoll:
 
 def eventually(condition, seconds=5.0):
     """The first true value of condition(), or its last value after so many seconds."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     pause = 0.002
     while True:
         value = condition()
