@@ -19,6 +19,8 @@ static const struct option {
 	const char *help;
 } options[] = {
 	{"--policy", NULL, "FILE", "take the policy from FILE"},
+	{"--template", NULL, "NAME|FILE",
+	 "stay within a template: what follows can only tighten it"},
 	{"--profile", "profile", "NAME", "start from a built-in profile (atoll policy show)"},
 	{"--trust", "trust", "LEVEL", "none, low, medium (default) or high"},
 	{"--provenance", "provenance", "WORD",
@@ -67,10 +69,14 @@ static void help(void)
 			       options[i].argument ? options[i].argument : "");
 		printf("  %-28s %s\n", left, options[i].help);
 	}
-	printf("\nexamples:\n"
+	printf("\nA template that is named without a slash is NAME.yaml in "
+	       "~/.config/atoll/templates "
+	       "($XDG_CONFIG_HOME),\nelse in /etc/atoll/templates; for root only in the latter.\n"
+	       "\nexamples:\n"
 	       "  atoll run -- python3 script.py\n"
 	       "  atoll run --workspace .:direct --wall 5m -- make test\n"
 	       "  atoll run --policy agent.yaml --json result.json -- ./agent\n"
+	       "  atoll run --template ci --memory 1GiB -- make test\n"
 	       "  atoll run --plan-only -- true\n");
 }
 
@@ -112,6 +118,7 @@ static int apply(struct run_options *o, const struct option *option, char *value
 		const char **target;
 	} texts[] = {
 		{"--policy", &o->file},
+		{"--template", &o->template},
 		{"--accept-tier", &o->accept_tier},
 		{"--json", &o->json},
 		{"--receipt", &o->receipt},

@@ -304,7 +304,8 @@ int cmd_run(int argc, char **argv)
 		s.on_start = o.quiet ? NULL : say_sampler;
 	}
 	if (r >= 0) {
-		req = (struct policy_request){.file = o.file,
+		req = (struct policy_request){.template = o.template,
+					      .file = o.file,
 					      .overrides = o.overrides,
 					      .n_overrides = o.n_overrides,
 					      .accept_tier = o.accept_tier,
