@@ -257,6 +257,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->tier = s->tier;
 	p->tier_accepted = s->accepted;
 	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
+	p->denials = (enum denials_rule)v[KEY_DENIALS].num;
 	p->identity = s->identity;
 	s->identity = (struct plan_identity){};
 	fill_limits(v, &p->limits);

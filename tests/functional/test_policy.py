@@ -408,6 +408,7 @@ def test_schema_accepts_the_profiles(place, validator):
     "version: 1\nnmae: x\n",
     "version: 1\ntrust: lots\n",
     "version: 1\nexecution: {allow: []}\n",
+    "version: 1\nexecution: {denials: stop}\n",
     "version: 1\nexecution: {limits: {memory: 2G}}\n",
     "version: 1\nexecution: {limits: {processes: 0}}\n",
     "version: 1\nexecution: {limits: {cpus: '2'}}\n",
@@ -430,7 +431,7 @@ def test_schema_accepts_what_the_loader_accepts(place, validator):
             "filesystem: {root: host, workspace: {path: ., mode: read-only}, read: [/opt]}\n"
             "network: {default: deny, allow: ['example.com:443', '[::1]:22',\n"
             "  {host: '*.example.com', ports: [80]}]}\n"
-            "execution: {allow: [sh], syscalls: strict, limits: {mechanism: group,\n"
+            "execution: {allow: [sh], syscalls: strict, denials: end, limits: {mechanism: group,\n"
             "  memory: 1073741824, cpus: 0.5, processes: 10, open_files: 64, file_size: 1MB,\n"
             "  scratch: 1GiB, output: 1kB, starts: 5}}\n"
             "data: {env: {A: x, B: 8080, C: true, D: {inherit: true}}}\n"
@@ -448,6 +449,7 @@ def test_plan_defaults(place):
     assert plan["trust"] == "medium" and plan["tier"] == "container"
     assert plan["workspace"]["path"] == str(place.work)
     assert plan["workspace_mode"] == "read-only"
+    assert plan["denials"] == "record" and plan["syscalls"] == "default"
     assert plan["limits"]["memory"] == 2 << 30 and plan["limits"]["wall_ns"] == 600 * 10**9
     assert plan["identity"]["home"] == str(place.home)
     root = os.geteuid() == 0

@@ -50,6 +50,7 @@ static void test_settings(void **state)
 		{"--env", "A=b=c", "data.env"},
 		{"--allow-program", "git", "execution.allow"},
 		{"--syscalls", "strict", "execution.syscalls"},
+		{"--denials", "end", "execution.denials"},
 		{"--memory", "2GiB", "execution.limits.memory"},
 		{"--cpus", "0.5", "execution.limits.cpus"},
 		{"--processes", "9", "execution.limits.processes"},

@@ -33,6 +33,8 @@ static const struct option {
 	{"--allow-program", "execution.allow", "NAME",
 	 "guard-rail: execute only these (repeatable)"},
 	{"--syscalls", "execution.syscalls", "PROFILE", "default, strict, file or nested"},
+	{"--denials", "execution.denials", "WORD",
+	 "record: go on after a refusal (default); end: kill"},
 	{"--memory", "execution.limits.memory", "SIZE", "memory with swap, such as 2GiB"},
 	{"--cpus", "execution.limits.cpus", "N", "CPUs, such as 2 or 0.5"},
 	{"--processes", "execution.limits.processes", "N", "processes and threads at once"},
@@ -60,7 +62,7 @@ static void help(void)
 	       "limit, "
 	       "125: Atoll\ncould not do it, 126: found but not executable, 127: not found, 137: "
 	       "killed "
-	       "by a limit.\n\n"
+	       "by a limit\nor a refusal that ends the run.\n\n"
 	       "usage: atoll run [options] [--] COMMAND [ARG...]\n\n");
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		char left[48];
