@@ -48,6 +48,8 @@ struct keeper {
 	struct pump pumps[PUMP_COUNT];
 	uint64_t output_left; /* the pumps' common budget */
 	struct denials denials;
+	bool denied;            /* the first of them ended it */
+	uint64_t routes, forks; /* what of the counters is among them */
 
 	json_t *receipt;
 	char receipt_digest[DIGEST_HEX_SIZE];
@@ -88,3 +90,6 @@ int keeper_record(struct keeper *k, const char *event, json_t *data, struct err 
 /* Counts a refusal and records the first of its kind. */
 int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint64_t count,
 		struct err *e);
+
+/* Records that the first refusal is what ends the sandbox. */
+int keeper_record_denial(struct keeper *k, struct err *e);

@@ -49,6 +49,17 @@ int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint6
 			     denial_to_json(&k->denials.entries[k->denials.n - 1], k->home.id), e);
 }
 
+int keeper_record_denial(struct keeper *k, struct err *e)
+{
+	const struct denial_entry *first = &k->denials.entries[0];
+
+	return keeper_record(k, "denial",
+			     json_pack("{s:s, s:o}", "denial", denial_kind(first->code)->code,
+				       "request_id",
+				       json_sprintf("%s.%u", k->home.id, first->request)),
+			     e);
+}
+
 /* sandbox.json: who keeps it, and what must be undone if the keeper cannot. */
 static int write_state(const struct keeper *k, struct err *e)
 {
@@ -355,13 +366,19 @@ static bool tear_down(struct keeper *k, struct err *e)
 	if (k->limits.plan) {
 		enum limit l = limits_settle(&k->limits);
 
-		if (l != LIMIT_NONE && k->broken == LIMIT_NONE) {
+		if (l != LIMIT_NONE && k->broken == LIMIT_NONE && !k->denied) {
 			k->broken = l;
 		}
 		clean = limits_disarm(&k->limits, e) >= 0;
 	}
 	k->down_ns = clock_now_ns();
 	return clean;
+}
+
+/* Something else than the end of its command ended it. */
+static bool ended_by_us(const struct keeper *k)
+{
+	return k->stopped || k->denied || k->broken != LIMIT_NONE || k->error.code;
 }
 
 static json_t *ended_event(const struct keeper *k)
@@ -409,10 +426,14 @@ static void finish(struct keeper *k)
 	bool clean = tear_down(k, &e);
 
 	/* Nobody inside can end pid 1; without a status there is no success to report. */
-	if (k->started && !k->exited && !k->stopped && k->broken == LIMIT_NONE && !k->error.code) {
+	if (k->started && !k->exited && !ended_by_us(k)) {
 		(void)err_set(&k->error, ERR_SYSTEM, ECHILD,
 			      "the sandbox was killed from outside before its command ended; see "
 			      "whether the host ran out of memory (dmesg)");
+	}
+	/* A command that ended by itself, and at its end a counter told of a refusal. */
+	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->exited && !ended_by_us(k)) {
+		k->denied = keeper_record_denial(k, &k->error) >= 0;
 	}
 	if (k->recording) {
 		if (keeper_record(k, "ended", ended_event(k), &e) < 0 ||

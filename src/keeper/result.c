@@ -23,6 +23,9 @@ void keeper_reason(const struct keeper *k, char *text, size_t size)
 		(void)snprintf(text, size, "error:%s", err_kind_name(k->error.kind));
 	} else if (k->stopped) {
 		(void)snprintf(text, size, "stopped");
+	} else if (k->denied) {
+		(void)snprintf(text, size, "denied:%s",
+			       denial_kind(k->denials.entries[0].code)->code);
 	} else if (k->broken != LIMIT_NONE) {
 		(void)snprintf(text, size, "limit:%s", limit_name(k->broken));
 	} else {

@@ -4,8 +4,8 @@
  *
  * Nothing in here blocks but poll itself: output moves without waiting, messages to the front and
  * to init are sent with MSG_DONTWAIT, refused system calls are answered at once. Whatever ends the
- * sandbox (the payload, a limit, the front, a failed record, SIGTERM) leads to the same place: the
- * tier's stop, which kills everything inside, and then the last of the output is moved.
+ * sandbox (the payload, a limit, a refusal, the front, a failed record, SIGTERM) leads to the same
+ * place: the tier's stop, which kills everything inside, and then the last of the output is moved.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,20 +98,25 @@ static bool over(const struct keeper *k)
 	       k->pumps[PUMP_TERMINAL].over;
 }
 
+/* Counts what a counter has gained since it was read the last time. */
+static int count_on(struct keeper *k, enum denial_code code, const char *what, uint64_t now,
+		    uint64_t *last, struct err *e)
+{
+	uint64_t more = now > *last ? now - *last : 0;
+
+	*last += more;
+	return more > 0 ? keeper_deny(k, code, what, more, e) : 0;
+}
+
 /* What only shows in counters, read while pid 1 is still there. */
 static int collect(struct keeper *k, struct err *e)
 {
-	uint64_t routes = unrouted(k), forks = 0;
-	int r = 0;
+	int r = count_on(k, DENIAL_NETWORK, "connections and datagrams", unrouted(k), &k->routes,
+			 e);
 
-	forks = group_refused_forks(&k->limits.group);
-	if (routes > 0) {
-		r = keeper_deny(k, DENIAL_NETWORK, "connections and datagrams", routes, e);
-	}
-	if (r >= 0 && forks > 0) {
-		r = keeper_deny(k, DENIAL_PROCESSES, "new processes and threads", forks, e);
-	}
-	return r;
+	return r < 0 ? r
+		     : count_on(k, DENIAL_PROCESSES, "new processes and threads",
+				group_refused_forks(&k->limits.group), &k->forks, e);
 }
 
 void keeper_wake_front(const struct keeper *k)
@@ -142,6 +147,17 @@ static int end_for_limit(struct keeper *k, enum limit l, struct err *e)
 			     json_pack("{s:s, s:s}", "limit", limit_name(l), "mechanism",
 				       k->limits.group.kind == GROUP_NONE ? "sampler" : "group"),
 			     e);
+}
+
+/* The first of the denials ends it, if that is the rule. */
+static int end_for_denial(struct keeper *k, struct err *e)
+{
+	if (k->plan.denials != DENIALS_END || k->denials.n == 0 || k->ended_ns) {
+		return 0;
+	}
+	k->denied = true;
+	end(k);
+	return keeper_record_denial(k, e);
 }
 
 static void front_gone(struct keeper *k)
@@ -200,14 +216,19 @@ static int hear_inside(struct keeper *k, struct err *e)
 	return 0;
 }
 
-/* Every refused call is answered; when there are too many, nobody answers any more: ENOSYS. */
+/*
+ * Every refused call is answered; when there are too many, nobody answers any more: ENOSYS. The one
+ * that ends the sandbox is never answered, so its caller is killed inside of the call and does
+ * nothing more.
+ */
 static int hear_listener(struct keeper *k, struct err *e)
 {
 	struct pollfd pfd = {.fd = k->sandbox.listener, .events = POLLIN};
+	bool ends = k->plan.denials == DENIALS_END;
 	struct seccomp_denial d;
 	int i, r = 0;
 
-	for (i = 0; r >= 0 && i < DENIALS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
+	for (i = 0; r >= 0 && !k->ended_ns && i < DENIALS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
 		if (!(pfd.revents & POLLIN)) {
 			k->sandbox.listener = fd_close(k->sandbox.listener);
 			break;
@@ -215,13 +236,16 @@ static int hear_listener(struct keeper *k, struct err *e)
 		if (seccomp_receive(k->sandbox.listener, &d) < 0) {
 			continue;
 		}
-		seccomp_refuse(k->sandbox.listener, &d);
+		if (!d.record || !ends) {
+			seccomp_refuse(k->sandbox.listener, &d);
+		}
 		if (d.record) {
 			r = keeper_deny(k, denial_classify(&d),
 					d.foreign_abi ? "foreign ABI" : d.name, 1, e);
+			r = r < 0 ? r : end_for_denial(k, e);
 		}
 	}
-	if (k->denials.total > KEEPER_MAX_DENIALS) {
+	if (r >= 0 && !k->ended_ns && k->denials.total > KEEPER_MAX_DENIALS) {
 		k->sandbox.listener = fd_close(k->sandbox.listener);
 		r = keeper_record(k, "denied",
 				  json_pack("{s:s, s:I}", "code", "too-many", "count",
@@ -400,6 +424,20 @@ static int open_signals(struct err *e)
 	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
 }
 
+/* Limits, and where a refusal ends the sandbox also those that only show in counters. */
+static int look(struct keeper *k, int *ret_next_ms, struct err *e)
+{
+	enum limit l = limits_look(&k->limits, &k->sandbox, moved(k), ret_next_ms);
+	int r;
+
+	k->tier->count(&k->sandbox);
+	if (l != LIMIT_NONE) {
+		return end_for_limit(k, l, e);
+	}
+	r = k->plan.denials == DENIALS_END ? collect(k, e) : 0;
+	return r < 0 ? r : end_for_denial(k, e);
+}
+
 int keeper_watch(struct keeper *k, struct err *e)
 {
 	_cleanup_fd_ int signals = open_signals(e);
@@ -418,10 +456,7 @@ int keeper_watch(struct keeper *k, struct err *e)
 		}
 		r = turn(k, w, e);
 		if (r >= 0 && !k->ended_ns && clock_now_ns() >= due) {
-			enum limit l = limits_look(&k->limits, &k->sandbox, moved(k), &next_ms);
-
-			k->tier->count(&k->sandbox);
-			r = l == LIMIT_NONE ? 0 : end_for_limit(k, l, e);
+			r = look(k, &next_ms, e);
 		}
 		if (r >= 0 && over(k)) {
 			r = end_for_limit(k, LIMIT_OUTPUT, e);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Precedence (organisation floor, file, command line). Each rule answers one question: does the
- * lower value stay within the higher one? Paths and programs are compared by what they resolve to,
- * so that a link cannot lead out of what a higher layer allowed; an element of the higher layer
- * that does not exist on this host holds nothing.
+ * Precedence (organisation floor, template, file, command line). Each rule answers one question:
+ * does the lower value stay within the higher one? Paths and programs are compared by what they
+ * resolve to, so that a link cannot lead out of what a higher layer allowed; an element of the
+ * higher layer that does not exist on this host holds nothing.
  */
 #include "policy/merge.h"
 

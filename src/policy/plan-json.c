@@ -50,6 +50,7 @@ static const struct field plan_fields[] = {
 	FIELD(workspace_mode, FIELD_WORD, KEY_WORKSPACE_MODE),
 	FIELD(exec_any, FIELD_BOOL, KEY_COUNT),
 	FIELD(syscalls, FIELD_WORD, KEY_SYSCALLS),
+	FIELD(denials, FIELD_WORD, KEY_DENIALS),
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(account, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(purpose, FIELD_OPTIONAL, KEY_COUNT),

@@ -22,6 +22,7 @@ enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
 enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_DIRECT };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
+enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
 
 /* The words of a policy document for the enumerations above; "?" outside the range. */
@@ -88,6 +89,7 @@ struct plan {
 	size_t n_exec;
 
 	enum syscall_profile syscalls;
+	enum denials_rule denials; /* what the first refusal does */
 	struct plan_limits limits;
 	struct plan_identity identity;
 	char **env;

@@ -48,7 +48,8 @@ static int no_memory(struct err *e)
 }
 
 /* A payload that could rewrite its policy would choose the walls of its next run. */
-static int check_policy_place(const char *file, const struct plan *p, struct err *e)
+static int check_policy_place(const char *what, const char *file, const struct plan *p,
+			      struct err *e)
 {
 	int r = path_passes(file, p->workspace.path);
 
@@ -57,11 +58,34 @@ static int check_policy_place(const char *file, const struct plan *p, struct err
 	}
 	if (r > 0) {
 		return err_set(e, ERR_POLICY, EPERM,
-			       "the policy '%s' lies in the workspace '%s', which the payload can "
-			       "change; keep the policy outside, or use mode read-only",
-			       file, p->workspace.path);
+			       "the %s '%s' lies in the workspace '%s', which the payload can "
+			       "change; keep the %s outside, or use mode read-only",
+			       what, file, p->workspace.path, what);
 	}
 	return 0;
+}
+
+/*
+ * What the payload put where no template is now would be found before the one that was meant. The
+ * last of the places is where it is.
+ */
+static int check_template_places(char *const *places, const struct plan *p, struct err *e)
+{
+	for (; places && places[1]; places++) {
+		int r = path_passes(places[0], p->workspace.path);
+
+		if (r > 0) {
+			return err_set(e, ERR_POLICY, EPERM,
+				       "the payload could put a template at '%s', which lies in "
+				       "the workspace '%s' and is looked for before '%s'; name the "
+				       "template by its path, or use mode read-only",
+				       places[0], p->workspace.path, places[1]);
+		}
+		if (r < 0 && r != -ENOENT) {
+			return err_sys(e, -r, "cannot examine '%s'", places[0]);
+		}
+	}
+	return places ? check_policy_place("template", places[0], p, e) : 0;
 }
 
 static int fill_workspace(const struct policy_request *req, const struct settled *s, struct plan *p,
@@ -85,7 +109,8 @@ static int fill_workspace(const struct policy_request *req, const struct settled
 		      p->workspace.path) < 0) {
 		return no_memory(e);
 	}
-	return req->file ? check_policy_place(req->file, p, e) : 0;
+	r = check_template_places(s->template_places, p, e);
+	return r >= 0 && req->file ? check_policy_place("policy", req->file, p, e) : r;
 }
 
 /* A note for each place of credentials that a readable path holds or lies in. */
@@ -232,6 +257,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->tier = s->tier;
 	p->tier_accepted = s->accepted;
 	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
+	p->denials = (enum denials_rule)v[KEY_DENIALS].num;
 	p->identity = s->identity;
 	s->identity = (struct plan_identity){};
 	fill_limits(v, &p->limits);

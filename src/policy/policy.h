@@ -20,11 +20,13 @@ struct policy_override {
 /* Everything a plan follows from. Borrowed for the call. */
 struct policy_request {
 	const char *floor; /* organisation floor file; NULL: /etc/atoll/floor.yaml when it exists */
-	const char *file;  /* --policy FILE, or NULL */
+	const char *template; /* --template: a name, or a path with a slash; NULL: none */
+	const char *file;     /* --policy FILE, or NULL */
 	const struct policy_override *overrides;
 	size_t n_overrides;
 	const char *accept_tier; /* --accept-tier, or NULL */
-	char *const *environ;    /* the caller's, for `env: {NAME: inherit}` and for PATH, HOME */
+	/* The caller's: for `env: {NAME: inherit}`, for PATH and HOME, and where templates are. */
+	char *const *environ;
 };
 
 /*

@@ -89,6 +89,11 @@ static const struct word mechanism_words[] = {
 		"keeper's own sampling."},
 };
 
+static const struct word denials_words[] = {
+	{"end", "The first refusal that is recorded ends it."},
+	{"record", "What is refused fails and is recorded; it goes on running."},
+};
+
 const struct schema_key schema_keys[KEY_COUNT] = {
 	[KEY_VERSION] = {.path = "version",
 			 .type = TYPE_INT,
@@ -200,6 +205,13 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			  .class = CLASS_WALL,
 			  WORDS(syscall_words),
 			  .doc = "The system call filter, from the narrowest to the widest."},
+	[KEY_DENIALS] = {.path = "execution.denials",
+			 .type = TYPE_WORD,
+			 .rule = MERGE_LOWER,
+			 .class = CLASS_FACT,
+			 WORDS(denials_words),
+			 .doc = "What a refusal does: record lets the payload go on, end kills "
+				"everything at the first one."},
 	[KEY_LIMITS] = {.path = "execution.limits",
 			.type = TYPE_SECTION,
 			.doc = "Ceilings; each one is always armed."},

@@ -1,32 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From documents and options to one settled policy: floor, file and command line are merged under
- * the rules of precedence; trust is bounded by provenance and picks the profile; the profile fills
- * in what nobody gave; what the trust level fixes is checked last, so that no layer can undo it.
+ * From documents and options to one settled policy: floor, template, file and command line are
+ * merged under the rules of precedence; trust is bounded by provenance and picks the profile; the
+ * profile fills in what nobody gave; what the trust level fixes is checked last, so that no layer
+ * can undo it.
  */
 #include "policy/settle.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "policy/identity.h"
-#include "policy/load.h"
 #include "policy/merge.h"
 #include "policy/path.h"
 #include "policy/plan-internal.h"
 #include "policy/policy.h"
 #include "policy/profile-internal.h"
 #include "policy/setting.h"
+#include "policy/source.h"
 #include "policy/toolchain.h"
-
-#define FLOOR_PATH "/etc/atoll/floor.yaml"
 
 /* What a trust level fixes, whatever a document says. */
 static const struct trust_rule {
@@ -75,7 +70,7 @@ static const enum trust provenance_bound[] = {
 	[PROVENANCE_EXTERNAL] = TRUST_LOW,
 };
 
-enum { FLOOR, DOCUMENT, OPTIONS, N_LAYERS };
+enum { FLOOR, TEMPLATE, DOCUMENT, OPTIONS, N_LAYERS };
 
 void settled_done(struct settled *s)
 {
@@ -83,52 +78,11 @@ void settled_done(struct settled *s)
 	free(s->identity.user);
 	free(s->identity.home);
 	free(s->home);
+	strings_free(s->template_places);
 	*s = (struct settled){};
 }
 
 /* ---- layers ---- */
-
-static int load_fd(int fd, const char *file, enum layer layer, struct policy *ret, struct err *e)
-{
-	_cleanup_buf_ struct buf text = {};
-	int r;
-
-	buf_init(&text, POLICY_DOCUMENT_MAX);
-	r = policy_read_fd(fd, file, &text, e);
-	return r < 0 ? r : policy_load(file, layer, buf_str(&text), text.len, ret, e);
-}
-
-/* A floor that others could write would be no floor. */
-static int load_floor(const char *floor, struct policy *ret, struct err *e)
-{
-	const char *path = floor ? floor : FLOOR_PATH;
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
-
-	if (fd < 0) {
-		return !floor && errno == ENOENT ? 0 : err_sys(e, errno, "cannot open '%s'", path);
-	}
-	if (fstat(fd, &st) < 0) {
-		return err_sys(e, errno, "cannot read '%s'", path);
-	}
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022) != 0) {
-		return err_set(e, ERR_POLICY, EPERM,
-			       "'%s' is refused: the floor must belong to root and be writable by "
-			       "nobody else",
-			       path);
-	}
-	return load_fd(fd, path, LAYER_FLOOR, ret, e);
-}
-
-static int load_file(const char *file, struct policy *ret, struct err *e)
-{
-	_cleanup_fd_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0) {
-		return err_sys(e, errno, "cannot open '%s'", file);
-	}
-	return load_fd(fd, file, LAYER_FILE, ret, e);
-}
 
 /* Options of the command line: of a scalar the last counts, of a list each adds an element. */
 static int take_overrides(const struct policy_override *list, size_t n, struct policy *ret,
@@ -153,6 +107,22 @@ static int take_overrides(const struct policy_override *list, size_t n, struct p
 		}
 	}
 	return 0;
+}
+
+/* Every layer, highest first. */
+static int load_layers(const struct policy_request *req, struct policy *layers, struct settled *s,
+		       struct err *e)
+{
+	int r = source_floor(req->floor, &layers[FLOOR], e);
+
+	if (r >= 0 && req->template) {
+		r = source_template(req->template, req->environ, &layers[TEMPLATE],
+				    &s->template_places, e);
+	}
+	if (r >= 0 && req->file) {
+		r = source_file(req->file, &layers[DOCUMENT], e);
+	}
+	return r < 0 ? r : take_overrides(req->overrides, req->n_overrides, &layers[OPTIONS], e);
 }
 
 /* Who the caller is. HOME may be named through links; places are compared by what they are. */
@@ -459,14 +429,8 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 {
 	_cleanup_(settled_done) struct settled s = {};
 	struct policy layers[N_LAYERS] = {};
-	int r = load_floor(req->floor, &layers[FLOOR], e);
+	int r = load_layers(req, layers, &s, e);
 
-	if (r >= 0 && req->file) {
-		r = load_file(req->file, &layers[DOCUMENT], e);
-	}
-	if (r >= 0) {
-		r = take_overrides(req->overrides, req->n_overrides, &layers[OPTIONS], e);
-	}
 	if (r >= 0) {
 		r = settle_identity(req->environ, &s, e);
 	}

@@ -13,6 +13,9 @@ struct settled {
 	struct policy policy; /* every key that a plan needs is set */
 	struct plan_identity identity;
 	char *home; /* identity.home free of links, where it exists */
+	/* Where a template was looked for, the last one being it; NULL without one. The origins of
+	 * its values borrow from here. */
+	char **template_places;
 	enum trust trust;
 	enum provenance provenance;
 	enum tier tier;

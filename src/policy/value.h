@@ -11,7 +11,7 @@
 struct err;
 
 /* Who said it, in the order of precedence. A profile only supplies what nobody gave. */
-enum layer { LAYER_FLOOR, LAYER_FILE, LAYER_OPTION, LAYER_PROFILE };
+enum layer { LAYER_FLOOR, LAYER_TEMPLATE, LAYER_FILE, LAYER_OPTION, LAYER_PROFILE };
 
 /* A place that a message can point at. Strings are borrowed and outlive the policy. */
 struct origin {

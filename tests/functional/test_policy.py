@@ -198,6 +198,152 @@ def test_check_under_a_floor(place):
     assert "writable by nobody else" in place.refusal("policy", "check", "--floor", floor, path)
 
 
+# ---- templates ----
+
+def own_template(place, text, name="ci", below="home/.config"):
+    return place.write(f"{below}/atoll/templates/{name}.yaml", text)
+
+
+def host_template(place, text, name="ci"):
+    """For behind(): what the host has in /etc/atoll/templates."""
+    return own_template(place, text, name, "etc") and f"/etc/atoll/templates/{name}.yaml"
+
+
+def behind(place, *argv, root=False):
+    """
+    Runs atoll where place.base/etc is /etc: in a mount namespace, and as a user who is not root in
+    a user namespace below that.
+    """
+    place.write("etc/passwd", f"me:x:1000:1000::{place.home}:/bin/sh\n")
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    lower = [] if root else ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
+    return subprocess.run(
+        ["unshare", *rights, "--mount", "--", "/bin/sh", "-c", 'mount --bind "$0" /etc && exec "$@"',
+         place.base / "etc", *lower, runner.BIN, *map(str, argv)],
+        cwd=place.work, env=place.variables, stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=30, check=False, text=True)
+
+
+def explained(done, key="time.wall"):
+    """(text, from) of one sentence of `policy explain --json`."""
+    assert done.returncode == 0, done.stderr
+    return next((s["text"], s["from"]) for s in json.loads(done.stdout) if s["key"] == key)
+
+
+def test_template_stands_between_floor_and_file(place):
+    """Promise 14, on the command line: what stands higher can be tightened and not widened."""
+    floor = place.write("floor.yaml", "version: 1\ntime: {wall: 8m}\n")
+    template = place.write("t.yaml", "version: 1\ntime: {wall: 6m}\n")
+    policy = place.write("policy.yaml", "version: 1\ntime: {wall: 4m}\n")
+    above = ("--floor", floor, "--template", template)
+    assert place.good("policy", "check", *above, policy) == f"{policy}: ok\n"
+    policy.write_text("version: 1\ntime: {wall: 7m}\n")
+    assert place.refusal("policy", "check", *above, policy) == (
+        f"{policy}:2:14: time.wall: '7m' is refused: '6m' is the most allowed by {template}:2:14, "
+        "which takes precedence")
+    template.write_text("version: 1\ntime: {wall: 9m}\n")
+    assert place.refusal("policy", "check", *above, policy) == (
+        f"{template}:2:14: time.wall: '9m' is refused: '8m' is the most allowed by {floor}:2:14, "
+        "which takes precedence")
+    said = place.good("policy", "explain", "--json", "--template", policy)
+    assert next(s["from"] for s in json.loads(said) if s["key"] == "time.wall") == f"{policy}:2:14"
+
+
+def test_template_of_a_run(place):
+    template = place.write("t.yaml", "version: 1\nexecution: {limits: {memory: 1GiB}}\n")
+    policy = place.write("policy.yaml", "version: 1\nexecution: {limits: {memory: 512MiB}}\n")
+    assert place.plan("--template", template)["limits"]["memory"] == 1 << 30
+    assert place.plan("--template", template, "--policy", policy)["limits"]["memory"] == 512 << 20
+    plan = place.plan(f"--template={template}", "--policy", policy, "--memory", "256MiB")
+    assert plan["limits"]["memory"] == 256 << 20
+    assert place.no_plan("--template", template, "--memory", "2GiB") == (
+        "--memory: execution.limits.memory: '2GiB' is refused: '1GiB' is the most allowed by "
+        f"{template}:2:30, which takes precedence")
+
+
+def test_template_runs(place):
+    """Not only planned: what the payload gets is the template's."""
+    template = place.write("t.yaml", "version: 1\nexecution: {limits: {open_files: 40}}\n"
+                           "data: {env: {FROM: template}}\n")
+    out = place.good("run", "--quiet", "--template", template, "--", "sh", "-c",
+                     "ulimit -n; echo $FROM")
+    assert out == "40\ntemplate\n"
+    out = place.good("run", "--quiet", "--template", template, "--open-files", "30", "--", "sh",
+                     "-c", "ulimit -n")
+    assert out == "30\n"
+
+
+def test_template_that_others_could_write(place):
+    template = place.write("t.yaml", "version: 1\n")
+    template.chmod(0o664)
+    assert place.no_plan("--template", template) == (
+        f"'{template}' is refused: a template must belong to root or to you and be writable by "
+        "nobody else; look at it, then chmod go-w it")
+    policy = place.write("policy.yaml", "version: 1\n")
+    assert "chmod go-w" in place.refusal("policy", "check", "--template", template, policy)
+    assert "chmod go-w" in place.refusal("policy", "explain", "--template", template)
+    if os.geteuid() == 0:
+        template.chmod(0o644)
+        os.chown(template, 12345, 0)
+        assert "it belongs to user 12345; chown it to root" in place.no_plan("--template", template)
+
+
+def test_template_that_is_not_there(place):
+    host = "/etc/atoll/templates/no-such.yaml"
+    own = f"{place.home}/.config/atoll/templates/no-such.yaml"
+    places = f"'{host}'" if os.geteuid() == 0 else f"'{own}' and '{host}'"
+    assert place.no_plan("--template", "no-such") == (
+        f"--template: there is no template 'no-such': looked for {places}; a file elsewhere is "
+        "named by a path with a slash")
+    assert place.no_plan("--template", "./no-such") == (
+        "cannot open the template './no-such': No such file or directory")
+    assert "'a b' is no name" in place.no_plan("--template", "a b")
+    path = place.write("bad.yaml", "version: 1\nnmae: x\n")
+    assert place.no_plan("--template", path) == (
+        f"{path}:2:1: unknown key 'nmae'; did you mean 'name'?")
+
+
+def test_own_templates_come_first(place):
+    host = host_template(place, "version: 1\ntime: {wall: 3m}\n")
+    explain = ("policy", "explain", "--json", "--template", "ci")
+    assert explained(behind(place, *explain)) == ("It is ended after 3m.", f"{host}:2:14")
+    own = own_template(place, "version: 1\ntime: {wall: 2m}\n")
+    assert explained(behind(place, *explain)) == ("It is ended after 2m.", f"{own}:2:14")
+    place.variables["XDG_CONFIG_HOME"] = str(place.base / "config")
+    assert explained(behind(place, *explain)) == ("It is ended after 3m.", f"{host}:2:14")
+    own = own_template(place, "version: 1\ntime: {wall: 1m}\n", below="config")
+    assert explained(behind(place, *explain)) == ("It is ended after 1m.", f"{own}:2:14")
+    assert explained(behind(place, *explain, "--trust", "medium"))[1] == f"{own}:2:14"
+
+
+def test_root_has_the_templates_of_the_host_only(place):
+    own_template(place, "version: 1\ntime: {wall: 2m}\n")
+    done = behind(place, "policy", "explain", "--template", "ci", root=True)
+    assert done.returncode == 125 and ".config" not in done.stderr, done.stderr
+    host = host_template(place, "version: 1\ntime: {wall: 3m}\n")
+    place.variables["XDG_CONFIG_HOME"] = str(place.home / ".config")
+    done = behind(place, "policy", "explain", "--json", "--template", "ci", root=True)
+    assert explained(done) == ("It is ended after 3m.", f"{host}:2:14")
+
+
+def test_payloads_cannot_make_templates(place):
+    """Neither the one that is used nor one that would be found before it."""
+    host_template(place, "version: 1\ntime: {wall: 3m}\n")
+    place.variables["XDG_CONFIG_HOME"] = str(place.work / "config")
+    plan = ("run", "--plan-only", "--template")
+    assert behind(place, *plan, "ci").returncode == 0
+    done = behind(place, *plan, "ci", "--workspace", ".:direct")
+    assert done.returncode == 125 and done.stderr == (
+        f"atoll: the payload could put a template at '{place.work}/config/atoll/templates/ci.yaml', "
+        f"which lies in the workspace '{place.work}' and is looked for before "
+        "'/etc/atoll/templates/ci.yaml'; name the template by its path, or use mode read-only\n")
+    done = behind(place, *plan, "/etc/atoll/templates/ci.yaml", "--workspace", ".:direct")
+    assert done.returncode == 0, done.stderr
+    own_template(place, "version: 1\n", below="home/work/config")
+    done = behind(place, *plan, "ci", "--workspace", ".:direct")
+    assert done.returncode == 125 and "lies in the workspace" in done.stderr
+
+
 # ---- explain ----
 
 def test_explain_tells_walls_from_guard_rails(place):
@@ -262,6 +408,7 @@ def test_schema_accepts_the_profiles(place, validator):
     "version: 1\nnmae: x\n",
     "version: 1\ntrust: lots\n",
     "version: 1\nexecution: {allow: []}\n",
+    "version: 1\nexecution: {denials: stop}\n",
     "version: 1\nexecution: {limits: {memory: 2G}}\n",
     "version: 1\nexecution: {limits: {processes: 0}}\n",
     "version: 1\nexecution: {limits: {cpus: '2'}}\n",
@@ -284,7 +431,7 @@ def test_schema_accepts_what_the_loader_accepts(place, validator):
             "filesystem: {root: host, workspace: {path: ., mode: read-only}, read: [/opt]}\n"
             "network: {default: deny, allow: ['example.com:443', '[::1]:22',\n"
             "  {host: '*.example.com', ports: [80]}]}\n"
-            "execution: {allow: [sh], syscalls: strict, limits: {mechanism: group,\n"
+            "execution: {allow: [sh], syscalls: strict, denials: end, limits: {mechanism: group,\n"
             "  memory: 1073741824, cpus: 0.5, processes: 10, open_files: 64, file_size: 1MB,\n"
             "  scratch: 1GiB, output: 1kB, starts: 5}}\n"
             "data: {env: {A: x, B: 8080, C: true, D: {inherit: true}}}\n"
@@ -302,6 +449,7 @@ def test_plan_defaults(place):
     assert plan["trust"] == "medium" and plan["tier"] == "container"
     assert plan["workspace"]["path"] == str(place.work)
     assert plan["workspace_mode"] == "read-only"
+    assert plan["denials"] == "record" and plan["syscalls"] == "default"
     assert plan["limits"]["memory"] == 2 << 30 and plan["limits"]["wall_ns"] == 600 * 10**9
     assert plan["identity"]["home"] == str(place.home)
     root = os.geteuid() == 0

@@ -50,6 +50,7 @@ static void test_settings(void **state)
 		{"--env", "A=b=c", "data.env"},
 		{"--allow-program", "git", "execution.allow"},
 		{"--syscalls", "strict", "execution.syscalls"},
+		{"--denials", "end", "execution.denials"},
 		{"--memory", "2GiB", "execution.limits.memory"},
 		{"--cpus", "0.5", "execution.limits.cpus"},
 		{"--processes", "9", "execution.limits.processes"},
@@ -90,10 +91,11 @@ static void test_request(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&o, &w,
-			       "run --policy p.yaml --accept-tier container --json=- --receipt r "
-			       "--plan-only --quiet -- cmd -x"),
+			       "run --policy p.yaml --template ci --accept-tier container --json=- "
+			       "--receipt r --plan-only --quiet -- cmd -x"),
 			 0);
 	assert_string_equal(o.file, "p.yaml");
+	assert_string_equal(o.template, "ci");
 	assert_string_equal(o.accept_tier, "container");
 	assert_string_equal(o.json, "-");
 	assert_string_equal(o.receipt, "r");
@@ -104,6 +106,7 @@ static void test_request(void **state)
 	assert_null(o.command[2]);
 	assert_int_equal(parse(&o, &w, "run true"), 0);
 	assert_null(o.file);
+	assert_null(o.template);
 	assert_null(o.json);
 	assert_false(o.plan_only || o.quiet);
 }
@@ -192,6 +195,7 @@ static void test_refused(void **state)
 		"run --wall= true",   "run --wall _ true",   "run --policy",
 		"run --quiet=yes x",  "run --plan-only= x",  "run --workspace _ x",
 		"run --json",         "run --=x y",          "run ---quiet x",
+		"run --template",     "run --template= x",
 	};
 	struct run_options o;
 	struct words w;

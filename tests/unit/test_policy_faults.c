@@ -119,6 +119,7 @@ static void test_sweeps(void **state)
 		      "execution: {allow: [env, tool]}\n"
 		      "data: {env: {A: mine}}\n"
 		      "governance: {owner: me, account: team, purpose: 'to test'}\n"));
+	a.req.template = make_file(f, "t.yaml", 0644, "version: 1\ntime: {wall: 1m}\n");
 	option(&a, "execution.limits.memory", "1GiB");
 	json_set_alloc_funcs(faulty_malloc, free);
 	for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {

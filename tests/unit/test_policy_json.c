@@ -14,7 +14,7 @@ static struct plan full_plan(const struct fixture *f)
 	    make_file(f, "p.yaml", 0644,
 		      "version: 1\nname: full\nprovenance: reviewed\ntrust: high\n"
 		      "filesystem: {workspace: {path: ws, mode: direct}}\n"
-		      "execution: {allow: [env, sh], syscalls: nested}\n"
+		      "execution: {allow: [env, sh], syscalls: nested, denials: end}\n"
 		      "data: {env: {QUOTED: 'a\"b\\c=d', UMLAUT: \"\xc3\xbc\"}}\n"
 		      "governance: {owner: me, account: team, purpose: 'to test'}\n"));
 	option(&a, "filesystem.read", at(f, "data \xc3\xbc\"\\"));
@@ -54,6 +54,7 @@ static void test_round_trip(void **state)
 	assert_string_equal(one, two);
 	assert_int_equal(back.workspace.ino, UINT64_MAX);
 	assert_int_equal(back.limits.wall, p.limits.wall);
+	assert_int_equal(back.denials, DENIALS_END);
 	assert_string_equal(back.read[0].path, p.read[0].path);
 	assert_string_equal(plan_variable(&back, "QUOTED"), "a\"b\\c=d");
 	assert_null(back.env[back.n_env]);
@@ -147,6 +148,7 @@ static void test_impossible(void **state)
 		const char *object, *member, *value;
 	} rows[] = {
 		{NULL, "trust", "\"?\""},
+		{NULL, "denials", "\"stop\""},
 		{NULL, "workspace_mode", "\"none\""},
 		{NULL, "exec_any", "true"},
 		{NULL, "exec", "[]"},

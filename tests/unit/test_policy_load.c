@@ -221,6 +221,8 @@ static const struct bad_document bad_documents[] = {
 					       "a directory; only the last part may be a pattern"},
 	{V "execution: {allow: [{a: b}]}\n",
 	 "2:21: execution.allow: expected a list of texts, found a mapping"},
+	{V "execution: {denials: stop}\n",
+	 "2:22: execution.denials: 'stop' is not one of end or record"},
 	{V "execution: {syscalls: all}\n",
 	 "2:23: execution.syscalls: 'all' is not one of file, strict, default or nested"},
 	{V "execution: {limits: 2GiB}\n",
@@ -412,6 +414,7 @@ static void test_everything(void **state)
 		       "network:\n  default: deny\n  allow:\n  - Packages.Example.COM.:443\n"
 		       "  - {ports: [80, 443], host: '*.example.org'}\n"
 		       "execution:\n  allow: [python3, /usr/bin/*]\n  syscalls: strict\n"
+		       "  denials: end\n"
 		       "  limits: {memory: 2GiB, cpus: 0.5, processes: 256, open_files: 1024,\n"
 		       "    file_size: 100MB, scratch: 1048576, output: 10kB, starts: 100,\n"
 		       "    mechanism: group}\n"
@@ -434,6 +437,7 @@ static void test_everything(void **state)
 	assert_string_equal(v[KEY_NETWORK_ALLOW].items[1].text, "*.example.org:80");
 	assert_string_equal(v[KEY_NETWORK_ALLOW].items[2].text, "*.example.org:443");
 	assert_int_equal(v[KEY_EXEC_ALLOW].n_items, 2);
+	assert_int_equal(v[KEY_DENIALS].num, 0);
 	assert_int_equal(v[KEY_MEMORY].num, 2147483648);
 	assert_int_equal(v[KEY_CPUS].num, 500);
 	assert_int_equal(v[KEY_FILE_SIZE].num, 100000000);
@@ -445,7 +449,7 @@ static void test_everything(void **state)
 	assert_int_equal(v[KEY_WALL].num, 5400000000000);
 	assert_int_equal(v[KEY_IDLE].num, 500000000);
 	assert_string_equal(v[KEY_OWNER].text, "A. Person");
-	assert_int_equal(v[KEY_MEMORY].at.line, 19);
+	assert_int_equal(v[KEY_MEMORY].at.line, 20);
 	assert_int_equal(v[KEY_MEMORY].at.column, 20);
 	policy_done(&p);
 }

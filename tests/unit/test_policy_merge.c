@@ -85,13 +85,12 @@ struct pair {
 	struct origin high, low;
 };
 
-static const struct pair pairs[] = {
-	{{.layer = LAYER_FLOOR, .file = "floor.yaml", .line = 3, .column = 5},
-	 {.layer = LAYER_FILE, .file = "policy.yaml", .line = 7, .column = 9}},
-	{{.layer = LAYER_FLOOR, .file = "floor.yaml", .line = 3, .column = 5},
-	 {.layer = LAYER_OPTION, .option = "--option"}},
-	{{.layer = LAYER_FILE, .file = "policy.yaml", .line = 7, .column = 9},
-	 {.layer = LAYER_OPTION, .option = "--option"}},
+/* Who can say something, highest first. */
+static const struct origin levels[] = {
+	{.layer = LAYER_FLOOR, .file = "floor.yaml", .line = 3, .column = 5},
+	{.layer = LAYER_TEMPLATE, .file = "template.yaml", .line = 5, .column = 7},
+	{.layer = LAYER_FILE, .file = "policy.yaml", .line = 7, .column = 9},
+	{.layer = LAYER_OPTION, .option = "--option"},
 };
 
 static int merge(const struct fixture *f, const struct schema_key *k, const struct pair *pair,
@@ -145,6 +144,23 @@ static void expect_fail(const struct fixture *f, const struct schema_key *k,
 	}
 }
 
+/* All that the rule of a key promises, for one pair of levels. */
+static void expect_rule(const struct fixture *f, const struct schema_key *k,
+			const struct pair *pair, const struct samples *s)
+{
+	expect_pass(f, k, pair, s->tight, s->tight);
+	expect_pass(f, k, pair, s->loose, s->loose);
+	expect_pass(f, k, pair, s->loose, s->tight);
+	if (strcmp(s->tight, s->loose) != 0) {
+		expect_fail(f, k, pair, s->tight, s->loose);
+	}
+	if (s->other[0] && k->rule == MERGE_FREE) {
+		expect_pass(f, k, pair, s->tight, s->other);
+	} else if (s->other[0]) {
+		expect_fail(f, k, pair, s->loose, s->other);
+	}
+}
+
 static void test_matrix(void **state)
 {
 	const struct fixture *f = *state;
@@ -156,39 +172,33 @@ static void test_matrix(void **state)
 		const struct schema_key *k = &schema_keys[i];
 		struct samples s;
 
-		for (size_t j = 0; sample(f, k, &s) && j < ARRAY_SIZE(pairs); j++) {
-			bool free_choice = k->rule == MERGE_FREE;
-
-			expect_pass(f, k, &pairs[j], s.tight, s.tight);
-			expect_pass(f, k, &pairs[j], s.loose, s.loose);
-			expect_pass(f, k, &pairs[j], s.loose, s.tight);
-			if (strcmp(s.tight, s.loose) != 0) {
-				expect_fail(f, k, &pairs[j], s.tight, s.loose);
+		if (!sample(f, k, &s)) {
+			continue;
+		}
+		for (size_t high = 0; high < ARRAY_SIZE(levels); high++) {
+			for (size_t low = high + 1; low < ARRAY_SIZE(levels); low++) {
+				expect_rule(f, k, &(struct pair){levels[high], levels[low]}, &s);
+				checked++;
 			}
-			if (s.other[0] && free_choice) {
-				expect_pass(f, k, &pairs[j], s.tight, s.other);
-			} else if (s.other[0]) {
-				expect_fail(f, k, &pairs[j], s.loose, s.other);
-			}
-			checked++;
 		}
 	}
-	assert_int_equal(checked, 3 * 29);
+	assert_int_equal(checked, 6 * 30);
 }
 
 /* A link inside the allowed directory that leads out of it is wider. */
 static void test_links(void **state)
 {
 	const struct fixture *f = *state;
+	const struct pair pair = {levels[0], levels[2]};
 
 	make_dir(f, "allowed");
 	make_dir(f, "outside");
 	assert_int_equal(symlink(at(f, "outside"), at(f, "allowed/link")), 0);
-	expect_fail(f, &schema_keys[KEY_READ], &pairs[0], at(f, "allowed"), at(f, "allowed/link"));
-	expect_fail(f, &schema_keys[KEY_WORKSPACE_PATH], &pairs[0], at(f, "allowed"),
+	expect_fail(f, &schema_keys[KEY_READ], &pair, at(f, "allowed"), at(f, "allowed/link"));
+	expect_fail(f, &schema_keys[KEY_WORKSPACE_PATH], &pair, at(f, "allowed"),
 		    at(f, "allowed/link"));
 	assert_int_equal(symlink("/usr/bin/env", at(f, "allowed/env")), 0);
-	expect_fail(f, &schema_keys[KEY_EXEC_ALLOW], &pairs[0],
+	expect_fail(f, &schema_keys[KEY_EXEC_ALLOW], &pair,
 		    (make_file(f, "allowed/tool", 0755, "x"), at(f, "allowed/*")),
 		    at(f, "allowed/env"));
 }
@@ -197,22 +207,79 @@ static void test_links(void **state)
 static void test_missing_ceiling(void **state)
 {
 	const struct fixture *f = *state;
+	const struct pair pair = {levels[0], levels[2]};
 
-	expect_fail(f, &schema_keys[KEY_READ], &pairs[0], "/no/such/place", f->ws);
-	expect_fail(f, &schema_keys[KEY_EXEC_ALLOW], &pairs[0], "no-such-program", "env");
+	expect_fail(f, &schema_keys[KEY_READ], &pair, "/no/such/place", f->ws);
+	expect_fail(f, &schema_keys[KEY_EXEC_ALLOW], &pair, "no-such-program", "env");
 }
 
-/* Three layers: the middle one lowers the ceiling for the last. */
-static void test_three_layers(void **state)
+/* What one level says about memory; 0 is the floor, 3 the command line. */
+static void say_memory(struct asked *a, const struct fixture *f, size_t level, const char *size)
 {
+	static const char *const names[] = {"floor.yaml", "template.yaml", "policy.yaml"};
+	char text[100];
+
+	if (level == 3) {
+		option(a, "execution.limits.memory", size);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "version: 1\nexecution: {limits: {memory: %s}}\n", size);
+	make_file(f, names[level], 0644, text);
+}
+
+/* The four levels empty, for say_memory() to fill. */
+static void ask_levels(struct asked *a, const struct fixture *f, char *template)
+{
+	make_file(f, "floor.yaml", 0644, "version: 1\n");
+	make_file(f, "template.yaml", 0644, "version: 1\n");
+	ask(a, f, make_file(f, "policy.yaml", 0644, "version: 1\n"));
+	(void)snprintf(template, PATH_MAX, "%s", at(f, "template.yaml"));
+	a->req.template = template;
+}
+
+/* The documents and options of a request come in the order of precedence. */
+static void test_order_of_levels(void **state)
+{
+	static const char *const places[] = {"floor.yaml:2:30", "template.yaml:2:30",
+					     "policy.yaml:2:30", "--option"};
 	const struct fixture *f = *state;
+	char template[PATH_MAX], message[100];
 	struct asked a;
 	struct plan p;
 
-	make_file(f, "floor.yaml", 0644, "version: 1\nexecution:\n  limits:\n    memory: 4GiB\n");
-	ask(&a, f,
-	    make_file(f, "policy.yaml", 0644, "version: 1\nexecution: {limits: {memory: 1GiB}}\n"));
-	option(&a, "execution.limits.memory", "512MiB");
+	for (size_t high = 0; high < 4; high++) {
+		for (size_t low = high + 1; low < 4; low++) {
+			ask_levels(&a, f, template);
+			say_memory(&a, f, high, "1GiB");
+			say_memory(&a, f, low, "512MiB");
+			p = planned(&a);
+			assert_int_equal(p.limits.memory, 512 << 20);
+			plan_done(&p);
+
+			ask_levels(&a, f, template);
+			say_memory(&a, f, high, "1GiB");
+			say_memory(&a, f, low, "2GiB");
+			refused(&a, places[low]);
+			(void)snprintf(message, sizeof(message), "%s, which takes precedence",
+				       places[high]);
+			refused(&a, message);
+		}
+	}
+}
+
+/* Every level lowers the ceiling for the next. */
+static void test_all_levels(void **state)
+{
+	const struct fixture *f = *state;
+	char template[PATH_MAX];
+	struct asked a;
+	struct plan p;
+
+	ask_levels(&a, f, template);
+	say_memory(&a, f, 0, "4GiB");
+	say_memory(&a, f, 1, "2GiB");
+	say_memory(&a, f, 2, "1GiB");
+	say_memory(&a, f, 3, "512MiB");
 	p = planned(&a);
 	assert_int_equal(p.limits.memory, 512 << 20);
 	plan_done(&p);
@@ -220,9 +287,10 @@ static void test_three_layers(void **state)
 	refused(&a, "--option: execution.limits.memory: '2GiB' is refused: '1GiB' is the most "
 		    "allowed by ");
 	refused(&a, "policy.yaml:2:30, which takes precedence");
-	ask(&a, f,
-	    make_file(f, "policy.yaml", 0644, "version: 1\nexecution: {limits: {memory: 8GiB}}\n"));
-	refused(&a, "floor.yaml:4:13, which takes precedence");
+	say_memory(&a, f, 2, "4GiB");
+	refused(&a, "template.yaml:2:30, which takes precedence");
+	say_memory(&a, f, 1, "8GiB");
+	refused(&a, "floor.yaml:2:30, which takes precedence");
 }
 
 /* What nobody gave comes from the profile, and may be overridden either way. */
@@ -279,7 +347,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_missing_ceiling, fixture_setup,
 						fixture_teardown),
-		cmocka_unit_test_setup_teardown(test_three_layers, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_order_of_levels, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_all_levels, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_defaults_are_no_ceiling, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_variables_join, fixture_setup,

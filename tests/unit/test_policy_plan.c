@@ -27,6 +27,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.n_read, 0);
 	assert_true(p.exec_any);
 	assert_int_equal(p.syscalls, SYSCALLS_DEFAULT);
+	assert_int_equal(p.denials, DENIALS_RECORD);
 	assert_int_equal(p.limits.mechanism, MECHANISM_ANY);
 	assert_int_equal(p.limits.memory, 2ULL << 30);
 	assert_int_equal(p.limits.cpus_milli, 2000);

@@ -19,6 +19,7 @@ struct options {
 	const char *trust;
 	const char *profile;
 	const char *floor;
+	const char *template;
 	const char *accept_tier;
 	bool json;
 	bool help;
@@ -38,6 +39,7 @@ static const struct option all_options[] = {
 	{"trust", required_argument, NULL, 't'},
 	{"profile", required_argument, NULL, 'p'},
 	{"floor", required_argument, NULL, 'f'},
+	{"template", required_argument, NULL, 'm'},
 	{"accept-tier", required_argument, NULL, 'a'},
 	{"json", no_argument, NULL, 'j'},
 	{"help", no_argument, NULL, 'h'},
@@ -161,8 +163,11 @@ static json_t *check_json(const char *file, bool ok, const char *message)
 /* Checks one file; true when it is good. Appends to `list` or prints. */
 static bool check_file(const struct options *o, const char *file, json_t *list)
 {
-	const struct policy_request req = {
-		.floor = o->floor, .file = file, .accept_tier = o->accept_tier, .environ = environ};
+	const struct policy_request req = {.floor = o->floor,
+					   .template = o->template,
+					   .file = file,
+					   .accept_tier = o->accept_tier,
+					   .environ = environ};
 	struct err e = {};
 	char note[sizeof(e.msg)] = "";
 	bool ok = policy_check(&req, note, sizeof(note), &e) >= 0;
@@ -233,6 +238,7 @@ static int run_explain(const struct options *o)
 {
 	struct policy_override overrides[2];
 	struct policy_request req = {.floor = o->floor,
+				     .template = o->template,
 				     .file = o->n_files > 0 ? o->files[0] : NULL,
 				     .overrides = overrides,
 				     .accept_tier = o->accept_tier,
@@ -285,39 +291,45 @@ static const struct subcommand subcommands[] = {
 	 "  atoll policy show\n"
 	 "  atoll policy show --trust medium\n"
 	 "  atoll policy show --profile dev-assistant > my-policy.yaml\n"},
-	{"check", "fajh", SIZE_MAX, run_check,
-	 "usage: atoll policy check [--floor FILE] [--accept-tier TIER] [--json] FILE...\n"
+	{"check", "fmajh", SIZE_MAX, run_check,
+	 "usage: atoll policy check [--floor FILE] [--template NAME|FILE] [--accept-tier TIER]\n"
+	 "                          [--json] FILE...\n"
 	 "\n"
-	 "Checks policy documents: form, precedence under the organisation floor, trust. Paths "
-	 "and\n"
-	 "programs are not looked up, so a policy for another machine can be checked here.\n"
+	 "Checks policy documents: form, precedence under the organisation floor and a template,\n"
+	 "trust. Paths and programs are not looked up, so a policy for another machine can be "
+	 "checked\n"
+	 "here.\n"
 	 "\n"
-	 "  --floor FILE        a floor other than /etc/atoll/floor.yaml\n"
-	 "  --accept-tier TIER  as with atoll run\n"
-	 "  --json              as JSON\n"
+	 "  --floor FILE          a floor other than /etc/atoll/floor.yaml\n"
+	 "  --template NAME|FILE  as with atoll run\n"
+	 "  --accept-tier TIER    as with atoll run\n"
+	 "  --json                as JSON\n"
 	 "\n"
 	 "exit: 0 all are good, 125 not\n"
 	 "\n"
 	 "examples:\n"
 	 "  atoll policy check policy.yaml\n"
 	 "  atoll policy check --json policies/*.yaml\n"
-	 "  atoll policy check --floor new-floor.yaml policies/*.yaml\n"},
-	{"explain", "tpfajh", 1, run_explain,
+	 "  atoll policy check --floor new-floor.yaml policies/*.yaml\n"
+	 "  atoll policy check --template ci policies/*.yaml\n"},
+	{"explain", "tpfmajh", 1, run_explain,
 	 "usage: atoll policy explain [FILE | --trust LEVEL | --profile NAME] [--floor FILE]\n"
-	 "                            [--accept-tier TIER] [--json]\n"
+	 "                            [--template NAME|FILE] [--accept-tier TIER] [--json]\n"
 	 "\n"
 	 "Says what a policy means, one sentence for each consequence, walls told apart from\n"
 	 "guard-rails, with the place that each follows from. Without FILE, the default policy.\n"
 	 "\n"
-	 "  --trust LEVEL       the defaults of a trust level\n"
-	 "  --profile NAME      the defaults of a profile\n"
-	 "  --floor FILE        a floor other than /etc/atoll/floor.yaml\n"
-	 "  --accept-tier TIER  as with atoll run\n"
-	 "  --json              as JSON\n"
+	 "  --trust LEVEL         the defaults of a trust level\n"
+	 "  --profile NAME        the defaults of a profile\n"
+	 "  --floor FILE          a floor other than /etc/atoll/floor.yaml\n"
+	 "  --template NAME|FILE  as with atoll run\n"
+	 "  --accept-tier TIER    as with atoll run\n"
+	 "  --json                as JSON\n"
 	 "\n"
 	 "examples:\n"
 	 "  atoll policy explain\n"
 	 "  atoll policy explain policy.yaml\n"
+	 "  atoll policy explain --template ci\n"
 	 "  atoll policy explain --profile public-chat --json\n"},
 	{"schema", "jh", 0, run_schema,
 	 "usage: atoll policy schema [--json]\n"
@@ -356,6 +368,9 @@ static bool take_option(int c, const struct subcommand *sub, struct options *o)
 		break;
 	case 'f':
 		o->floor = optarg;
+		break;
+	case 'm':
+		o->template = optarg;
 		break;
 	case 'a':
 		o->accept_tier = optarg;

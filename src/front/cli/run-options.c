@@ -19,6 +19,8 @@ static const struct option {
 	const char *help;
 } options[] = {
 	{"--policy", NULL, "FILE", "take the policy from FILE"},
+	{"--template", NULL, "NAME|FILE",
+	 "stay within a template: what follows can only tighten it"},
 	{"--profile", "profile", "NAME", "start from a built-in profile (atoll policy show)"},
 	{"--trust", "trust", "LEVEL", "none, low, medium (default) or high"},
 	{"--provenance", "provenance", "WORD",
@@ -31,6 +33,8 @@ static const struct option {
 	{"--allow-program", "execution.allow", "NAME",
 	 "guard-rail: execute only these (repeatable)"},
 	{"--syscalls", "execution.syscalls", "PROFILE", "default, strict, file or nested"},
+	{"--denials", "execution.denials", "WORD",
+	 "record: go on after a refusal (default); end: kill"},
 	{"--memory", "execution.limits.memory", "SIZE", "memory with swap, such as 2GiB"},
 	{"--cpus", "execution.limits.cpus", "N", "CPUs, such as 2 or 0.5"},
 	{"--processes", "execution.limits.processes", "N", "processes and threads at once"},
@@ -58,7 +62,7 @@ static void help(void)
 	       "limit, "
 	       "125: Atoll\ncould not do it, 126: found but not executable, 127: not found, 137: "
 	       "killed "
-	       "by a limit.\n\n"
+	       "by a limit\nor a refusal that ends the run.\n\n"
 	       "usage: atoll run [options] [--] COMMAND [ARG...]\n\n");
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		char left[48];
@@ -67,10 +71,14 @@ static void help(void)
 			       options[i].argument ? options[i].argument : "");
 		printf("  %-28s %s\n", left, options[i].help);
 	}
-	printf("\nexamples:\n"
+	printf("\nA template that is named without a slash is NAME.yaml in "
+	       "~/.config/atoll/templates "
+	       "($XDG_CONFIG_HOME),\nelse in /etc/atoll/templates; for root only in the latter.\n"
+	       "\nexamples:\n"
 	       "  atoll run -- python3 script.py\n"
 	       "  atoll run --workspace .:direct --wall 5m -- make test\n"
 	       "  atoll run --policy agent.yaml --json result.json -- ./agent\n"
+	       "  atoll run --template ci --memory 1GiB -- make test\n"
 	       "  atoll run --plan-only -- true\n");
 }
 
@@ -112,6 +120,7 @@ static int apply(struct run_options *o, const struct option *option, char *value
 		const char **target;
 	} texts[] = {
 		{"--policy", &o->file},
+		{"--template", &o->template},
 		{"--accept-tier", &o->accept_tier},
 		{"--json", &o->json},
 		{"--receipt", &o->receipt},

@@ -13,6 +13,7 @@ struct run_options {
 	struct policy_override overrides[RUN_MAX_OVERRIDES];
 	size_t n_overrides;
 	const char *file;        /* --policy */
+	const char *template;    /* --template NAME|FILE */
 	const char *accept_tier; /* --accept-tier */
 	const char *json;        /* --json FILE|- */
 	const char *receipt;     /* --receipt FILE */

@@ -119,6 +119,14 @@ static int choose_cwd(const struct plan *plan, char **ret, struct err *e)
 	return *ret ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
+/* The denial that ended the run is the first one; it is said as the reason. */
+static bool ended_by_denial(const json_t *result)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+
+	return reason && strncmp(reason, "denied:", 7) == 0;
+}
+
 static void say_denials(const json_t *result)
 {
 	json_t *denial;
@@ -126,12 +134,26 @@ static void say_denials(const json_t *result)
 
 	json_array_foreach(json_object_get(result, "denials"), i, denial)
 	{
+		if (i == 0 && ended_by_denial(result)) {
+			continue;
+		}
 		cli_say("refused: %s (%s, %lld times); to widen: %s",
 			json_string_value(json_object_get(denial, "what")),
 			json_string_value(json_object_get(denial, "code")),
 			(long long)json_integer_value(json_object_get(denial, "count")),
 			json_string_value(json_object_get(denial, "remedy")));
 	}
+}
+
+static void say_denied(const json_t *result)
+{
+	const json_t *denial = json_array_get(json_object_get(result, "denials"), 0);
+
+	cli_say("stopped by the first refusal: %s (%s); to widen: %s; to go on after refusals: "
+		"execution: {denials: record} or --denials record",
+		json_string_value(json_object_get(denial, "what")),
+		json_string_value(json_object_get(denial, "code")),
+		json_string_value(json_object_get(denial, "remedy")));
 }
 
 /* The value and mechanism of a limit as it was armed, for people. */
@@ -189,6 +211,10 @@ static int report(const json_t *result, bool quiet, const struct session *s, con
 		return strcmp(reason, "limit:wall") == 0 || strcmp(reason, "limit:idle") == 0
 			       ? CLI_TIME_LIMIT
 			       : CLI_LIMIT;
+	}
+	if (ended_by_denial(result)) {
+		say_denied(result);
+		return CLI_LIMIT;
 	}
 	if (strcmp(reason, "stopped") == 0) {
 		cli_say("the sandbox was stopped");
@@ -304,7 +330,8 @@ int cmd_run(int argc, char **argv)
 		s.on_start = o.quiet ? NULL : say_sampler;
 	}
 	if (r >= 0) {
-		req = (struct policy_request){.file = o.file,
+		req = (struct policy_request){.template = o.template,
+					      .file = o.file,
 					      .overrides = o.overrides,
 					      .n_overrides = o.n_overrides,
 					      .accept_tier = o.accept_tier,
