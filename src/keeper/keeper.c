@@ -87,6 +87,9 @@ static int prepare(struct keeper *k, struct err *e)
 	int r = state_open(&k->state, e);
 
 	if (r >= 0) {
+		r = state_check_hidden(&k->state, &k->plan, e);
+	}
+	if (r >= 0) {
 		r = state_create(&k->state, &k->home, e);
 	}
 	if (r >= 0) {

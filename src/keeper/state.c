@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "linux/cgroup1.h"
+#include "policy/plan.h"
 #include "record/trail.h"
 
 #define HOST_ID_BASE 0x70000000U
@@ -118,6 +119,53 @@ int state_open(struct state *s, struct err *e)
 		r = s->trail = open_dir(s->home, "trail", e);
 	}
 	return r < 0 ? r : 0;
+}
+
+static const char *shown_as(const struct plan *plan, const struct stat *st)
+{
+	const struct plan_path *p = &plan->workspace;
+	size_t i;
+
+	if (plan->workspace_mode != WORKSPACE_NONE && st->st_dev == p->dev &&
+	    st->st_ino == p->ino) {
+		return p->path;
+	}
+	for (i = 0; i < plan->n_read; i++) {
+		p = &plan->read[i];
+		if (st->st_dev == p->dev && st->st_ino == p->ino) {
+			return p->path;
+		}
+	}
+	return NULL;
+}
+
+int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e)
+{
+	_cleanup_fd_ int dir = fcntl(s->home, F_DUPFD_CLOEXEC, 0);
+	struct stat st, below = {};
+
+	for (;;) {
+		const char *path;
+		int up;
+
+		if (dir < 0 || fstat(dir, &st) < 0) {
+			return err_sys(e, errno, "cannot look above the state directory");
+		}
+		if (st.st_dev == below.st_dev && st.st_ino == below.st_ino) {
+			return 0; /* above the root there is the root */
+		}
+		path = shown_as(plan, &st);
+		if (path) {
+			return err_set(e, ERR_USER, EPERM,
+				       "the state directory lies in '%s', which the payload sees; "
+				       "set ATOLL_HOME to a directory outside",
+				       path);
+		}
+		below = st;
+		up = openat(dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		(void)fd_close(dir);
+		dir = up;
+	}
 }
 
 void state_done(struct state *s)

@@ -52,6 +52,16 @@ def test_relative_state_directory(atoll, world):
     assert result.status == 125 and "ATOLL_HOME" in result.err, result
 
 
+@pytest.mark.parametrize("options", [(), ("--workspace", ".:direct"), ("--workspace", "work", "--read", ".")])
+def test_state_that_the_payload_would_see(atoll, world, options):
+    """A payload with the caller's id could stop its neighbours, and write what is undone later."""
+    (atoll.workspace / "work").mkdir()
+    home = atoll.workspace / "deep" / "state"
+    result = atoll.run("/bin/ls", "-R", ".", options=options, env={"ATOLL_HOME": str(home)})
+    assert result.status == 125 and "set ATOLL_HOME to a directory outside" in result.err, result
+    assert result.out == "" and list((home / "sandboxes").iterdir()) == [], result
+
+
 def test_cpu_limit_is_named_with_its_value(atoll, world):
     result = atoll.run("/bin/sh", "-c", "while :; do :; done", options=("--cpu-time", "200ms"))
     assert result.status == 137 and "cpu limit of 200 ms" in result.err, result
