@@ -71,7 +71,8 @@ struct relay {
 	int terminal; /* the caller's terminal, FD_NONE without one */
 	unsigned tty; /* bit n: descriptor n is a terminal */
 	bool raw;
-	bool held; /* told to go on, and not yet seen to: a key now would be lost */
+	bool stopped; /* the payload is, and we have not followed it yet */
+	bool held;    /* told to go on, and not yet seen to: a key now would be lost */
 	json_t *result;
 };
 
@@ -386,6 +387,7 @@ static void stop_self(struct relay *r)
 	const struct timespec none = {};
 	sigset_t set;
 
+	r->stopped = false;
 	leave_raw(r);
 	(void)raise(SIGSTOP);
 	(void)sigemptyset(&set);
@@ -445,9 +447,9 @@ static int hear_keeper(struct relay *r, struct err *e)
 		return 0;
 	}
 	if (m.op == MSG_STOPPED) {
-		stop_self(r);
+		r->stopped = true;
 	} else if (m.op == MSG_CONTINUED) {
-		r->held = false;
+		r->stopped = r->held = false;
 		enter_raw(r);
 	} else if (m.op == MSG_RESULT && n == 1) {
 		result = take_result(r, fds[0], e);
@@ -537,14 +539,15 @@ static int relay_loop(struct relay *r, struct err *e)
 
 	while (result >= 0 && (!r->result || flowing(r))) {
 		struct pollfd w[P_COUNT];
-		int i;
+		int i, wait;
 
 		if (!r->raw && may_use_terminal(r)) {
 			enter_raw(r);
 		}
 		fill(r, w);
 		/* Nobody tells a background job that it has been brought to the foreground. */
-		if (poll(w, P_COUNT, (r->tty & 1) && !r->raw ? BACKGROUND_MS : -1) < 0) {
+		wait = (r->tty & 1) && !r->raw ? BACKGROUND_MS : -1;
+		if (poll(w, P_COUNT, r->stopped ? 0 : wait) < 0) {
 			if (errno == EINTR) {
 				continue;
 			}
@@ -558,8 +561,12 @@ static int relay_loop(struct relay *r, struct err *e)
 		if (w[P_SIGNAL].revents) {
 			hear_signal(r);
 		}
+		/* One stop for however many messages: a payload may send them faster than anybody
+		 * could continue us, and the result may be among what is waiting. */
 		if (w[P_SOCKET].revents) {
 			result = hear_keeper(r, e);
+		} else if (r->stopped && !r->result) {
+			stop_self(r);
 		}
 	}
 	return result;

@@ -166,6 +166,24 @@ def test_a_stopped_payload_does_not_outlive_its_limit(atoll, world):
     assert result.reason == "limit:wall"
 
 
+STOPS = """
+import os, signal, time
+if os.fork() == 0:
+    for _ in range(200):
+        for number in signal.SIGSTOP, signal.SIGCONT:
+            os.kill(os.getppid(), number)
+            time.sleep(0.002)
+else:
+    time.sleep(60)
+"""
+
+
+def test_a_payload_that_stops_again_and_again(atoll, world):
+    """As many stops are told as there were; the caller does not have to continue us as often."""
+    result = atoll.run(PYTHON, "-c", STOPS, options=("--wall", "3s"), timeout=15)
+    assert (result.status, result.reason) == (124, "limit:wall"), result
+
+
 HOLD = """
 import socket, sys, time
 s = socket.socket(socket.AF_UNIX)
