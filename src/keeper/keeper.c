@@ -454,7 +454,7 @@ int keeper_main(void)
 			   .parent = getppid(),
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
-			   .control = {FD_NONE, FD_NONE, FD_NONE},
+			   .control = {.listener = FD_NONE},
 			   .trail = {.fd = FD_NONE}};
 	size_t i;
 	int r;
