@@ -266,6 +266,10 @@ int session_open(struct session *s, struct err *e)
 void session_done(struct session *s)
 {
 	s->socket = fd_close(s->socket);
+	/* It is about to exit. Process 1 of a container may be one that collects nobody. */
+	while (s->over && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
+	}
+	s->over = false;
 }
 
 /* Everything but the arguments, as JSON in a memfd. */
@@ -639,6 +643,7 @@ int session_run(struct session *s, const struct plan *plan, char *const *argv, c
 		json_decref(r->result);
 		return result;
 	}
+	s->over = true;
 	*ret = r->result;
 	return 0;
 }

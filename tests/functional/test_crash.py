@@ -155,6 +155,27 @@ def test_a_dead_keeper_is_told_and_reaped(atoll, world):
     assert trail.names(atoll.home / "trail" / f"{name}.jsonl")[-1] == "reaped"
 
 
+ADOPT = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+for _ in range(5):
+    status = subprocess.run(sys.argv[1:]).returncode
+    try:
+        print(status, os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print(status, "nobody")
+"""
+
+
+@pytest.mark.parametrize("command, wanted", [("exit 3", "3 nobody"), ("kill -STOP $$", "124 nobody")])
+def test_nobody_is_left_to_be_collected(atoll, world, command, wanted):
+    """Process 1 of a container often waits for no child but its own."""
+    argv = [str(a) for a in atoll.arguments(["/bin/sh", "-c", command], ("--wall", "1s"))]
+    result = runner.capture(["/usr/bin/python3", "-c", ADOPT, *argv], env=atoll.environment(),
+                            cwd=atoll.workspace)
+    assert result.out.splitlines() == [wanted] * 5, result
+
+
 def children(pid):
     return [int(p) for p in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split()]
 
