@@ -213,9 +213,12 @@ int state_create(const struct state *s, struct state_sandbox *ret, struct err *e
 			r = err_sys(e, errno, "cannot lock the directory of sandbox %s", sb.id);
 		}
 	}
+	if (r < 0) {
+		(void)unlinkat(s->sandboxes, sb.id, AT_REMOVEDIR);
+		state_sandbox_done(&sb);
+	}
 	(void)flock(s->sandboxes, LOCK_UN);
 	if (r < 0) {
-		state_sandbox_done(&sb);
 		return r;
 	}
 	*ret = sb;

@@ -8,8 +8,8 @@ import pytest
 from harness import runner
 
 
-def shell(atoll, command, redirections, before="", env=None):
-    argv = " ".join(f"'{a}'" for a in atoll.arguments(command, []))
+def shell(atoll, command, redirections, before="", env=None, options=()):
+    argv = " ".join(f"'{a}'" for a in atoll.arguments(command, options))
     return atoll.finish(runner.capture(["/bin/sh", "-c", f"{before} {argv} {redirections}"],
                                        env=atoll.environment(env), cwd=atoll.workspace, timeout=20))
 
@@ -34,6 +34,19 @@ def test_small_file_size_limit(atoll, world):
     """SIGXFSZ ends neither front nor keeper: the error is said."""
     result = shell(atoll, ["/bin/true"], "", before="ulimit -f 1;")
     assert result.status == 125 and "keeper ended" not in result.err, result
+
+
+def test_few_descriptors(atoll, world):
+    """Too few at any point of the start: nothing is left of what was made before."""
+    said = set()
+    for limit in range(16, 60):
+        result = shell(atoll, ["/bin/true"], "", before=f"ulimit -n {limit};",
+                       options=("--open-files", "16"))
+        assert not result.timed_out and result.status in (0, 125), result
+        assert "removed what" not in result.err, result
+        said.add(result.err.partition("s-")[0])
+    assert result.status == 0 and len(said) > 5, said
+    assert list((atoll.home / "sandboxes").iterdir()) == []
 
 
 def test_working_directory_through_a_link(atoll, world):
