@@ -104,7 +104,7 @@ def test_no_file_with_capabilities(atoll, world):
 def test_pid_1_is_out_of_reach(atoll, world):
     """The payload has the same user id as init; the kernel alone would let it do all of this."""
     script = """
-import os, resource
+import ctypes, os, platform, resource
 def attempt(name, call):
     try:
         call()
@@ -117,9 +117,27 @@ attempt("param", lambda: os.sched_setparam(1, os.sched_param(0)))
 attempt("affinity", lambda: os.sched_setaffinity(1, {0}))
 attempt("nice", lambda: os.setpriority(os.PRIO_PROCESS, 1, 19))
 attempt("nice group", lambda: os.setpriority(os.PRIO_PGRP, 1, 19))
+attempt("nice user", lambda: os.setpriority(os.PRIO_USER, 0, 19))
+attempt("nice this user", lambda: os.setpriority(os.PRIO_USER, os.getuid(), 19))
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = {"x86_64": (251, 252), "aarch64": (30, 31)}[platform.machine()]
+def io_priority(which, who):
+    if libc.syscall(numbers[0], which, who, 3 << 13) < 0:
+        raise OSError(ctypes.get_errno(), "")
+for which, who in (1, 1), (2, 1), (3, 0), (3, os.getuid()):
+    attempt(f"io {which} {who}", lambda: io_priority(which, who))
+def in_group_of_1(call):
+    if os.fork() == 0:
+        os.setpgid(0, 1)
+        attempt("joined", call)
+        os._exit(0)
+    os.wait()
+in_group_of_1(lambda: os.setpriority(os.PRIO_PGRP, 0, 19))
+in_group_of_1(lambda: io_priority(2, 0))
 resource.prlimit(0, resource.RLIMIT_CPU, (100, 100))
 resource.prlimit(os.getpid(), resource.RLIMIT_CPU, (90, 90))
 os.setpriority(os.PRIO_PROCESS, 0, 1)
+io_priority(1, 0)
 """
     result = atoll.run(PYTHON, "-c", script)
     assert result.status == 0 and result.out == "", result
