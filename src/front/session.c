@@ -244,6 +244,7 @@ int session_open(struct session *s, struct err *e)
 	int pair[2];
 
 	*s = (struct session){.socket = FD_NONE};
+	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the keeper's status from us */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_sys(e, errno, "cannot create a socket pair");
 	}

@@ -441,7 +441,10 @@ static void ignore_terminal(void)
 	size_t i;
 
 	(void)setsid();
-	(void)signal(SIGALRM, SIG_DFL); /* the guard of the start, whatever the caller ignores */
+	/* Whatever the caller ignores: the guard of the start; and a child that the kernel collects
+	 * by itself leaves a number that may be another process's when we send a signal to it. */
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)signal(SIGCHLD, SIG_DFL);
 	(void)prctl(PR_SET_NAME, "atoll-keeper");
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
 		(void)signal(signals[i], SIG_IGN);

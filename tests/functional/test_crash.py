@@ -210,6 +210,20 @@ def test_a_start_that_hangs_says_so(atoll, hung):
     assert atoll.run("/bin/true").status == 0
 
 
+def test_a_caller_that_ignores_its_children(atoll):
+    """As some daemons do. Their setting is neither the front's nor the keeper's."""
+    process = atoll.start("/bin/sh", "-c", "echo ready; exec sleep 60",
+                          preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert process.stdout.readline() == b"ready\n"
+    [keeper] = children(process.pid)
+    ignored = runner.text_of(f"/proc/{keeper}/status").partition("SigIgn:")[2].split()[0]
+    assert not int(ignored, 16) & 1 << (signal.SIGCHLD - 1)
+    os.kill(keeper, signal.SIGALRM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 125 and SAYS in err, err
+    assert atoll.run("/bin/true").status == 0
+
+
 @pytest.mark.parametrize("hung", ["front"], indirect=True)
 def test_a_front_that_hangs_says_so(atoll, hung):
     """The same, when the keeper has waited for its front."""
