@@ -31,6 +31,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mutant.h"
@@ -45,6 +46,8 @@
 #define CHUNK         65536
 #define MAX_ARGV      (4 * 1024 * 1024)
 #define BACKGROUND_MS 200
+/* For the keeper's guard of the start to do its work, before the front gives up by itself. */
+#define GUARD_SECONDS 5
 
 extern char **environ;
 
@@ -71,7 +74,9 @@ struct relay {
 	int terminal; /* the caller's terminal, FD_NONE without one */
 	unsigned tty; /* bit n: descriptor n is a terminal */
 	bool raw;
-	bool held; /* told to go on, and not yet seen to: a key now would be lost */
+	bool stopped;       /* the payload is, and we have not followed it yet */
+	bool held;          /* told to go on, and not yet seen to: a key now would be lost */
+	int64_t give_up_ns; /* when a start that says nothing has failed; 0 once it is over */
 	json_t *result;
 };
 
@@ -239,6 +244,7 @@ int session_open(struct session *s, struct err *e)
 	int pair[2];
 
 	*s = (struct session){.socket = FD_NONE};
+	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the keeper's status from us */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_sys(e, errno, "cannot create a socket pair");
 	}
@@ -261,6 +267,10 @@ int session_open(struct session *s, struct err *e)
 void session_done(struct session *s)
 {
 	s->socket = fd_close(s->socket);
+	/* It is about to exit. Process 1 of a container may be one that collects nobody. */
+	while (s->over && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
+	}
+	s->over = false;
 }
 
 /* Everything but the arguments, as JSON in a memfd. */
@@ -298,6 +308,28 @@ static int argv_fd(char *const *argv, struct err *e)
 	return message_text_fd(b.data, b.len, e);
 }
 
+static int start_hung(struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, ETIMEDOUT,
+		       "the sandbox could not be started within %d seconds; see whether a path of "
+		       "the policy or the state directory is on a filesystem that does not answer",
+		       KEEPER_START_SECONDS);
+}
+
+/* Without a result. Its wait status tells whether the guard of the start ended it. */
+static int keeper_ended(const struct session *s, struct err *e)
+{
+	int status = 0;
+
+	if (waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
+	    WTERMSIG(status) == SIGALRM) {
+		return start_hung(e);
+	}
+	return err_set(e, ERR_SYSTEM, EPIPE,
+		       "the keeper ended before its sandbox did; what it left is removed by the "
+		       "next atoll command");
+}
+
 static int send_request(const struct session *s, const struct plan *plan, char *const *argv,
 			const char *cwd, unsigned tty, struct err *e)
 {
@@ -317,6 +349,9 @@ static int send_request(const struct session *s, const struct plan *plan, char *
 		terminal_size(terminal_of(tty), &m.a, &m.b);
 	}
 	r = fdpass_send(s->socket, &m, sizeof(m), (int[]){request, words}, 2);
+	if (r == -EPIPE || r == -ECONNRESET) {
+		return keeper_ended(s, e);
+	}
 	return r < 0 ? err_sys(e, -r, "cannot reach the keeper") : 0;
 }
 
@@ -386,6 +421,7 @@ static void stop_self(struct relay *r)
 	const struct timespec none = {};
 	sigset_t set;
 
+	r->stopped = false;
 	leave_raw(r);
 	(void)raise(SIGSTOP);
 	(void)sigemptyset(&set);
@@ -408,24 +444,6 @@ static int take_result(struct relay *r, int fd, struct err *e)
 	return r->result ? 0 : err_set(e, ERR_BUG, EINVAL, "the keeper's result is not JSON");
 }
 
-/* Without a result. Its wait status tells whether the guard of the start ended it. */
-static int keeper_ended(const struct session *s, struct err *e)
-{
-	int status = 0;
-
-	if (waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
-	    WTERMSIG(status) == SIGALRM) {
-		return err_set(e, ERR_SYSTEM, ETIMEDOUT,
-			       "the sandbox could not be started within %d seconds; see whether a "
-			       "path of the policy or the state directory is on a filesystem that "
-			       "does not answer",
-			       KEEPER_START_SECONDS);
-	}
-	return err_set(e, ERR_SYSTEM, EPIPE,
-		       "the keeper ended before its sandbox did; what it left is removed by the "
-		       "next atoll command");
-}
-
 static int hear_keeper(struct relay *r, struct err *e)
 {
 	int fds[FDPASS_MAX], result = 0;
@@ -436,6 +454,7 @@ static int hear_keeper(struct relay *r, struct err *e)
 	if (len != (ssize_t)sizeof(m)) {
 		return keeper_ended(r->session, e);
 	}
+	r->give_up_ns = 0;
 	if (m.op == MSG_STREAMS && n == (size_t)__builtin_popcount((unsigned)m.a)) {
 		r->session->sampled = m.b == 1;
 		if (r->session->on_start) {
@@ -445,9 +464,9 @@ static int hear_keeper(struct relay *r, struct err *e)
 		return 0;
 	}
 	if (m.op == MSG_STOPPED) {
-		stop_self(r);
+		r->stopped = true;
 	} else if (m.op == MSG_CONTINUED) {
-		r->held = false;
+		r->stopped = r->held = false;
 		enter_raw(r);
 	} else if (m.op == MSG_RESULT && n == 1) {
 		result = take_result(r, fds[0], e);
@@ -531,24 +550,43 @@ static void fill(const struct relay *r, struct pollfd *w)
 	w[P_SIGNAL] = (struct pollfd){.fd = r->signals, .events = POLLIN};
 }
 
+/* How long poll(2) may wait; -1: for as long as it takes. */
+static int patience(const struct relay *r)
+{
+	int64_t left = (r->give_up_ns - clock_now_ns()) / 1000000 + 1;
+
+	if (r->stopped) {
+		return 0;
+	}
+	/* Nobody tells a background job that it has been brought to the foreground. */
+	if ((r->tty & 1) && !r->raw) {
+		return BACKGROUND_MS;
+	}
+	return r->give_up_ns == 0 ? -1 : left > 0 ? (int)left : 0;
+}
+
 static int relay_loop(struct relay *r, struct err *e)
 {
 	int result = 0;
 
 	while (result >= 0 && (!r->result || flowing(r))) {
 		struct pollfd w[P_COUNT];
-		int i;
+		int i, n;
 
 		if (!r->raw && may_use_terminal(r)) {
 			enter_raw(r);
 		}
 		fill(r, w);
-		/* Nobody tells a background job that it has been brought to the foreground. */
-		if (poll(w, P_COUNT, (r->tty & 1) && !r->raw ? BACKGROUND_MS : -1) < 0) {
-			if (errno == EINTR) {
-				continue;
-			}
+		n = poll(w, P_COUNT, patience(r));
+		if (n < 0 && errno != EINTR) {
 			return err_sys(e, errno, "cannot wait for events");
+		}
+		if (n < 0) {
+			continue;
+		}
+		/* What the keeper, or its child, is waiting for may be beyond any signal, too. */
+		if (n == 0 && r->give_up_ns && clock_now_ns() >= r->give_up_ns) {
+			return start_hung(e);
 		}
 		for (i = 0; i < F_COUNT; i++) {
 			if (r->flows[i].in >= 0 && w[i].revents) {
@@ -558,8 +596,12 @@ static int relay_loop(struct relay *r, struct err *e)
 		if (w[P_SIGNAL].revents) {
 			hear_signal(r);
 		}
+		/* One stop for however many messages: a payload may send them faster than anybody
+		 * could continue us, and the result may be among what is waiting. */
 		if (w[P_SOCKET].revents) {
 			result = hear_keeper(r, e);
+		} else if (r->stopped && !r->result) {
+			stop_self(r);
 		}
 	}
 	return result;
@@ -586,6 +628,7 @@ int session_run(struct session *s, const struct plan *plan, char *const *argv, c
 	if (result >= 0) {
 		result = send_request(s, plan, argv, cwd, tty, e);
 	}
+	r->give_up_ns = clock_now_ns() + (KEEPER_START_SECONDS + GUARD_SECONDS) * 1000000000LL;
 	if (result >= 0) {
 		result = relay_loop(r, e);
 	}
@@ -601,6 +644,7 @@ int session_run(struct session *s, const struct plan *plan, char *const *argv, c
 		json_decref(r->result);
 		return result;
 	}
+	s->over = true;
 	*ret = r->result;
 	return 0;
 }

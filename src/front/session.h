@@ -18,6 +18,7 @@ struct plan;
 struct session {
 	int socket; /* to the keeper */
 	pid_t keeper;
+	bool over; /* the keeper has sent its result, and ends */
 	uint64_t stdin_bytes;
 	int signal;   /* the last signal that was passed on, 0 if none */
 	int lost;     /* errno of an output that could not be written, 0 if none */
@@ -39,4 +40,5 @@ int session_open(struct session *s, struct err *e);
 int session_run(struct session *s, const struct plan *plan, char *const *argv, const char *cwd,
 		json_t **ret, struct err *e);
 
+/* After a result it leaves no process behind. */
 void session_done(struct session *s);

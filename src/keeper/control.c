@@ -34,7 +34,7 @@ int control_open(struct control *c, int dir, struct err *e)
 {
 	struct sockaddr_un a = address(dir);
 
-	c->peer = c->waiting = FD_NONE;
+	c->n = 0;
 	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
 	    listen(c->listener, 8) < 0) {
@@ -43,11 +43,44 @@ int control_open(struct control *c, int dir, struct err *e)
 	return 0;
 }
 
+static void drop(struct control *c, size_t i)
+{
+	(void)fd_close(c->peers[i].fd);
+	c->n--;
+	memmove(&c->peers[i], &c->peers[i + 1], (c->n - i) * sizeof(c->peers[0]));
+}
+
 void control_done(struct control *c)
 {
 	c->listener = fd_close(c->listener);
-	c->peer = fd_close(c->peer);
-	c->waiting = fd_close(c->waiting);
+	while (c->n > 0) {
+		drop(c, c->n - 1);
+	}
+}
+
+/* The peer that goes when there is no room: c->n when all of them wait for their reply. */
+static size_t most_silent(const struct control *c)
+{
+	size_t i = 0;
+
+	while (i < c->n && c->peers[i].waiting) {
+		i++;
+	}
+	return i;
+}
+
+void control_poll(const struct control *c, struct pollfd w[CONTROL_POLLS])
+{
+	bool room = c->n < CONTROL_PEERS || most_silent(c) < c->n;
+	size_t i;
+
+	w[0] = (struct pollfd){.fd = room ? c->listener : FD_NONE, .events = POLLIN};
+	for (i = 0; i < CONTROL_PEERS; i++) {
+		bool silent = i < c->n && !c->peers[i].waiting;
+
+		w[1 + i] =
+			(struct pollfd){.fd = silent ? c->peers[i].fd : FD_NONE, .events = POLLIN};
+	}
 }
 
 void control_accept(struct control *c)
@@ -59,52 +92,57 @@ void control_accept(struct control *c)
 	if (fd < 0) {
 		return;
 	}
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	if (c->n == CONTROL_PEERS && most_silent(c) < c->n) {
+		drop(c, most_silent(c));
+	}
+	if (c->n == CONTROL_PEERS || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
 	    (cred.uid != geteuid() && cred.uid != 0)) {
 		(void)fd_close(fd);
 		return;
 	}
-	(void)fd_close(c->peer);
-	c->peer = fd;
+	c->peers[c->n++] = (struct control_peer){.fd = fd};
 }
 
-uint32_t control_receive(struct control *c)
+uint32_t control_receive(struct control *c, size_t i)
 {
 	struct control_request request;
-	ssize_t n = recv(c->peer, &request, sizeof(request), MSG_TRUNC);
+	ssize_t n = recv(c->peers[i].fd, &request, sizeof(request), MSG_TRUNC);
 
 	if (n == (ssize_t)sizeof(request) &&
 	    (request.op == CONTROL_STATUS || request.op == CONTROL_STOP)) {
 		return request.op;
 	}
-	c->peer = fd_close(c->peer);
+	drop(c, i);
 	return 0;
 }
 
-void control_reply(struct control *c, const json_t *reply)
+void control_reply(struct control *c, size_t i, const json_t *reply)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
 	text = reply ? json_canonical(reply, &len) : NULL;
 	if (text && len <= CONTROL_MAX_REPLY) {
-		(void)send(c->peer, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)send(c->peers[i].fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
-	c->peer = fd_close(c->peer);
+	drop(c, i);
+}
+
+void control_defer(struct control *c, size_t i)
+{
+	c->peers[i].waiting = true;
 }
 
 void control_finish(struct control *c)
 {
-	if (c->waiting >= 0) {
-		(void)send(c->waiting, "{}", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
-	}
-	c->waiting = fd_close(c->waiting);
-}
+	size_t i;
 
-void control_defer(struct control *c)
-{
-	control_finish(c);
-	c->waiting = TAKE_FD(c->peer);
+	for (i = c->n; i-- > 0;) {
+		if (c->peers[i].waiting) {
+			(void)send(c->peers[i].fd, "{}", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
+			drop(c, i);
+		}
+	}
 }
 
 int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)

@@ -2,10 +2,13 @@
 /*
  * The control socket of a running sandbox: HOME/sandboxes/ID/control, SOCK_SEQPACKET, open to the
  * keeper's own user and root. One connection carries one request, a fixed-size message, and one
- * reply, a JSON text. A peer that says nothing is dropped for the next one.
+ * reply, a JSON text. Where there is no room for the next connection, the one that has said nothing
+ * for the longest goes.
  */
 #pragma once
 
+#include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,29 +27,39 @@ struct control_request {
 
 #define CONTROL_MAX_REPLY 32768
 
+#define CONTROL_PEERS 8
+/* The listener, then the peers. */
+#define CONTROL_POLLS (1 + CONTROL_PEERS)
+
 struct control {
 	int listener;
-	int peer;    /* the connection whose request has not come yet */
-	int waiting; /* the connection whose request is being carried out */
+	struct control_peer {
+		int fd;
+		bool waiting;   /* for control_finish(): its request is being carried out */
+	} peers[CONTROL_PEERS]; /* the oldest first */
+	size_t n;
 };
 
 /* Binds in the sandbox's directory. */
 int control_open(struct control *c, int dir, struct err *e);
 void control_done(struct control *c);
 
+/* Fills in what to poll for. */
+void control_poll(const struct control *c, struct pollfd w[CONTROL_POLLS]);
+
 /* Takes a waiting connection; one of another user is closed at once. */
 void control_accept(struct control *c);
 
-/* Takes the request of the peer: its op, or 0 when there is none (the peer is dropped then). */
-uint32_t control_receive(struct control *c);
+/* Takes the request of peer i: its op, or 0 when there is none (the peer is dropped then). */
+uint32_t control_receive(struct control *c, size_t i);
 
 /* Sends the reply and ends the connection. */
-void control_reply(struct control *c, const json_t *reply);
+void control_reply(struct control *c, size_t i, const json_t *reply);
 
-/* Keeps the peer for control_finish(). One that waits already gets its reply now. */
-void control_defer(struct control *c);
+/* Keeps the peer for control_finish(). */
+void control_defer(struct control *c, size_t i);
 
-/* Tells the one that waits that its request was carried out. */
+/* Tells those that wait that their request was carried out. */
 void control_finish(struct control *c);
 
 /* The other side: asks the keeper whose directory this is. -ENOENT: there is no socket,

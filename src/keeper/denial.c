@@ -78,7 +78,7 @@ static const struct {
 	{DENIAL_SET_ID, " chmod fchmod fchmodat fchmodat2 creat open openat setxattr fsetxattr "
 			"lsetxattr "},
 	{DENIAL_INIT, " prlimit64 sched_setaffinity sched_setattr sched_setparam "
-		      "sched_setscheduler setpriority "},
+		      "sched_setscheduler setpriority ioprio_set "},
 	{DENIAL_KERNEL,
 	 " bpf perf_event_open userfaultfd io_uring_setup io_uring_enter "
 	 "io_uring_register add_key keyctl request_key kexec_load kexec_file_load "

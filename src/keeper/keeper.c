@@ -98,6 +98,9 @@ static int prepare(struct keeper *k, struct err *e)
 	int r = state_open(&k->state, e);
 
 	if (r >= 0) {
+		r = state_check_hidden(&k->state, &k->plan, e);
+	}
+	if (r >= 0) {
 		r = state_create(&k->state, &k->home, e);
 	}
 	if (r >= 0) {
@@ -480,7 +483,10 @@ static void ignore_terminal(void)
 	size_t i;
 
 	(void)setsid();
-	(void)signal(SIGALRM, SIG_DFL); /* the guard of the start, whatever the caller ignores */
+	/* Whatever the caller ignores: the guard of the start; and a child that the kernel collects
+	 * by itself leaves a number that may be another process's when we send a signal to it. */
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)signal(SIGCHLD, SIG_DFL);
 	(void)prctl(PR_SET_NAME, "atoll-keeper");
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
 		(void)signal(signals[i], SIG_IGN);
@@ -494,7 +500,7 @@ int keeper_main(void)
 			   .spec = {.cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
-			   .control = {FD_NONE, FD_NONE, FD_NONE},
+			   .control = {.listener = FD_NONE},
 			   .trail = {.fd = FD_NONE}};
 	size_t i;
 	int r;

@@ -61,7 +61,6 @@ static int by_pid(const void *a, const void *b)
 	return (left->pid > right->pid) - (left->pid < right->pid);
 }
 
-/* /proc lists processes in the order of their pids, so a list is sorted as it is read. */
 static const struct sample_task *find(const struct sample_task *list, size_t n,
 				      const struct sample_task *task)
 {
@@ -71,10 +70,14 @@ static const struct sample_task *find(const struct sample_task *list, size_t n,
 	return hit && hit->born == task->born ? hit : NULL;
 }
 
-/* Compares with the last look; returns what all tasks have used so far. */
+/*
+ * Compares with the last look; returns what all tasks have used so far. A look takes a while: a
+ * parent may be read before it waits for a child that is gone when its turn comes. What a child had
+ * used is therefore lost only if nobody was handed it by the look after that, either.
+ */
 static uint64_t settle(struct sampler *s, struct sample_task *now, size_t n)
 {
-	uint64_t gone = 0, handed = 0, total = 0;
+	uint64_t gone = 0, handed = 0, total = 0, late;
 	size_t i;
 
 	for (i = 0; i < s->n; i++) {
@@ -87,7 +90,10 @@ static uint64_t settle(struct sampler *s, struct sample_task *now, size_t n)
 		handed += now[i].children > had ? now[i].children - had : 0;
 		total += now[i].own + now[i].children;
 	}
-	s->lost_ns += gone > handed ? gone - handed : 0;
+	late = handed < s->missing_ns ? handed : s->missing_ns;
+	s->lost_ns += s->missing_ns - late;
+	handed -= late;
+	s->missing_ns = gone > handed ? gone - handed : 0;
 	free(s->seen);
 	s->seen = now;
 	s->n = n;
@@ -125,6 +131,9 @@ static bool cpu_of_all(struct sampler *s, int proc, uint64_t *ret)
 		n += read_task(proc, d->d_name, &list[n]);
 	}
 	(void)closedir(dir);
+	if (n > 0) {
+		qsort(list, n, sizeof(*list), by_pid);
+	}
 	*ret = settle(s, list, n);
 	return true;
 }

@@ -21,17 +21,18 @@ struct sampler {
 		uint64_t children; /* ns of CPU of the children it has waited for */
 	} * seen;
 	size_t n;
-	uint64_t lost_ns; /* of processes that went without being waited for */
+	uint64_t lost_ns;    /* of processes that went without being waited for */
+	uint64_t missing_ns; /* of those that went before the last look, as far as it could tell */
 };
 
 void sampler_done(struct sampler *s);
 
 /*
  * `proc` is the sandbox's /proc. CPU time of a child whose parent ignores SIGCHLD goes to nobody
- * when it ends, so a task that was seen before and is gone keeps counting, unless that much was
- * added to the children's time of others; what begins and ends between two looks without being
- * waited for is not seen. Resident sizes count shared pages once for each process, so they
- * are an upper bound; only when that bound exceeds `limit` is the exact proportional share read,
- * which costs a walk over every page table. False: out of memory.
+ * when it ends, so a task that was seen before and is gone counts again from the next look on,
+ * unless that much was added to the children's time of others; what begins and ends between two
+ * looks without being waited for is not seen. Resident sizes count shared pages once for each
+ * process, so they are an upper bound; only when that bound exceeds `limit` is the exact
+ * proportional share read, which costs a walk over every page table. False: out of memory.
  */
 bool sample_take(struct sampler *s, int proc, uint64_t limit, struct sample *ret);

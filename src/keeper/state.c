@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "keeper/group.h"
+#include "policy/plan.h"
 #include "record/trail.h"
 
 #define HOST_ID_BASE 0x70000000U
@@ -120,6 +121,53 @@ int state_open(struct state *s, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+static const char *shown_as(const struct plan *plan, const struct stat *st)
+{
+	const struct plan_path *p = &plan->workspace;
+	size_t i;
+
+	if (plan->workspace_mode != WORKSPACE_NONE && st->st_dev == p->dev &&
+	    st->st_ino == p->ino) {
+		return p->path;
+	}
+	for (i = 0; i < plan->n_read; i++) {
+		p = &plan->read[i];
+		if (st->st_dev == p->dev && st->st_ino == p->ino) {
+			return p->path;
+		}
+	}
+	return NULL;
+}
+
+int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e)
+{
+	_cleanup_fd_ int dir = fcntl(s->home, F_DUPFD_CLOEXEC, 0);
+	struct stat st, below = {};
+
+	for (;;) {
+		const char *path;
+		int up;
+
+		if (dir < 0 || fstat(dir, &st) < 0) {
+			return err_sys(e, errno, "cannot look above the state directory");
+		}
+		if (st.st_dev == below.st_dev && st.st_ino == below.st_ino) {
+			return 0; /* above the root there is the root */
+		}
+		path = shown_as(plan, &st);
+		if (path) {
+			return err_set(e, ERR_USER, EPERM,
+				       "the state directory lies in '%s', which the payload sees; "
+				       "set ATOLL_HOME to a directory outside",
+				       path);
+		}
+		below = st;
+		up = openat(dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		(void)fd_close(dir);
+		dir = up;
+	}
+}
+
 void state_done(struct state *s)
 {
 	s->home = fd_close(s->home);
@@ -165,9 +213,12 @@ int state_create(const struct state *s, struct state_sandbox *ret, struct err *e
 			r = err_sys(e, errno, "cannot lock the directory of sandbox %s", sb.id);
 		}
 	}
+	if (r < 0) {
+		(void)unlinkat(s->sandboxes, sb.id, AT_REMOVEDIR);
+		state_sandbox_done(&sb);
+	}
 	(void)flock(s->sandboxes, LOCK_UN);
 	if (r < 0) {
-		state_sandbox_done(&sb);
 		return r;
 	}
 	*ret = sb;

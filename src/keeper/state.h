@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 struct err;
+struct plan;
 
 #define STATE_ID_SIZE 16 /* "s-" and ten letters or digits, and the terminator */
 
@@ -28,6 +29,13 @@ struct state {
 /* Opens HOME ($ATOLL_HOME, $XDG_STATE_HOME/atoll, ~/.local/state/atoll, root: /var/lib/atoll). */
 int state_open(struct state *s, struct err *e);
 void state_done(struct state *s);
+
+/*
+ * 0 if nothing of the plan shows HOME to the payload, which could connect to the control sockets
+ * there (a read-only mount does not stop that), and in a direct workspace write records, and what
+ * the next command is to undo. -EPERM otherwise.
+ */
+int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e);
 
 /* A sandbox's own directory, made and locked. */
 struct state_sandbox {

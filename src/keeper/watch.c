@@ -35,8 +35,7 @@ enum {
 	W_SIGNAL,
 	W_PIDFD,
 	W_CONTROL,
-	W_PEER,
-	W_PUMPS,
+	W_PUMPS = W_CONTROL + CONTROL_POLLS,
 	W_COUNT = W_PUMPS + PUMP_COUNT
 };
 
@@ -255,24 +254,39 @@ static int hear_listener(struct keeper *k, struct err *e)
 	return r;
 }
 
-/* What has ended by itself keeps its reason. */
-static void hear_peer(struct keeper *k)
+/* What has ended by itself keeps its reason, unless that cuts its output off. */
+static void hear_peer(struct keeper *k, size_t i)
 {
 	_cleanup_json_ json_t *status = NULL;
 
-	switch (control_receive(&k->control)) {
+	switch (control_receive(&k->control, i)) {
 	case CONTROL_STATUS:
 		status = keeper_status(k);
-		control_reply(&k->control, status);
+		control_reply(&k->control, i, status);
 		break;
 	case CONTROL_STOP:
 		k->stopped = k->stopped || k->ended_ns == 0;
 		k->hurry = true;
 		end(k);
-		control_defer(&k->control); /* until it is torn down */
+		control_defer(&k->control, i); /* until it is torn down */
 		break;
 	default:
 		break;
+	}
+}
+
+/* Backwards: a peer that goes moves those behind it. */
+static void hear_control(struct keeper *k, const struct pollfd w[CONTROL_POLLS])
+{
+	size_t i;
+
+	for (i = CONTROL_PEERS; i-- > 0;) {
+		if (w[1 + i].revents) {
+			hear_peer(k, i);
+		}
+	}
+	if (w[0].revents) {
+		control_accept(&k->control);
 	}
 }
 
@@ -286,8 +300,7 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 	group_poll(&k->limits.group, &w[W_OOM]);
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
-	w[W_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
-	w[W_PEER] = (struct pollfd){.fd = k->control.peer, .events = POLLIN};
+	control_poll(&k->control, w + W_CONTROL);
 	for (i = 0; i < PUMP_COUNT; i++) {
 		pump_poll(&k->pumps[i], &w[W_PUMPS + i]);
 	}
@@ -323,11 +336,8 @@ static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
 	if (r >= 0 && !k->ended_ns && w[W_FRONT].revents) {
 		hear_front(k);
 	}
-	if (r >= 0 && !k->ended_ns && w[W_PEER].revents) {
-		hear_peer(k);
-	}
-	if (r >= 0 && w[W_CONTROL].revents) {
-		control_accept(&k->control);
+	if (r >= 0 && !k->ended_ns) {
+		hear_control(k, w + W_CONTROL);
 	}
 	return r;
 }
@@ -363,13 +373,24 @@ static void drain_pumps(struct keeper *k, const struct pollfd *w, int ready, int
 	}
 }
 
+/* Nobody waits any longer for what is left: its reader must not take that for a good end. */
+static void cut_off(struct keeper *k)
+{
+	size_t i;
+
+	for (i = 0; i < PUMP_COUNT; i++) {
+		k->stopped = k->stopped ||
+			     (pump_active(&k->pumps[i]) && k->broken == LIMIT_NONE && k->hurry);
+	}
+}
+
 /*
  * Everything inside is dead: what is left in the pipes goes out, as fast as the front takes it. Its
  * reader may take for ever, so questions, SIGTERM and a request to stop are still heard.
  */
 static void drain(struct keeper *k, int signals)
 {
-	enum { D_FRONT = PUMP_COUNT, D_SIGNAL, D_CONTROL, D_PEER, D_COUNT };
+	enum { D_FRONT = PUMP_COUNT, D_SIGNAL, D_CONTROL, D_COUNT = D_CONTROL + CONTROL_POLLS };
 	const int64_t since = clock_now_ns();
 	int64_t until = INT64_MAX;
 
@@ -388,8 +409,7 @@ static void drain(struct keeper *k, int signals)
 		}
 		w[D_FRONT] = (struct pollfd){.fd = k->front, .events = 0};
 		w[D_SIGNAL] = (struct pollfd){.fd = k->hurry ? FD_NONE : signals, .events = POLLIN};
-		w[D_CONTROL] = (struct pollfd){.fd = k->control.listener, .events = POLLIN};
-		w[D_PEER] = (struct pollfd){.fd = k->control.peer, .events = POLLIN};
+		control_poll(&k->control, w + D_CONTROL);
 		ready = active > 0 ? poll(w, D_COUNT, DRAIN_STEP_MS) : 0;
 		if (active == 0 || (ready < 0 && errno != EINTR)) {
 			break;
@@ -403,12 +423,7 @@ static void drain(struct keeper *k, int signals)
 			break;
 		}
 		k->hurry = k->hurry || w[D_SIGNAL].revents;
-		if (w[D_PEER].revents) {
-			hear_peer(k);
-		}
-		if (w[D_CONTROL].revents) {
-			control_accept(&k->control);
-		}
+		hear_control(k, w + D_CONTROL);
 	}
 }
 
@@ -464,5 +479,6 @@ int keeper_watch(struct keeper *k, struct err *e)
 	}
 	end(k);
 	drain(k, signals);
+	cut_off(k);
 	return r;
 }

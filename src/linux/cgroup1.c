@@ -247,14 +247,17 @@ int cgroup1_destroy(struct cgroup1 *c, struct err *e)
 	for (i = 0; i < CGROUP1_COUNT; i++) {
 		char path[4096];
 
-		if (c->dir[i] < 0) {
+		c->dir[i] = fd_close(c->dir[i]);
+		/* Without a descriptor too: cgroup1_make() may have failed right behind mkdir(2).
+		 */
+		if (!c->parent[i] || !c->name[0]) {
 			continue;
 		}
-		c->dir[i] = fd_close(c->dir[i]);
 		(void)snprintf(path, sizeof(path), "%s/%s", c->parent[i], c->name);
 		n = cgroup1_remove(path, e);
 		r = r < 0 ? r : n;
 	}
+	c->name[0] = '\0';
 	return r;
 }
 

@@ -27,6 +27,12 @@ void cpu_push(pid_t child, const cpu_set_t *all)
 
 int cpu_restore(const cpu_set_t *all, struct err *e)
 {
+	cpu_set_t now;
+
+	/* Where sched_setaffinity(2) is filtered, the push has failed and so would this. */
+	if (cpu_affinity(0, &now) && CPU_EQUAL(&now, all)) {
+		return 0;
+	}
 	return sched_setaffinity(0, sizeof(*all), all) < 0
 		       ? err_sys(e, errno, "cannot take the CPU affinity back")
 		       : 0;

@@ -20,5 +20,5 @@ bool cpu_affinity(pid_t pid, cpu_set_t *ret);
  * be moved starts later, and that is all. */
 void cpu_push(pid_t child, const cpu_set_t *all);
 
-/* The child's side: back to all of them. */
+/* The child's side: back to all of them, if it was moved at all. */
 int cpu_restore(const cpu_set_t *all, struct err *e);

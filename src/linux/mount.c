@@ -9,10 +9,14 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mutant.h"
 
 int mount_clone(int dirfd, const char *path, uint64_t attrs, struct err *e)
 {
-	struct mount_attr attr = {.attr_set = attrs};
+	struct mount_attr attr = {
+		.attr_set = attrs,
+		.propagation = MUTANT(ATOLL_MUTATE_PROPAGATION) ? 0 : MS_PRIVATE,
+	};
 	_cleanup_fd_ int fd = FD_NONE;
 
 	/* Recursive: a copy must not uncover what a mount below hides; the kernel insists too. */
@@ -21,7 +25,7 @@ int mount_clone(int dirfd, const char *path, uint64_t attrs, struct err *e)
 		return errno == ENOENT ? -ENOENT
 				       : err_sys(e, errno, "cannot copy the mount of '%s'", path);
 	}
-	if (attrs && mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
 		return err_sys(e, errno, "cannot set mount attributes of '%s'", path);
 	}
 	return TAKE_FD(fd);

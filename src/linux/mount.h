@@ -10,8 +10,10 @@
 
 struct err;
 
-/* A detached copy of the mount tree at path with `attrs` set on all of it. -ENOENT is returned
- * without setting *e, so that optional sources can be skipped. */
+/* A detached copy of the mount tree at path with `attrs` set on all of it, private: it would
+ * otherwise be a peer of what it was copied from, and a mount below one would appear below the
+ * other (mount_namespaces(7)). -ENOENT is returned without setting *e, so that optional sources can
+ * be skipped. */
 int mount_clone(int dirfd, const char *path, uint64_t attrs, struct err *e);
 
 /* Translates the owner ids of a detached mount tree by `userns` (mount_setattr(2),

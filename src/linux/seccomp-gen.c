@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/ioprio.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -31,6 +32,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,7 +91,7 @@ static const struct group allowed[] = {
 	{ALL, "alarm arch_prctl capget capset execve execveat exit exit_group fork futex "
 	      "futex_waitv get_robust_list get_thread_area getcpu getegid geteuid getgid getgroups "
 	      "getitimer getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid "
-	      "getrlimit getrusage getsid gettid getuid ioprio_get ioprio_set kill "
+	      "getrlimit getrusage getsid gettid getuid ioprio_get kill "
 	      "landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_open "
 	      "pidfd_send_signal prctl restart_syscall rseq rt_sigaction rt_sigpending "
 	      "rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait "
@@ -230,12 +232,14 @@ static void add_sockets(scmp_filter_ctx ctx, unsigned profile)
 }
 
 /*
- * Allows every value of the low 32 bits of `arg` but the refused ones. libseccomp takes one test
- * for each argument and rule, so the complement is cut into aligned blocks: starting with all
- * values, a block that holds a refused one is halved by its next lower bit, others are allowed.
+ * Allows every value of the low 32 bits of `arg` but the refused ones, where `also`, if it is
+ * given, holds too. libseccomp takes one test for each argument and rule, so the complement is cut
+ * into aligned blocks: starting with all values, a block that holds a refused one is halved by its
+ * next lower bit, others are allowed.
  */
-static void allow_all_but(scmp_filter_ctx ctx, const char *name, unsigned arg,
-			  const uint32_t *values, size_t n, unsigned bits, uint32_t prefix)
+static void allow_all_but(scmp_filter_ctx ctx, const char *name, const struct scmp_arg_cmp *also,
+			  unsigned arg, const uint32_t *values, size_t n, unsigned bits,
+			  uint32_t prefix)
 {
 	uint32_t mask = bits == 0 ? 0 : UINT32_MAX << (32 - bits);
 	bool hit = false;
@@ -245,12 +249,16 @@ static void allow_all_but(scmp_filter_ctx ctx, const char *name, unsigned arg,
 		hit = hit || (values[i] & mask) == prefix;
 	}
 	if (!hit) {
-		must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number_of(name), 1,
-				      SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, prefix)),
+		struct scmp_arg_cmp tests[] = {SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, prefix),
+					       also ? *also : (struct scmp_arg_cmp){}};
+
+		must(seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, number_of(name), also ? 2 : 1,
+					    tests),
 		     name);
 	} else if (bits < 32) {
-		allow_all_but(ctx, name, arg, values, n, bits + 1, prefix);
-		allow_all_but(ctx, name, arg, values, n, bits + 1, prefix | 1U << (31 - bits));
+		allow_all_but(ctx, name, also, arg, values, n, bits + 1, prefix);
+		allow_all_but(ctx, name, also, arg, values, n, bits + 1,
+			      prefix | 1U << (31 - bits));
 	}
 }
 
@@ -263,23 +271,29 @@ static void add_ioctl(scmp_filter_ctx ctx)
 {
 	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
 
-	allow_all_but(ctx, "ioctl", 1, requests, N(requests), 0, 0);
+	allow_all_but(ctx, "ioctl", NULL, 1, requests, N(requests), 0, 0);
 }
 
 /*
  * Process 1 has the payload's user id, so the kernel lets the payload change its limits and its
- * scheduling: a limit of CPU time kills it, the idle class silences it. Every other id passes.
+ * scheduling: a limit of CPU time kills it, the idle class silences it. Every other id passes, but
+ * no group and no user: process 1 is of the payload's user, and its group can be joined.
  */
 static void add_init(scmp_filter_ctx ctx)
 {
 	static const uint32_t init[] = {1};
+	const struct scmp_arg_cmp process =
+		SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, PRIO_PROCESS);
+	const struct scmp_arg_cmp io_process =
+		SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, IOPRIO_WHO_PROCESS);
 
-	allow_all_but(ctx, "prlimit64", 0, init, N(init), 0, 0);
-	allow_all_but(ctx, "sched_setaffinity", 0, init, N(init), 0, 0);
-	allow_all_but(ctx, "sched_setattr", 0, init, N(init), 0, 0);
-	allow_all_but(ctx, "sched_setparam", 0, init, N(init), 0, 0);
-	allow_all_but(ctx, "sched_setscheduler", 0, init, N(init), 0, 0);
-	allow_all_but(ctx, "setpriority", 1, init, N(init), 0, 0);
+	allow_all_but(ctx, "prlimit64", NULL, 0, init, N(init), 0, 0);
+	allow_all_but(ctx, "sched_setaffinity", NULL, 0, init, N(init), 0, 0);
+	allow_all_but(ctx, "sched_setattr", NULL, 0, init, N(init), 0, 0);
+	allow_all_but(ctx, "sched_setparam", NULL, 0, init, N(init), 0, 0);
+	allow_all_but(ctx, "sched_setscheduler", NULL, 0, init, N(init), 0, 0);
+	allow_all_but(ctx, "setpriority", &process, 1, init, N(init), 0, 0);
+	allow_all_but(ctx, "ioprio_set", &io_process, 1, init, N(init), 0, 0);
 }
 
 /*
@@ -398,7 +412,7 @@ static bool is_refused(const char *name)
 	static const char conditional[] =
 		" clone unshare personality seccomp socket socketpair ioctl chmod fchmod fchmodat "
 		"fchmodat2 creat open openat mknod mknodat prlimit64 sched_setaffinity "
-		"sched_setattr sched_setparam sched_setscheduler setpriority ";
+		"sched_setattr sched_setparam sched_setscheduler setpriority ioprio_set ";
 	char padded[64];
 
 	(void)snprintf(padded, sizeof(padded), " %s ", name);

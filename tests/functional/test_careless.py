@@ -8,8 +8,8 @@ import pytest
 from harness import runner
 
 
-def shell(atoll, command, redirections, before="", env=None):
-    argv = " ".join(f"'{a}'" for a in atoll.arguments(command, []))
+def shell(atoll, command, redirections, before="", env=None, options=()):
+    argv = " ".join(f"'{a}'" for a in atoll.arguments(command, options))
     return atoll.finish(runner.capture(["/bin/sh", "-c", f"{before} {argv} {redirections}"],
                                        env=atoll.environment(env), cwd=atoll.workspace, timeout=20))
 
@@ -36,6 +36,19 @@ def test_small_file_size_limit(atoll, world):
     assert result.status == 125 and "keeper ended" not in result.err, result
 
 
+def test_few_descriptors(atoll, world):
+    """Too few at any point of the start: nothing is left of what was made before."""
+    said = set()
+    for limit in range(16, 60):
+        result = shell(atoll, ["/bin/true"], "", before=f"ulimit -n {limit};",
+                       options=("--open-files", "16"))
+        assert not result.timed_out and result.status in (0, 125), result
+        assert "removed what" not in result.err, result
+        said.add(result.err.partition("s-")[0])
+    assert result.status == 0 and len(said) > 5, said
+    assert list((atoll.home / "sandboxes").iterdir()) == []
+
+
 def test_working_directory_through_a_link(atoll, world):
     """$PWD with a link in the workspace is the same place."""
     (atoll.workspace / "real").mkdir()
@@ -50,6 +63,16 @@ def test_relative_state_directory(atoll, world):
     """A setting that cannot be followed is not passed over."""
     result = atoll.run("/bin/true", env={"ATOLL_HOME": "state"})
     assert result.status == 125 and "ATOLL_HOME" in result.err, result
+
+
+@pytest.mark.parametrize("options", [(), ("--workspace", ".:direct"), ("--workspace", "work", "--read", ".")])
+def test_state_that_the_payload_would_see(atoll, world, options):
+    """A payload with the caller's id could stop its neighbours, and write what is undone later."""
+    (atoll.workspace / "work").mkdir()
+    home = atoll.workspace / "deep" / "state"
+    result = atoll.run("/bin/ls", "-R", ".", options=options, env={"ATOLL_HOME": str(home)})
+    assert result.status == 125 and "set ATOLL_HOME to a directory outside" in result.err, result
+    assert result.out == "" and list((home / "sandboxes").iterdir()) == [], result
 
 
 def test_cpu_limit_is_named_with_its_value(atoll, world):

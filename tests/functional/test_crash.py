@@ -155,27 +155,96 @@ def test_a_dead_keeper_is_told_and_reaped(atoll, world):
     assert trail.names(atoll.home / "trail" / f"{name}.jsonl")[-1] == "reaped"
 
 
+ADOPT = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+for _ in range(5):
+    status = subprocess.run(sys.argv[1:]).returncode
+    try:
+        print(status, os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print(status, "nobody")
+"""
+
+
+@pytest.mark.parametrize("command, wanted", [("exit 3", "3 nobody"), ("kill -STOP $$", "124 nobody")])
+def test_nobody_is_left_to_be_collected(atoll, world, command, wanted):
+    """Process 1 of a container often waits for no child but its own."""
+    argv = [str(a) for a in atoll.arguments(["/bin/sh", "-c", command], ("--wall", "1s"))]
+    result = runner.capture(["/usr/bin/python3", "-c", ADOPT, *argv], env=atoll.environment(),
+                            cwd=atoll.workspace)
+    assert result.out.splitlines() == [wanted] * 5, result
+
+
 def children(pid):
     return [int(p) for p in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split()]
 
 
-def test_a_start_that_hangs_says_so(atoll):
-    """The guard of the start ends a keeper that waits for something outside, and the cause is named."""
+@pytest.fixture
+def hung(request, atoll):
+    """A start whose keeper or front waits for a lock, as for a dead file server."""
     sandboxes = atoll.home / "sandboxes"
     sandboxes.mkdir(parents=True, mode=0o700)
+    if request.param == "front":
+        (sandboxes / "s-orphan").mkdir()  # which it looks at before anything else
     held = os.open(sandboxes, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)  # the keeper waits for it, as for a dead file server
-        process = atoll.start("/bin/true")
-        assert runner.eventually(lambda: children(process.pid))
-        keeper = children(process.pid)[0]
-        assert runner.eventually(lambda: children(keeper))
-        os.kill(keeper, signal.SIGALRM)
-        _, err = process.communicate(timeout=30)
-    finally:
-        os.close(held)
-    assert process.returncode == 125 and b"could not be started within 60 seconds" in err, err
+    fcntl.flock(held, fcntl.LOCK_EX)
+    process = atoll.start("/bin/true")
+    assert runner.eventually(lambda: children(process.pid))
+    yield process, children(process.pid)[0], held
+    os.close(held)
+
+
+SAYS = b"could not be started within 60 seconds"
+
+
+@pytest.mark.parametrize("hung", ["keeper"], indirect=True)
+def test_a_start_that_hangs_says_so(atoll, hung):
+    """The guard of the start ends a keeper that waits for something outside; the cause is named."""
+    process, keeper, held = hung
+    assert runner.eventually(lambda: children(keeper))
+    os.kill(keeper, signal.SIGALRM)
+    _, err = process.communicate(timeout=30)
+    fcntl.flock(held, fcntl.LOCK_UN)
+    assert process.returncode == 125 and SAYS in err, err
     assert atoll.run("/bin/true").status == 0
+
+
+def test_a_caller_that_ignores_its_children(atoll):
+    """As some daemons do. Their setting is neither the front's nor the keeper's."""
+    process = atoll.start("/bin/sh", "-c", "echo ready; exec sleep 60",
+                          preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert process.stdout.readline() == b"ready\n"
+    [keeper] = children(process.pid)
+    ignored = runner.text_of(f"/proc/{keeper}/status").partition("SigIgn:")[2].split()[0]
+    assert not int(ignored, 16) & 1 << (signal.SIGCHLD - 1)
+    os.kill(keeper, signal.SIGALRM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 125 and SAYS in err, err
+    assert atoll.run("/bin/true").status == 0
+
+
+@pytest.mark.parametrize("hung", ["front"], indirect=True)
+def test_a_front_that_hangs_says_so(atoll, hung):
+    """The same, when the keeper has waited for its front."""
+    process, keeper, held = hung
+    os.kill(keeper, signal.SIGALRM)
+    status = f"/proc/{keeper}/status"
+    assert runner.eventually(lambda: "State:\tZ" in (runner.text_of(status) or ""))
+    fcntl.flock(held, fcntl.LOCK_UN)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 125 and SAYS in err, err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hung", ["keeper"], indirect=True)
+def test_a_start_that_no_signal_ends_says_so(atoll, hung):
+    """The keeper, or what it has started, may be where no signal reaches it."""
+    process, keeper, _ = hung
+    os.kill(keeper, signal.SIGSTOP)
+    _, err = process.communicate(timeout=90)
+    os.kill(keeper, signal.SIGKILL)
+    assert process.returncode == 125 and SAYS in err, err
 
 
 @pytest.mark.long

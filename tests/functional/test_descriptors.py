@@ -2,6 +2,8 @@
 """Standard descriptors that the caller has closed, or that lose what is written to them."""
 import json
 import os
+import socket
+import struct
 import subprocess
 import time
 
@@ -14,12 +16,13 @@ def shell(atoll_home, redirect, script):
     """Runs a script in a sandbox with the caller's descriptors redirected by /bin/sh."""
     return subprocess.run(["/bin/sh", "-c", f'exec "$ATOLL_BIN" run -- /bin/sh -c "$1" {redirect}',
                            "sh", script], text=True, capture_output=True, timeout=60, check=False,
-                          env={**os.environ, "ATOLL_HOME": str(atoll_home)}, cwd=atoll_home.parent)
+                          env={**os.environ, "ATOLL_HOME": str(atoll_home)}, cwd=atoll_home.parent / "work")
 
 
 def home(tmp_path):
     path = tmp_path / "state"
     path.mkdir(mode=0o700)
+    (tmp_path / "work").mkdir()
     return path
 
 
@@ -56,28 +59,82 @@ def test_two_outputs_stay_apart(tmp_path):
     assert (done.stdout, done.stderr) == ("out\n", "err\n")
 
 
-@pytest.mark.parametrize("size, wait", [(190000, 0), (190000, 0.3), (10_000_000, 0)])
-def test_a_reader_that_does_not_read_leaves_the_keeper_in_reach(tmp_path, size, wait):
-    """The output waits, before the command's end and after it: the keeper answers, and stops."""
+@pytest.fixture
+def kept(tmp_path):
+    """A command whose output nobody reads, and a way to ask its keeper."""
     state = home(tmp_path)
     env = {**os.environ, "ATOLL_HOME": str(state)}
     atoll = os.environ["ATOLL_BIN"]
 
-    def ask(*words):
-        return subprocess.run([atoll, *words], env=env, text=True, capture_output=True, timeout=30,
-                              check=False)
+    class Kept:
+        sandboxes = state / "sandboxes"
 
-    # More than the pipe to the reader and the one behind it hold together.
-    front = subprocess.Popen([atoll, "run", "--", "head", "-c", str(size), "/dev/zero"], env=env,
-                             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        def ask(self, *words):
+            return subprocess.Popen([atoll, *words], env=env, text=True, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE)
+
+        def start(self, size):
+            # More than the pipe to the reader and the one behind it hold together.
+            self.front = subprocess.Popen([atoll, "run", "--", "head", "-c", str(size), "/dev/zero"],
+                                          env=env, cwd=tmp_path / "work", stdout=subprocess.PIPE,
+                                          stderr=subprocess.DEVNULL)
+            assert runner.eventually(lambda: list(self.sandboxes.glob("*/control")))
+            [self.name] = os.listdir(self.sandboxes)
+
+        def row(self):
+            [row] = json.loads(self.ask("ps", "--json").communicate(timeout=30)[0])
+            return row
+
+        def end(self):
+            left = len(self.front.stdout.read())
+            self.front.stdout.close()
+            return left, self.front.wait(30)
+
+    it = Kept()
+    yield it
+    if not it.front.stdout.closed:
+        it.end()
+
+
+@pytest.mark.parametrize("size, wait", [(190000, 0), (190000, 0.3), (10_000_000, 0)])
+def test_a_reader_that_does_not_read_leaves_the_keeper_in_reach(kept, size, wait):
+    """The output waits, before the command's end and after it: the keeper answers, and stops."""
+    kept.start(size)
+    assert kept.row()["sandbox"] == kept.name
+    time.sleep(wait)
+    stop = kept.ask("stop", kept.name)
+    stop.communicate(timeout=30)
+    assert stop.returncode == 0 and os.listdir(kept.sandboxes) == []
+    left, status = kept.end()
+    assert left < size and status == 137, "cut off, which is no success"
+
+
+def test_everybody_who_stops_it_hears_of_its_end(kept):
+    kept.start(10_000_000)
+    assert runner.eventually(lambda: kept.row()["bytes"]["stdout"] >= 65536)
+    asked = [kept.ask("stop", kept.name)]
+    time.sleep(0.2)  # the first is being carried out
+    asked.append(kept.ask("stop", kept.name))
+    for process in asked:
+        process.communicate(timeout=30)
+        assert process.returncode == 0 and os.listdir(kept.sandboxes) == []
+
+
+def test_questions_at_once(kept):
+    """A connection that has not asked yet is not given up for the next one."""
+    kept.start(10_000_000)
+    here = os.open(kept.sandboxes / kept.name, os.O_PATH)
+    peers = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(5)]
     try:
-        runner.eventually(lambda: json.loads(ask("ps", "--json").stdout or "[]"))
-        names = [row["sandbox"] for row in json.loads(ask("ps", "--json").stdout)]
-        assert len(names) == 1
-        time.sleep(wait)
-        assert ask("stop", *names).returncode == 0
-        assert os.listdir(state / "sandboxes") == []
+        for peer in peers:
+            peer.settimeout(10)
+            peer.connect(f"/proc/self/fd/{here}/control")
+            time.sleep(0.02)
+        for peer in peers:
+            peer.send(struct.pack("=I", 1))
+            assert json.loads(peer.recv(65536))["sandbox"] == kept.name
     finally:
-        front.stdout.read()
-        front.stdout.close()
-        front.wait(30)
+        os.close(here)
+        for peer in peers:
+            peer.close()
+    assert kept.ask("stop", kept.name).wait(30) == 0

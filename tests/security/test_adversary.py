@@ -104,7 +104,7 @@ def test_no_file_with_capabilities(atoll, world):
 def test_pid_1_is_out_of_reach(atoll, world):
     """The payload has the same user id as init; the kernel alone would let it do all of this."""
     script = """
-import os, resource
+import ctypes, os, platform, resource
 def attempt(name, call):
     try:
         call()
@@ -117,9 +117,27 @@ attempt("param", lambda: os.sched_setparam(1, os.sched_param(0)))
 attempt("affinity", lambda: os.sched_setaffinity(1, {0}))
 attempt("nice", lambda: os.setpriority(os.PRIO_PROCESS, 1, 19))
 attempt("nice group", lambda: os.setpriority(os.PRIO_PGRP, 1, 19))
+attempt("nice user", lambda: os.setpriority(os.PRIO_USER, 0, 19))
+attempt("nice this user", lambda: os.setpriority(os.PRIO_USER, os.getuid(), 19))
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = {"x86_64": (251, 252), "aarch64": (30, 31)}[platform.machine()]
+def io_priority(which, who):
+    if libc.syscall(numbers[0], which, who, 3 << 13) < 0:
+        raise OSError(ctypes.get_errno(), "")
+for which, who in (1, 1), (2, 1), (3, 0), (3, os.getuid()):
+    attempt(f"io {which} {who}", lambda: io_priority(which, who))
+def in_group_of_1(call):
+    if os.fork() == 0:
+        os.setpgid(0, 1)
+        attempt("joined", call)
+        os._exit(0)
+    os.wait()
+in_group_of_1(lambda: os.setpriority(os.PRIO_PGRP, 0, 19))
+in_group_of_1(lambda: io_priority(2, 0))
 resource.prlimit(0, resource.RLIMIT_CPU, (100, 100))
 resource.prlimit(os.getpid(), resource.RLIMIT_CPU, (90, 90))
 os.setpriority(os.PRIO_PROCESS, 0, 1)
+io_priority(1, 0)
 """
     result = atoll.run(PYTHON, "-c", script)
     assert result.status == 0 and result.out == "", result
@@ -164,6 +182,24 @@ def test_a_stopped_payload_does_not_outlive_its_limit(atoll, world):
                        timeout=15)
     assert (result.status, result.out) == (124, "before\n"), result
     assert result.reason == "limit:wall"
+
+
+STOPS = """
+import os, signal, time
+if os.fork() == 0:
+    for _ in range(200):
+        for number in signal.SIGSTOP, signal.SIGCONT:
+            os.kill(os.getppid(), number)
+            time.sleep(0.002)
+else:
+    time.sleep(60)
+"""
+
+
+def test_a_payload_that_stops_again_and_again(atoll, world):
+    """As many stops are told as there were; the caller does not have to continue us as often."""
+    result = atoll.run(PYTHON, "-c", STOPS, options=("--wall", "3s"), timeout=15)
+    assert (result.status, result.reason) == (124, "limit:wall"), result
 
 
 HOLD = """
@@ -228,6 +264,38 @@ def test_mounts_below_the_workspace_stay(atoll, need_root):
     result = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script],
                             env=atoll.environment(), cwd=atoll.workspace)
     assert (result.status, result.out) == (0, "cover\n"), result
+
+
+SHARED = """
+mount --make-rprivate / && mount -t tmpfs none '{0}' && mount --make-rshared '{0}' &&
+    cd '{0}' && chmod 755 . && mkdir -p work/below && chmod 777 work && cd work || exit 1
+count() {{ grep -c ' {0}' /proc/self/mountinfo; }}
+before=$(count)
+{1} >/dev/null &
+until [ -e ready ]; do kill -0 $! 2>/dev/null || break; sleep 0.02; done
+mount -t tmpfs none below && touch below/late go
+wait $!
+echo "status $? mounts $(($(count) - before)) inside $(cat seen)"
+"""
+
+
+@pytest.mark.parametrize("arm, wanted", [
+    ("", "status 0 mounts 1 inside nothing"), ("propagation", "status 125 mounts"),
+    ("propagation+receipt_compare", "status 0 mounts 3 inside late")])
+def test_mounts_of_a_host_that_shares_them(atoll, base, need_root, arm, wanted):
+    """C11: as systemd has it. What is mounted later stays outside; what is mounted inside, inside."""
+    if arm:
+        atoll.binary = runner.MUTANTS / f"atoll-{arm}"
+    shared = base / "shared"
+    shared.mkdir()
+    inside = ("touch ready; until [ -e go ]; do sleep 0.02; done; "
+              "(ls below; echo nothing) | head -n 1 >seen")
+    argv = atoll.arguments(["/bin/sh", "-c", inside], [
+        "--workspace", f"{shared}/work:direct", "--read", str(shared)])
+    script = SHARED.format(shared, " ".join(f"'{a}'" for a in argv))
+    result = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script],
+                            env=atoll.environment())
+    assert wanted in result.out, result
 
 
 @pytest.mark.parametrize("options, how", [((), "read"), (("--allow-program", "true"), "probed")])

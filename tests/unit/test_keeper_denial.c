@@ -102,6 +102,7 @@ static void test_classify(void **state)
 		{"setxattr", DENIAL_SET_ID, {}},
 		{"prlimit64", DENIAL_INIT, {}},
 		{"setpriority", DENIAL_INIT, {}},
+		{"ioprio_set", DENIAL_INIT, {}},
 		{"bpf", DENIAL_KERNEL, {}},
 		{"io_uring_setup", DENIAL_KERNEL, {}},
 		{"memfd_secret", DENIAL_KERNEL, {}},

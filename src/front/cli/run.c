@@ -307,6 +307,7 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);
 	}
+	session_done(s); /* a report may end us by a signal */
 	return r < 0 ? r : report(result, o->quiet, s, o->command[0]);
 }
 

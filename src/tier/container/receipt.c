@@ -313,6 +313,20 @@ static struct view_rule *find_rule(struct view_rule *rules, size_t n, const char
 	return best;
 }
 
+/* What comes between the attributes and the type: a mount that receives others, or passes them on,
+ * says so there ("shared:1", "master:2"; proc_pid_mountinfo(5)). */
+static bool is_private(char *optional)
+{
+	char *word;
+
+	while ((word = strsep(&optional, " ")) && strcmp(word, "-") != 0) {
+		if (strncmp(word, "shared:", 7) == 0 || strncmp(word, "master:", 7) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* One line: "36 35 98:0 /source /point ro,nosuid optional... - type source options". */
 static int check_mount(const struct reading *r, char *line, struct view_rule *rules, size_t n,
 		       json_t *list)
@@ -340,6 +354,9 @@ static int check_mount(const struct reading *r, char *line, struct view_rule *ru
 		return differs(r, "a mount", fields[4], "no such mount");
 	}
 	rule->required = false;
+	if (!is_private(line)) {
+		return differs(r, fields[4], "tied to mounts outside", "private");
+	}
 	if ((attrs & rule->attrs) != rule->attrs) {
 		(void)snprintf(text, sizeof(text), "%s%s%s%s",
 			       rule->attrs & MOUNT_ATTR_RDONLY ? "ro " : "",
