@@ -16,17 +16,19 @@ class Check:
     `mutants` maps a mutant to the expectation: "red", REFUSED, or "held by ..." (then another
     mutant of the same check, with that layer off too, must be red). A pair (as root, as user)
     stands where the two differ, None in it for a defence that only root has. `control` is False where the probe cannot run outside, or "root".
+    `root` is True where every arm needs it.
     """
     name: str
     attempt: callable
     mutants: dict = dataclasses.field(default_factory=dict)
     control: object = True
+    root: bool = False
 
     def arms(self):
         return (["control"] if self.control else []) + ["test"] + list(self.mutants)
 
     def needs_root(self, arm):
-        return arm == "control" and self.control == "root" or \
+        return self.root or arm == "control" and self.control == "root" or \
             arm in self.mutants and self.mutants[arm][1] is None
 
     def expected(self, mutant):

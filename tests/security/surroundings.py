@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from harness import runner
-from harness.arms import REFUSED, Check
+from harness.arms import REFUSED, Check, NoOutcome
 from security.kernel import succeeded
 
 LEAK = 57  # a descriptor number that nobody else uses
@@ -154,6 +154,39 @@ def connections(t):
     return [line for line in succeeded(result, "tcp", "unix", "abstract", "slow")]
 
 
+SHARED = """
+mount --make-rprivate / && mount -t tmpfs none '{0}' && mount --make-rshared '{0}' &&
+    cd '{0}' && chmod 755 . && mkdir -p work/below && chmod 777 work && cd work || exit 1
+count() {{ grep -c ' {0}' /proc/self/mountinfo; }}
+before=$(count)
+{1} &
+until [ -e ready ]; do kill -0 $! 2>/dev/null || break; sleep 0.02; done
+mount -t tmpfs none below && touch below/late go
+wait $!
+status=$?
+echo "mounts $(($(count) - before))"
+exit $status
+"""
+
+
+def shared_mounts(t):
+    """C11: a host that shares its mounts, as with systemd: later ones stay outside, ours inside."""
+    shared = t.base / "shared"
+    shared.mkdir()
+    command = ["/bin/sh", "-c", "touch ready; until [ -e go ]; do sleep 0.02; done; ls below"]
+    if t.sandboxed:
+        command = t.atoll.arguments(command, [
+            "--quiet", "--workspace", f"{shared}/work:direct", "--read", str(shared)])
+    script = SHARED.format(shared, " ".join(f"'{word}'" for word in command))
+    result = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script],
+                            env=t.atoll.environment())
+    t.results.append(t.atoll.finish(result) if t.sandboxed else result)
+    if "mounts" not in result.out:
+        raise NoOutcome(str(result))
+    through = ["what was mounted later is inside"] if "late" in result.out else []
+    return through + ([] if "mounts 1\n" in result.out else ["a mount of the sandbox is outside"])
+
+
 def shared_memory(t):
     """System V IPC belongs to the sandbox."""
     result = t.run("/usr/bin/ipcmk", "--shmem", "64", "--queue", quiet=True)
@@ -207,6 +240,8 @@ CHECKS = [
         "landlock+ro_usr+receipt_compare": "red"}),
     Check("F4-connections", connections, {
         "netns": REFUSED, "netns+receipt_compare": "red"}),
+    Check("C11-shared-mounts", shared_mounts, {
+        "propagation": (REFUSED, None), "propagation+receipt_compare": ("red", None)}, root=True),
     Check("C-shared-memory", shared_memory, {
         "ipcns": REFUSED, "ipcns+receipt_compare": "red"}),
     Check("E1-crowd", crowd, {}),

@@ -266,38 +266,6 @@ def test_mounts_below_the_workspace_stay(atoll, need_root):
     assert (result.status, result.out) == (0, "cover\n"), result
 
 
-SHARED = """
-mount --make-rprivate / && mount -t tmpfs none '{0}' && mount --make-rshared '{0}' &&
-    cd '{0}' && chmod 755 . && mkdir -p work/below && chmod 777 work && cd work || exit 1
-count() {{ grep -c ' {0}' /proc/self/mountinfo; }}
-before=$(count)
-{1} >/dev/null &
-until [ -e ready ]; do kill -0 $! 2>/dev/null || break; sleep 0.02; done
-mount -t tmpfs none below && touch below/late go
-wait $!
-echo "status $? mounts $(($(count) - before)) inside $(cat seen)"
-"""
-
-
-@pytest.mark.parametrize("arm, wanted", [
-    ("", "status 0 mounts 1 inside nothing"), ("propagation", "status 125 mounts"),
-    ("propagation+receipt_compare", "status 0 mounts 3 inside late")])
-def test_mounts_of_a_host_that_shares_them(atoll, base, need_root, arm, wanted):
-    """C11: as systemd has it. What is mounted later stays outside; what is mounted inside, inside."""
-    if arm:
-        atoll.binary = runner.MUTANTS / f"atoll-{arm}"
-    shared = base / "shared"
-    shared.mkdir()
-    inside = ("touch ready; until [ -e go ]; do sleep 0.02; done; "
-              "(ls below; echo nothing) | head -n 1 >seen")
-    argv = atoll.arguments(["/bin/sh", "-c", inside], [
-        "--workspace", f"{shared}/work:direct", "--read", str(shared)])
-    script = SHARED.format(shared, " ".join(f"'{a}'" for a in argv))
-    result = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script],
-                            env=atoll.environment())
-    assert wanted in result.out, result
-
-
 @pytest.mark.parametrize("options, how", [((), "read"), (("--allow-program", "true"), "probed")])
 def test_the_receipt_reads_what_it_says(atoll, world, options, how):
     """Scratch size and CPUs come from the kernel; a list of programs is probed."""
