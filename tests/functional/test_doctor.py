@@ -150,6 +150,16 @@ def test_without_user_namespaces(atoll, world):
     assert rows["seccomp"]["state"] == "ok"
 
 
+def test_without_a_whole_proc(atoll, world):
+    """A file of /proc is covered, as container engines do it: the kernel then mounts no fresh one."""
+    document, rows = examine(atoll, "unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c",
+                             'mount --bind /dev/null /proc/cpuinfo && exec "$@"', "sh")
+    assert rows["proc in a pid namespace"]["state"] == "missing", rows["proc in a pid namespace"]
+    assert "systempaths=unconfined" in rows["proc in a pid namespace"]["remedy"]
+    assert rows["mount namespace"]["state"] == "ok"
+    assert document["default_policy"] is False
+
+
 @pytest.mark.parametrize("call, code, mechanism, found, remedy", [
     ("landlock_create_ruleset", EOPNOTSUPP, "Landlock", "switched off at boot", "lsm="),
     ("landlock_restrict_self", EPERM, "Landlock", "cannot enforce", "seccomp filter"),
@@ -215,6 +225,15 @@ def test_inside_a_sandbox(atoll, world):
         assert rows[name]["state"] == "missing", rows[name]
     for name in WALLS[:7]:
         assert "outside of that container or sandbox" in rows[name]["remedy"], rows[name]
+
+
+def test_a_place_that_is_no_workspace(atoll, world):
+    """Where the doctor is asked from is no property of the host: the verdict stands."""
+    result = runner.capture([atoll.binary, "doctor", "--json"], env=atoll.environment(), cwd="/")
+    document = json.loads(result.out)
+    rows = {row["mechanism"]: row for row in document["rows"]}
+    assert rows["workspace"]["state"] == "weak" and rows["workspace"]["remedy"], rows["workspace"]
+    assert document["default_policy"] is True and result.status == 0
 
 
 def test_programs_outside_usr(atoll, base, world):
