@@ -44,9 +44,9 @@ static int find_program(char path[PATH_MAX], struct err *e)
 		}
 	}
 	return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-		       "the program " PROGRAM
-		       " is not installed beside atoll, so the service manager "
-		       "cannot be asked for a control group");
+		       "the program " PROGRAM " is not installed beside atoll, so the service "
+		       "manager cannot be asked for a control group; put it there, as 'make "
+		       "install' does");
 }
 
 int scope_available(struct err *e)
@@ -66,9 +66,9 @@ int scope_available(struct err *e)
 	}
 	return access(socket, W_OK) == 0 ? 0
 					 : err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-						   "this user has no D-Bus session ('%s'); install "
-						   "dbus-user-session and "
-						   "log in anew",
+						   "this user has no D-Bus session ('%s'); "
+						   "apt install dbus-user-session, and log "
+						   "in anew",
 						   socket);
 }
 

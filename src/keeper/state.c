@@ -26,8 +26,8 @@
 #define HOST_ID_BASE 0x70000000U
 #define HOST_ID_MASK 0x0fffffffU
 
-/* HOME's path in `b`; everything above it may be anybody's, HOME itself must be ours. */
-static int state_path(struct buf *b, struct err *e)
+/* Everything above it may be anybody's, HOME itself must be ours. */
+int state_path(struct buf *b, struct err *e)
 {
 	const char *home = getenv("ATOLL_HOME");
 	const char *xdg = getenv("XDG_STATE_HOME");

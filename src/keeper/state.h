@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct buf;
 struct err;
 struct plan;
 
@@ -26,7 +27,11 @@ struct state {
 	int trail;
 };
 
-/* Opens HOME ($ATOLL_HOME, $XDG_STATE_HOME/atoll, ~/.local/state/atoll, root: /var/lib/atoll). */
+/* Appends the path of HOME ($ATOLL_HOME, $XDG_STATE_HOME/atoll, ~/.local/state/atoll, root:
+ * /var/lib/atoll). It may not exist. */
+int state_path(struct buf *b, struct err *e);
+
+/* Opens HOME; makes it where it is not there. */
 int state_open(struct state *s, struct err *e);
 void state_done(struct state *s);
 

@@ -18,6 +18,7 @@ static const struct command {
 	{"ps", cmd_ps, "list running sandboxes"},
 	{"stop", cmd_stop, "end a running sandbox"},
 	{"policy", cmd_policy, "show, check and explain policies"},
+	{"doctor", cmd_doctor, "say what this host can enforce"},
 	{"version", cmd_version, "print the version"},
 };
 

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The default policy, run for real: `atoll run -- /bin/true` through the program that runs us, with
+ * state and a workspace of its own in the doctor's scratch directory.
+ */
+#include "front/cli/doctor-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+
+#define PAYLOAD "/bin/true"
+
+extern char **environ;
+
+struct trial {
+	char workspace[4096], state[4096], result[4096], said[4096];
+};
+
+static bool name_files(struct trial *t, const char *scratch)
+{
+	const struct {
+		char *out;
+		const char *name;
+	} files[] = {{t->workspace, "workspace"},
+		     {t->state, "state"},
+		     {t->result, "result"},
+		     {t->said, "said"}};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		int n = snprintf(files[i].out, sizeof(t->said), "%s/%s", scratch, files[i].name);
+
+		if (n < 0 || (size_t)n >= sizeof(t->said)) {
+			return false;
+		}
+	}
+	return mkdir(t->workspace, 0755) == 0;
+}
+
+static _Noreturn void start(const struct trial *t)
+{
+	char *argv[] = {"atoll", "run", "--quiet", "--json", "-", "--", PAYLOAD, NULL};
+	int result = open(t->result, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int said = open(t->said, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (result >= 0 && dup2(result, STDOUT_FILENO) >= 0 && said >= 0 &&
+	    dup2(said, STDERR_FILENO) >= 0 && chdir(t->workspace) == 0 &&
+	    setenv("ATOLL_HOME", t->state, 1) == 0) {
+		(void)execve("/proc/self/exe", argv, environ);
+		(void)fprintf(stderr, "atoll: cannot start '/proc/self/exe': %s\n",
+			      strerror(errno));
+	}
+	_exit(125);
+}
+
+/* What armed the memory limit, as the result document has it. */
+static void take_mechanism(struct finding *f, const json_t *result)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "limits"), i, row)
+	{
+		const char *name = json_string_value(json_object_get(row, "name"));
+		const char *by = json_string_value(json_object_get(row, "mechanism"));
+
+		if (name && by && strcmp(name, "memory") == 0) {
+			(void)snprintf(f->limits, sizeof(f->limits), "%s", by);
+		}
+	}
+}
+
+void doctor_default_policy(struct finding *f, const char *scratch)
+{
+	_cleanup_json_ json_t *result = NULL;
+	char text[sizeof(f->found)] = "";
+	struct trial t;
+	int status = 0;
+	pid_t child;
+
+	if (!name_files(&t, scratch)) {
+		doctor_set(f, DOCTOR_MISSING, "cannot make a directory in '%s': %s", scratch,
+			   strerror(errno));
+		return;
+	}
+	child = fork();
+	if (child == 0) {
+		start(&t);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child) {
+		doctor_set(f, DOCTOR_MISSING, "cannot start a process: %s", strerror(errno));
+		return;
+	}
+	result = json_load_file(t.result, 0, NULL);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && result) {
+		take_mechanism(f, result);
+		doctor_set(f, DOCTOR_OK, "%s ran behind every wall, with limits by %s", PAYLOAD,
+			   f->limits[0] ? f->limits : "an unknown mechanism");
+		return;
+	}
+	if (!doctor_line(t.said, text, sizeof(text))) {
+		(void)snprintf(text, sizeof(text), "the trial ended with wait status %d", status);
+	}
+	doctor_take(f, DOCTOR_MISSING, strncmp(text, "atoll: ", 7) == 0 ? text + 7 : text);
+	if (!f->remedy[0]) {
+		doctor_remedy(f, "what is missing above; 'atoll run -- %s' says it in full",
+			      PAYLOAD);
+	}
+}
