@@ -21,23 +21,27 @@
 /* Killing much takes the kernel a while. */
 #define STOP_TIMEOUT_MS 60000
 
+#define NAME    "control"
+#define NOT_YET ".control"
+
 /* Through the descriptor: a state directory's path may be longer than an address holds. */
-static struct sockaddr_un address(int dir)
+static struct sockaddr_un address(int dir, const char *name)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
-	(void)snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/control", dir);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", dir, name);
 	return a;
 }
 
+/* Under its name it is heard: between bind(2) and listen(2) whoever asks would be refused. */
 int control_open(struct control *c, int dir, struct err *e)
 {
-	struct sockaddr_un a = address(dir);
+	struct sockaddr_un a = address(dir, NOT_YET);
 
 	c->n = 0;
 	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
-	    listen(c->listener, 8) < 0) {
+	    listen(c->listener, 8) < 0 || renameat(dir, NOT_YET, dir, NAME) < 0) {
 		return err_sys(e, errno, "cannot open the control socket");
 	}
 	return 0;
@@ -151,7 +155,7 @@ int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
 	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
 	const struct timeval timeout = {.tv_sec = ASK_TIMEOUT_MS / 1000};
 	struct control_request request = {.op = op};
-	struct sockaddr_un a = address(dir);
+	struct sockaddr_un a = address(dir, NAME);
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	ssize_t n;
 

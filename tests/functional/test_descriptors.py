@@ -82,8 +82,10 @@ def kept(tmp_path):
             [self.name] = os.listdir(self.sandboxes)
 
         def row(self):
-            [row] = json.loads(self.ask("ps", "--json").communicate(timeout=30)[0])
-            return row
+            out, err = self.ask("ps", "--json").communicate(timeout=30)
+            rows = json.loads(out)
+            assert len(rows) == 1, err
+            return rows[0]
 
         def end(self):
             left = len(self.front.stdout.read())
