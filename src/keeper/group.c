@@ -257,6 +257,9 @@ static int make_scope(struct group *g, const char *name, const struct plan_limit
 	if (r >= 0) {
 		r = cgroup2_adopt(&g->v2, path, e);
 	}
+	if (r >= 0 && g->hidden) {
+		r = cgroup2_settle(&g->v2, first, e);
+	}
 	if (r >= 0) {
 		r = arm_swap_v2(g, e);
 	}
@@ -433,7 +436,10 @@ uint64_t group_refused_forks(const struct group *g)
 	if (g->kind == GROUP_V1) {
 		return cgroup1_stat(&g->v1, CGROUP1_PIDS, "pids.events", "max");
 	}
-	return g->v2.dir >= 0 ? cgroup2_stat(&g->v2, "pids.events", "max") : 0;
+	/* Counted where the limit is; before 6.11, where the process is. */
+	return g->v2.dir < 0 ? 0
+			     : cgroup2_stat(&g->v2, "pids.events", "max") +
+				       cgroup2_leaf_stat(&g->v2, "pids.events", "max");
 }
 
 int group_remove(struct group *g, struct err *e)

@@ -38,6 +38,7 @@ struct group {
 	struct cgroup2 v2;
 	char *scope; /* GROUP_SCOPE: the path of the group that will be made, without its name */
 	bool no_cpu; /* GROUP_SCOPE: the manager has no cpu controller; pin instead */
+	bool hidden; /* GROUP_SCOPE: the limits must be out of the payload's sight (see below) */
 	bool no_swap_limit;       /* memory is counted without swap, because the host has no swap */
 	int tasks[CGROUP1_COUNT]; /* GROUP_V1: the task lists that the first process joins */
 	size_t n_tasks;
@@ -55,6 +56,16 @@ void group_find(struct group *g, struct err *why);
 static inline bool group_comes_first(const struct group *g)
 {
 	return g->kind == GROUP_V2;
+}
+
+/*
+ * To be set after find() for a payload that may mount the control groups: what it then sees begins
+ * with the group it is in, whose files belong to its own user. The manager's is one directory;
+ * moving the first process into another one below costs an RCU grace period.
+ */
+static inline void group_hide(struct group *g)
+{
+	g->hidden = true;
 }
 
 /* The paths that make() will make for this sandbox, to be removed by whoever finds it dead: a new

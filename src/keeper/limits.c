@@ -74,6 +74,9 @@ int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 
 	*l = (struct limits){.plan = &plan->limits};
 	group_find(&l->group, &why);
+	if (plan->syscalls == SYSCALLS_NESTED) {
+		group_hide(&l->group);
+	}
 	return l->group.kind == GROUP_NONE ? check_sampler(l->plan, &why, e)
 	       : l->group.no_cpu           ? check_pinning(l->plan, e)
 					   : 0;

@@ -257,6 +257,16 @@ static int open_dir(const char *path, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "cannot open the control group '%s'", path) : fd;
 }
 
+static int make_leaf(struct cgroup2 *c, struct err *e)
+{
+	/* A leaf is opened for reading: clone3(2) takes no O_PATH descriptor. */
+	if (mkdirat(c->dir, LEAF, 0755) < 0 ||
+	    (c->leaf = openat(c->dir, LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+		return err_sys(e, errno, "cannot make the control group '%s/%s'", c->path, LEAF);
+	}
+	return 0;
+}
+
 int cgroup2_make(struct cgroup2 *c, const char *name, struct err *e)
 {
 	int r;
@@ -276,12 +286,7 @@ int cgroup2_make(struct cgroup2 *c, const char *name, struct err *e)
 	if (r < 0) {
 		return err_sys(e, -r, "cannot pass controllers on in '%s'", c->path);
 	}
-	/* A leaf is opened for reading: clone3(2) takes no O_PATH descriptor. */
-	if (mkdirat(c->dir, LEAF, 0755) < 0 ||
-	    (c->leaf = openat(c->dir, LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
-		return err_sys(e, errno, "cannot make the control group '%s/%s'", c->path, LEAF);
-	}
-	return 0;
+	return make_leaf(c, e);
 }
 
 int cgroup2_adopt(struct cgroup2 *c, const char *path, struct err *e)
@@ -293,6 +298,19 @@ int cgroup2_adopt(struct cgroup2 *c, const char *path, struct err *e)
 	}
 	c->dir = open_dir(path, e);
 	return c->dir < 0 ? c->dir : 0;
+}
+
+int cgroup2_settle(struct cgroup2 *c, pid_t pid, struct err *e)
+{
+	char text[16];
+	int r = make_leaf(c, e);
+
+	if (r < 0) {
+		return r;
+	}
+	(void)snprintf(text, sizeof(text), "%d", pid);
+	c->single = false;
+	return cgroup2_write(c, LEAF "/cgroup.procs", text, e);
 }
 
 int cgroup2_write(const struct cgroup2 *c, const char *file, const char *text, struct err *e)
@@ -327,6 +345,11 @@ bool cgroup2_has(const struct cgroup2 *c, const char *file)
 uint64_t cgroup2_stat(const struct cgroup2 *c, const char *file, const char *key)
 {
 	return cgroup_stat(c->dir, file, key);
+}
+
+uint64_t cgroup2_leaf_stat(const struct cgroup2 *c, const char *file, const char *key)
+{
+	return c->leaf < 0 ? 0 : cgroup_stat(c->leaf, file, key);
 }
 
 int cgroup2_has_member(const struct cgroup2 *c, pid_t pid, struct err *e)
@@ -397,6 +420,14 @@ static bool await_manager(const char *path)
 	return false;
 }
 
+/* Itself, not somewhere below one. */
+static bool is_scope(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".scope") == 0;
+}
+
 int cgroup2_remove(const char *path, struct err *e)
 {
 	const struct timespec step = {.tv_nsec = REMOVE_STEP};
@@ -407,7 +438,7 @@ int cgroup2_remove(const char *path, struct err *e)
 		leaf = NULL;
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	if (strstr(path, ".scope") && await_manager(path)) {
+	if (is_scope(path) && await_manager(path)) {
 		return 0;
 	}
 	for (tries = 0; tries < REMOVE_STEPS; tries++) {

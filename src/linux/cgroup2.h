@@ -52,6 +52,9 @@ int cgroup2_make(struct cgroup2 *c, const char *name, struct err *e);
 /* Takes a group that exists, `path` in the file system. */
 int cgroup2_adopt(struct cgroup2 *c, const char *path, struct err *e);
 
+/* Gives an adopted group its leaf, too, and moves the process there. */
+int cgroup2_settle(struct cgroup2 *c, pid_t pid, struct err *e);
+
 int cgroup2_write(const struct cgroup2 *c, const char *file, const char *text, struct err *e);
 
 /* The first number of a file; "max" is UINT64_MAX. */
@@ -60,6 +63,9 @@ bool cgroup2_has(const struct cgroup2 *c, const char *file);
 
 /* The value of "key N" in a file of several lines; 0 when the key is absent. */
 uint64_t cgroup2_stat(const struct cgroup2 *c, const char *file, const char *key);
+
+/* The same of a file of the leaf; 0 too where there is none. */
+uint64_t cgroup2_leaf_stat(const struct cgroup2 *c, const char *file, const char *key);
 
 /* 0 if the process is in the group; -EBADMSG with *e set if it is not. */
 int cgroup2_has_member(const struct cgroup2 *c, pid_t pid, struct err *e);

@@ -34,6 +34,59 @@ def test_memory_limit_is_named(atoll, world):
     assert named["memory"]["mechanism"], named
 
 
+LIFT = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+uid, gid = os.getuid(), os.getgid()
+NEW_NS, NEW_CGROUP, NEW_USER = 0x00020000, 0x02000000, 0x10000000
+assert libc.unshare(NEW_USER | NEW_NS | NEW_CGROUP) == 0
+for name, text in ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"):
+    with open(f"/proc/self/{name}", "w") as f:
+        f.write(text)
+def put(name, text):
+    try:
+        with open(f"/tmp/groups/{name}", "w") as f:
+            f.write(text)
+        print("wrote", name, flush=True)
+    except OSError:
+        pass
+def lift():
+    for name in ("memory.max", "memory.swap.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+        put(name, "max" if name.endswith(".max") else "-1")
+os.mkdir("/tmp/groups")
+for kind, options in (b"cgroup2", None), (b"cgroup", b"memory"):
+    if libc.mount(b"none", b"/tmp/groups", kind, 0, options) == 0:
+        lift()
+        try:  # from a group below, whose namespace begins there
+            os.mkdir("/tmp/groups/below")
+        except OSError:
+            pass
+        put("below/cgroup.procs", str(os.getpid()))
+        libc.unshare(NEW_CGROUP)
+        lift()
+full = bytearray(300 << 20)
+for i in range(0, len(full), 4096):
+    full[i] = 1
+print("300 MiB")
+"""
+
+
+def test_a_payload_cannot_lift_its_limit(atoll, world):
+    """C10: a nested sandbox may mount the control groups, and their files belong to its user."""
+    result = atoll.run("/usr/bin/python3", "-c", LIFT,
+                       options=("--syscalls", "nested", "--memory", "96MiB", "--wall", "60s"))
+    assert "300 MiB" not in result.out, result
+    assert (result.status, result.reason) == (137, "limit:memory"), result
+
+
+def test_processes_that_are_refused_are_told(atoll, world):
+    script = "import os, time\nfor _ in range(40):\n  if os.fork() == 0:\n    time.sleep(5)\n"
+    result = atoll.run("/usr/bin/python3", "-c", script, options=("--processes", "12"))
+    if result.mechanism("processes").startswith("cgroup"):
+        codes = [denial["code"] for denial in result.document["denials"]]
+        assert codes == ["limit.processes"], result
+
+
 @pytest.mark.parametrize("kind", ["bomb", "threads", "chain"])
 def test_process_bombs(atoll, world, canaries, kind):
     """E1: the host can still fork, the canary keeps counting, and the end is a clean one."""
