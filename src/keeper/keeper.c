@@ -278,6 +278,7 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
 	k->spec.plan = &k->plan;
 	k->spec.argv = k->argv;
 	k->spec.cwd = k->cwd;
+	k->spec.env = k->plan.env;
 	k->spec.tty = k->tty;
 	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
 	limits_delegate(&k->limits, &k->spec);

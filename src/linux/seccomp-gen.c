@@ -14,6 +14,14 @@
  *
  * Arguments are compared on their low 32 bits where the kernel reads an int (CVE-2019-10063).
  *
+ * The process tier has no mount namespace, and the payload runs with its caller's user id there, so
+ * each profile comes in two more kinds. "process": calls that change what Landlock does not know
+ * (mode, owner, times and length by name; watches) go to the keeper, which does them itself where
+ * the policy lets the payload write or read; no sockets but connected pairs, for a socket reaches
+ * whoever listens on the host; no System V and POSIX message passing, which is the host's.
+ * "guarded": there is no pid namespace either, so signals, new processes and everything else that
+ * names a process go to the keeper too, or may name the caller alone.
+ *
  * Doing this at build time keeps libseccomp and 0.2 ms out of every start, and gives each profile
  * a digest that is known before it is loaded.
  */
@@ -22,6 +30,7 @@
 #include <linux/audit.h>
 #include <linux/ioprio.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -55,6 +64,9 @@ enum {
 	NR_MSEAL = 462,
 };
 
+/* For what walls a profile is compiled; each kind has all the rules of the one before it. */
+enum kind { K_CONTAINER, K_PROCESS, K_GUARDED };
+
 struct group {
 	unsigned profiles;
 	const char *names; /* blank-separated */
@@ -64,7 +76,7 @@ static const struct group allowed[] = {
 	/* files */
 	{ALL, "access chdir chown close close_range copy_file_range dup dup2 dup3 "
 	      "faccessat faccessat2 fadvise64 fallocate fchdir fchown fchownat "
-	      "fcntl fdatasync fgetxattr flistxattr flock fremovexattr fstat fstatfs "
+	      "fdatasync fgetxattr flistxattr flock fremovexattr fstat fstatfs "
 	      "fsync ftruncate getcwd getdents getdents64 getxattr lchown lgetxattr link linkat "
 	      "listxattr llistxattr lremovexattr lseek lstat mkdir mkdirat newfstatat "
 	      "pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead "
@@ -116,6 +128,23 @@ static const struct group allowed[] = {
 	/* payloads that bring a sandbox of their own */
 	{P_NESTED, "chroot fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree "
 		   "pivot_root setdomainname sethostname setns umount2 unshare"},
+};
+
+/* Allowed inside namespaces of one's own; from which kind on they are not. */
+static const struct {
+	enum kind from;
+	const char *names;
+} withheld[] = {
+	/* the keeper's to do; see broker.c of the process tier */
+	{K_PROCESS, " chown fchown fchownat futimesat inotify_add_watch lchown truncate utime "
+		    "utimensat utimes "},
+	/* the host's: whatever has a name or a key there */
+	{K_PROCESS, " accept accept4 bind connect listen mq_getsetattr mq_notify mq_open "
+		    "mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd semctl "
+		    "semget semop semtimedop shmat shmctl shmdt shmget "},
+	{K_PROCESS, " fremovexattr fsetxattr lremovexattr lsetxattr removexattr setxattr "},
+	{K_GUARDED, " fork kill pidfd_send_signal ptrace rt_sigqueueinfo rt_tgsigqueueinfo tgkill "
+		    "tkill vfork "},
 };
 
 static const struct {
@@ -182,7 +211,21 @@ static void allow_if(scmp_filter_ctx ctx, const char *name, unsigned arg, uint64
 	}
 }
 
-static void add_listed(scmp_filter_ctx ctx, unsigned profile)
+static bool is_withheld(enum kind kind, const char *name)
+{
+	char padded[64];
+	size_t i;
+
+	(void)snprintf(padded, sizeof(padded), " %s ", name);
+	for (i = 0; i < N(withheld); i++) {
+		if (kind >= withheld[i].from && strstr(withheld[i].names, padded)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void add_listed(scmp_filter_ctx ctx, unsigned profile, enum kind kind)
 {
 	size_t i;
 
@@ -191,7 +234,7 @@ static void add_listed(scmp_filter_ctx ctx, unsigned profile)
 
 		while ((allowed[i].profiles & profile) && (name = strsep(&rest, " "))) {
 			/* A negative number is a call that this architecture does not have. */
-			if (*name && number_of(name) >= 0) {
+			if (*name && !is_withheld(kind, name) && number_of(name) >= 0) {
 				allow(ctx, number_of(name));
 			}
 		}
@@ -210,6 +253,23 @@ static void allow_socket(scmp_filter_ctx ctx, int family, int protocol)
 			      SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, (uint64_t)family),
 			      SCMP_CMP(2, SCMP_CMP_MASKED_EQ, 0xffffffff, (uint64_t)protocol)),
 	     "socket");
+}
+
+/*
+ * Pairs that are connected for good. A pair of datagram sockets is not: each end can send to any
+ * address.
+ */
+static void add_pairs(scmp_filter_ctx ctx)
+{
+	static const uint64_t types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+	size_t i;
+
+	for (i = 0; i < N(types); i++) {
+		must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number_of("socketpair"), 2,
+				      SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX),
+				      SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xf, types[i])),
+		     "socketpair");
+	}
 }
 
 /* Families: UNIX; INET and INET6 with the everyday protocols; NETLINK for ROUTE only. */
@@ -267,11 +327,42 @@ static void allow_all_but(scmp_filter_ctx ctx, const char *name, const struct sc
  * (TIOCLINUX, CVE-2023-28100) and line disciplines (TIOCSETD). ioctl(2) takes the request as an
  * unsigned int, so the high half is not looked at, here as in the kernel.
  */
-static void add_ioctl(scmp_filter_ctx ctx)
+static void add_ioctl(scmp_filter_ctx ctx, enum kind kind)
 {
-	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
+	/* The last two say who gets a signal when a descriptor is ready: fcntl(2) by another name.
+	 */
+	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, FIOSETOWN, SIOCSPGRP};
+	static const uint32_t owners[] = {F_SETOWN, F_SETSIG, F_SETOWN_EX};
 
-	allow_all_but(ctx, "ioctl", NULL, 1, requests, N(requests), 0, 0);
+	allow_all_but(ctx, "ioctl", NULL, 1, requests, kind >= K_PROCESS ? N(requests) : 3, 0, 0);
+	if (kind >= K_PROCESS) {
+		allow_all_but(ctx, "fcntl", NULL, 1, owners, N(owners), 0, 0);
+	} else {
+		allow(ctx, number_of("fcntl"));
+	}
+}
+
+/* Where every process of the user has a number: none but the caller itself, which is 0. */
+static void add_self(scmp_filter_ctx ctx)
+{
+	static const char *const calls[] = {"prlimit64", "sched_setaffinity", "sched_setattr",
+					    "sched_setparam", "sched_setscheduler"};
+	static const uint64_t self[] = {0};
+	const struct {
+		const char *name;
+		uint64_t which;
+	} whose[] = {{"setpriority", PRIO_PROCESS}, {"ioprio_set", IOPRIO_WHO_PROCESS}};
+	size_t i;
+
+	for (i = 0; i < N(calls); i++) {
+		allow_if(ctx, calls[i], 0, 0xffffffff, self, N(self));
+	}
+	for (i = 0; i < N(whose); i++) {
+		must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number_of(whose[i].name), 2,
+				      SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, whose[i].which),
+				      SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xffffffff, 0)),
+		     whose[i].name);
+	}
 }
 
 /*
@@ -279,7 +370,7 @@ static void add_ioctl(scmp_filter_ctx ctx)
  * scheduling: a limit of CPU time kills it, the idle class silences it. Every other id passes, but
  * no group and no user: process 1 is of the payload's user, and its group can be joined.
  */
-static void add_init(scmp_filter_ctx ctx)
+static void add_init(scmp_filter_ctx ctx, enum kind kind)
 {
 	static const uint32_t init[] = {1};
 	const struct scmp_arg_cmp process =
@@ -287,6 +378,10 @@ static void add_init(scmp_filter_ctx ctx)
 	const struct scmp_arg_cmp io_process =
 		SCMP_CMP(0, SCMP_CMP_MASKED_EQ, 0xffffffff, IOPRIO_WHO_PROCESS);
 
+	if (kind == K_GUARDED) {
+		add_self(ctx);
+		return;
+	}
 	allow_all_but(ctx, "prlimit64", NULL, 0, init, N(init), 0, 0);
 	allow_all_but(ctx, "sched_setaffinity", NULL, 0, init, N(init), 0, 0);
 	allow_all_but(ctx, "sched_setattr", NULL, 0, init, N(init), 0, 0);
@@ -296,36 +391,77 @@ static void add_init(scmp_filter_ctx ctx)
 	allow_all_but(ctx, "ioprio_set", &io_process, 1, init, N(init), 0, 0);
 }
 
+/* open(2) and openat(2), whose flags are argument `flags` and whose mode is the next. */
+static void add_open(scmp_filter_ctx ctx, const char *name, unsigned flags, enum kind kind)
+{
+	/*
+	 * Landlock decides by the access that a descriptor gives. Two ways to open give none and
+	 * reach the file all the same: the access mode 3, for ioctl(2) alone, and O_TRUNC without
+	 * writing, which it knows from ABI 3 on.
+	 */
+	static const uint64_t ways[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC,
+					O_RDWR | O_TRUNC};
+	static const uint64_t none[] = {0};
+	const uint64_t creates = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+	const uint64_t bits = S_ISUID | S_ISGID, way = O_ACCMODE | O_TRUNC;
+	size_t i;
+
+	if (kind == K_CONTAINER) {
+		allow_if(ctx, name, flags + 1, bits, none, N(none));
+		allow_if(ctx, name, flags, creates, none, N(none));
+		return;
+	}
+	for (i = 0; i < N(ways); i++) {
+		must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number_of(name), 2,
+				      SCMP_CMP(flags, SCMP_CMP_MASKED_EQ, way, ways[i]),
+				      SCMP_CMP(flags + 1, SCMP_CMP_MASKED_EQ, bits, 0)),
+		     name);
+		allow_if(ctx, name, flags, creates | way, &ways[i], 1);
+	}
+}
+
 /*
  * No file gets a set-user-ID or set-group-ID bit: in a direct workspace it would be there on the
  * host, where nothing says nosuid, with the caller's owner; when root started the sandbox, that is
  * a door to root for every local user. open(2) reads its mode only when it may create. openat2(2)
  * keeps its mode in memory, where no filter sees it, so it answers ENOSYS and programs fall back.
  */
-static void add_modes(scmp_filter_ctx ctx)
+static void add_modes(scmp_filter_ctx ctx, enum kind kind)
 {
 	static const uint64_t none[] = {0};
 	static const uint64_t node_types[] = {0, S_IFREG, S_IFIFO, S_IFSOCK};
 	const uint64_t bits = S_ISUID | S_ISGID;
-	const uint64_t creates = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
 
-	allow_if(ctx, "chmod", 1, bits, none, N(none));
-	allow_if(ctx, "fchmod", 1, bits, none, N(none));
-	allow_if(ctx, "fchmodat", 2, bits, none, N(none));
-	must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 1,
-			      SCMP_CMP(2, SCMP_CMP_MASKED_EQ, bits, 0)),
-	     "fchmodat2");
+	if (kind == K_CONTAINER) {
+		allow_if(ctx, "chmod", 1, bits, none, N(none));
+		allow_if(ctx, "fchmod", 1, bits, none, N(none));
+		allow_if(ctx, "fchmodat", 2, bits, none, N(none));
+		must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR_FCHMODAT2, 1,
+				      SCMP_CMP(2, SCMP_CMP_MASKED_EQ, bits, 0)),
+		     "fchmodat2");
+	}
 	allow_if(ctx, "creat", 1, bits, none, N(none));
-	allow_if(ctx, "open", 2, bits, none, N(none));
-	allow_if(ctx, "open", 1, creates, none, N(none));
-	allow_if(ctx, "openat", 3, bits, none, N(none));
-	allow_if(ctx, "openat", 2, creates, none, N(none));
+	add_open(ctx, "open", 1, kind);
+	add_open(ctx, "openat", 2, kind);
 	must(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), number_of("openat2"), 0), "openat2");
 	allow_if(ctx, "mknod", 1, S_IFMT | bits, node_types, N(node_types));
 	allow_if(ctx, "mknodat", 2, S_IFMT | bits, node_types, N(node_types));
 }
 
-static void add_conditional(scmp_filter_ctx ctx, unsigned profile)
+/* As on a file system that has no extended attributes: what copies them goes on without. */
+static void refuse_attributes(scmp_filter_ctx ctx)
+{
+	static const char *const calls[] = {"setxattr",    "lsetxattr",    "fsetxattr",
+					    "removexattr", "lremovexattr", "fremovexattr"};
+	size_t i;
+
+	for (i = 0; i < N(calls); i++) {
+		must(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), number_of(calls[i]), 0),
+		     calls[i]);
+	}
+}
+
+static void add_conditional(scmp_filter_ctx ctx, unsigned profile, enum kind kind)
 {
 	static const uint64_t none[] = {0};
 	static const uint64_t personas[] = {
@@ -333,7 +469,9 @@ static void add_conditional(scmp_filter_ctx ctx, unsigned profile)
 
 	must(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), number_of("clone3"), 0), "clone3");
 	if (!(profile & P_NESTED)) {
-		allow_if(ctx, "clone", 0, NEW_NAMESPACES, none, N(none));
+		if (kind != K_GUARDED) {
+			allow_if(ctx, "clone", 0, NEW_NAMESPACES, none, N(none));
+		}
 		allow_if(ctx, "unshare", 0, NEW_NAMESPACES_UNSHARE, none, N(none));
 	} else {
 		allow(ctx, number_of("clone"));
@@ -345,10 +483,15 @@ static void add_conditional(scmp_filter_ctx ctx, unsigned profile)
 	}
 	/* seccomp(2) itself, but no listener: the one that exists is the keeper's. */
 	allow_if(ctx, "seccomp", 1, SECCOMP_FILTER_FLAG_NEW_LISTENER, none, N(none));
-	add_modes(ctx);
-	add_init(ctx);
-	add_sockets(ctx, profile);
-	add_ioctl(ctx);
+	add_modes(ctx, kind);
+	add_init(ctx, kind);
+	add_ioctl(ctx, kind);
+	if (kind >= K_PROCESS) {
+		add_pairs(ctx);
+		refuse_attributes(ctx);
+	} else {
+		add_sockets(ctx, profile);
+	}
 }
 
 /* Prints a finished filter as an array of struct sock_filter initialisers. */
@@ -383,13 +526,13 @@ static scmp_filter_ctx new_filter(uint32_t otherwise)
 	return ctx;
 }
 
-static void print_profile(FILE *out, unsigned profile, const char *name)
+static void print_profile(FILE *out, unsigned profile, enum kind kind, const char *name)
 {
 	scmp_filter_ctx ctx = new_filter(SCMP_ACT_NOTIFY);
 
 	must(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_NOTIFY), "bad arch");
-	add_listed(ctx, profile);
-	add_conditional(ctx, profile);
+	add_listed(ctx, profile, kind);
+	add_conditional(ctx, profile, kind);
 	print_filter(out, ctx, name);
 	seccomp_release(ctx);
 }
@@ -412,7 +555,7 @@ static bool is_refused(const char *name)
 	static const char conditional[] =
 		" clone unshare personality seccomp socket socketpair ioctl chmod fchmod fchmodat "
 		"fchmodat2 creat open openat mknod mknodat prlimit64 sched_setaffinity "
-		"sched_setattr sched_setparam sched_setscheduler setpriority ioprio_set ";
+		"sched_setattr sched_setparam sched_setscheduler setpriority ioprio_set fcntl ";
 	char padded[64];
 
 	(void)snprintf(padded, sizeof(padded), " %s ", name);
@@ -453,17 +596,34 @@ static void print_names(FILE *out)
 
 int main(int argc, char **argv)
 {
+	static const struct {
+		unsigned profile;
+		enum kind kind;
+		const char *name;
+	} profiles[] = {
+		{P_FILE, K_CONTAINER, "file"},
+		{P_STRICT, K_CONTAINER, "strict"},
+		{P_DEFAULT, K_CONTAINER, "default"},
+		{P_NESTED, K_CONTAINER, "nested"},
+		{P_FILE, K_PROCESS, "process_file"},
+		{P_STRICT, K_PROCESS, "process_strict"},
+		{P_DEFAULT, K_PROCESS, "process_default"},
+		{P_FILE, K_GUARDED, "guarded_file"},
+		{P_STRICT, K_GUARDED, "guarded_strict"},
+		{P_DEFAULT, K_GUARDED, "guarded_default"},
+	};
 	FILE *out = argc == 2 ? fopen(argv[1], "we") : NULL;
+
+	size_t i;
 
 	if (!out) {
 		fprintf(stderr, "usage: gen-seccomp OUTPUT\n");
 		return 1;
 	}
 	fprintf(out, "/* Generated by gen-seccomp. */\n");
-	print_profile(out, P_FILE, "file");
-	print_profile(out, P_STRICT, "strict");
-	print_profile(out, P_DEFAULT, "default");
-	print_profile(out, P_NESTED, "nested");
+	for (i = 0; i < N(profiles); i++) {
+		print_profile(out, profiles[i].profile, profiles[i].kind, profiles[i].name);
+	}
 	print_affinity(out);
 	print_names(out);
 	return fclose(out) == 0 ? 0 : 1;

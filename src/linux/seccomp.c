@@ -32,6 +32,18 @@ static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
 	[SECCOMP_FILTER_DEFAULT] = {ARRAY_SIZE(filter_default),
 				    (struct sock_filter *)filter_default},
 	[SECCOMP_FILTER_NESTED] = {ARRAY_SIZE(filter_nested), (struct sock_filter *)filter_nested},
+	[SECCOMP_FILTER_PROCESS_FILE] = {ARRAY_SIZE(filter_process_file),
+					 (struct sock_filter *)filter_process_file},
+	[SECCOMP_FILTER_PROCESS_STRICT] = {ARRAY_SIZE(filter_process_strict),
+					   (struct sock_filter *)filter_process_strict},
+	[SECCOMP_FILTER_PROCESS_DEFAULT] = {ARRAY_SIZE(filter_process_default),
+					    (struct sock_filter *)filter_process_default},
+	[SECCOMP_FILTER_GUARDED_FILE] = {ARRAY_SIZE(filter_guarded_file),
+					 (struct sock_filter *)filter_guarded_file},
+	[SECCOMP_FILTER_GUARDED_STRICT] = {ARRAY_SIZE(filter_guarded_strict),
+					   (struct sock_filter *)filter_guarded_strict},
+	[SECCOMP_FILTER_GUARDED_DEFAULT] = {ARRAY_SIZE(filter_guarded_default),
+					    (struct sock_filter *)filter_guarded_default},
 	[SECCOMP_FILTER_AFFINITY] = {ARRAY_SIZE(filter_affinity),
 				     (struct sock_filter *)filter_affinity},
 };
@@ -83,11 +95,12 @@ int seccomp_receive(int listener, struct seccomp_denial *ret)
 		calls[nr].name;
 	*ret = (struct seccomp_denial){
 		.cookie = n.id,
+		.tid = (pid_t)n.pid,
 		.number = n.data.nr,
 		.foreign_abi = n.data.arch != NATIVE_ARCH || nr != n.data.nr,
-		.args = {n.data.args[0], n.data.args[1], n.data.args[2]},
 		.name = known ? calls[nr].name : "unknown",
 	};
+	memcpy(ret->args, n.data.args, sizeof(ret->args));
 	ret->record = ret->foreign_abi || (known && calls[nr].refused);
 	return 0;
 }
@@ -101,4 +114,30 @@ void seccomp_refuse(int listener, const struct seccomp_denial *d)
 
 	/* ENOENT: the process died; the refusal has nobody to reach. */
 	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+void seccomp_answer(int listener, const struct seccomp_denial *d, int64_t result)
+{
+	struct seccomp_notif_resp r = {
+		.id = d->cookie,
+		.val = result < 0 ? 0 : result,
+		.error = result < 0 ? (int)result : 0,
+	};
+
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+void seccomp_continue(int listener, const struct seccomp_denial *d)
+{
+	struct seccomp_notif_resp r = {
+		.id = d->cookie,
+		.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+	};
+
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+bool seccomp_pending(int listener, const struct seccomp_denial *d)
+{
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &d->cookie) == 0;
 }

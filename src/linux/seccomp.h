@@ -16,6 +16,14 @@ enum seccomp_filter {
 	SECCOMP_FILTER_STRICT,
 	SECCOMP_FILTER_DEFAULT,
 	SECCOMP_FILTER_NESTED,
+	/* for the process tier, without a mount namespace */
+	SECCOMP_FILTER_PROCESS_FILE,
+	SECCOMP_FILTER_PROCESS_STRICT,
+	SECCOMP_FILTER_PROCESS_DEFAULT,
+	/* and without a pid namespace */
+	SECCOMP_FILTER_GUARDED_FILE,
+	SECCOMP_FILTER_GUARDED_STRICT,
+	SECCOMP_FILTER_GUARDED_DEFAULT,
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
 	SECCOMP_FILTER_COUNT,
 };
@@ -29,12 +37,13 @@ int seccomp_load(enum seccomp_filter f, struct err *e);
 /* Loads with a listener and returns its descriptor. */
 int seccomp_load_listener(enum seccomp_filter f, struct err *e);
 
-/* A refused call, copied out of the notification. */
+/* A call that the filter does not let through, copied out of the notification. */
 struct seccomp_denial {
 	uint64_t cookie;
+	pid_t tid; /* its thread, as the listener's owner sees it */
 	int number;
 	bool foreign_abi; /* int 0x80 or x32 */
-	uint64_t args[3];
+	uint64_t args[6];
 	const char *name; /* static; "unknown" for what the table does not know */
 	bool record;      /* false: a call that is merely too new, answered ENOSYS */
 };
@@ -42,8 +51,20 @@ struct seccomp_denial {
 /* Receives one notification. -ENOENT: its process died meanwhile; -EAGAIN: none is waiting. */
 int seccomp_receive(int listener, struct seccomp_denial *ret);
 
-/*
- * Refuses it: EPERM where it is recorded, ENOSYS otherwise. Never lets a call continue: another
- * thread could change the arguments after they were looked at (seccomp_unotify(2)).
- */
+/* Refuses it: EPERM where it is recorded, ENOSYS otherwise. */
 void seccomp_refuse(int listener, const struct seccomp_denial *d);
+
+/* Answers it: `result` is what the call returns, a negative one its -errno. */
+void seccomp_answer(int listener, const struct seccomp_denial *d, int64_t result);
+
+/*
+ * Lets the kernel do it after all. Only for calls that were judged by their registers alone:
+ * another thread could change memory after it was looked at (seccomp_unotify(2)).
+ */
+void seccomp_continue(int listener, const struct seccomp_denial *d);
+
+/*
+ * True while its thread still waits for the answer: until then d->tid is that thread's number, and
+ * what was read by it was read of the right process.
+ */
+bool seccomp_pending(int listener, const struct seccomp_denial *d);

@@ -7,7 +7,7 @@
  *   hold     let it exec, and stop it before its first instruction
  *   receipt  read back from the kernel what is in force and compare it with the plan
  *   release  let it run
- *   hear, count, signal, stop, done
+ *   hear, broker, count, signal, stop, done
  *
  * A tier never relaxes: whatever cannot be put up makes start() or receipt() fail.
  */
@@ -21,16 +21,26 @@
 
 struct err;
 struct plan;
+struct seccomp_denial;
 struct tier_sandbox;
+
+/* What stands around a payload; each has its own kind of the policy's syscall profile. */
+enum wall_kind {
+	WALLS_CONTAINER,
+	WALLS_PROCESS, /* a user and a pid namespace, no mount namespace */
+	WALLS_GUARDED, /* no namespace at all */
+};
 
 /* What to start. Borrowed for the life of the tier_sandbox. */
 struct tier_spec {
 	const struct plan *plan;
-	char *const *argv; /* the payload's, NULL-terminated, at least one */
-	const char *cwd;   /* absolute, inside the view */
-	int stdio[3];      /* the payload's ends; FD_NONE where the terminal takes their place */
-	unsigned tty;      /* bit n: descriptor n is the sandbox's own terminal */
-	bool limit_nproc;  /* no process limit by a group: RLIMIT_NPROC in the user namespace */
+	char *const *env;    /* the payload's, NULL-terminated: the plan's and what the tier adds */
+	const char *scratch; /* where the tier has no tmpfs of its own: the scratch directory */
+	char *const *argv;   /* the payload's, NULL-terminated, at least one */
+	const char *cwd;     /* absolute, inside the view */
+	int stdio[3];        /* the payload's ends; FD_NONE where the terminal takes their place */
+	unsigned tty;        /* bit n: descriptor n is the sandbox's own terminal */
+	bool limit_nproc;    /* no process limit by a group: RLIMIT_NPROC in the user namespace */
 	int cgroup; /* a group of version 2 to be born in; FD_NONE: join task lists, or none */
 	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
 	uid_t host_uid;    /* what the payload is outside */
@@ -47,11 +57,15 @@ struct tier_sandbox {
 	int control;      /* to pid 1; readable when hear() has an event */
 	int start;        /* to the payload until its exec */
 	int listener;     /* seccomp notifications, FD_NONE where the tier has none */
-	int proc;         /* the sandbox's own /proc: its processes and no others */
+	int proc;         /* a /proc that shows the sandbox's processes */
+	pid_t tree;       /* they are this one and what it started; 0: all that `proc` shows */
 	int landlock_abi; /* the ABI that was enforced and probed */
 	int terminal;     /* master of the sandbox's terminal, FD_NONE without one */
 	bool held;        /* the payload is stopped under our trace */
-	json_t *survey;   /* the part of the receipt that was read before the payload's exec */
+	enum wall_kind walls;
+	int64_t starts; /* new processes and threads so far, where the keeper lets each begin; -1:
+			 * it does not */
+	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 
 /* What pid 1 of a sandbox has to say. */
@@ -88,6 +102,11 @@ struct tier_ops {
 	int (*release)(struct tier_sandbox *sb, struct err *e);
 	/* Takes one event, without waiting, once `control` is readable. */
 	int (*hear)(struct tier_sandbox *sb, struct tier_event *ret, struct err *e);
+	/*
+	 * A call that the filter does not let through and that the keeper may do in the payload's
+	 * stead: true when it has been answered. NULL: there are none.
+	 */
+	bool (*broker)(struct tier_sandbox *sb, const struct seccomp_denial *d);
 	/* Asks for TIER_COUNTED. */
 	void (*count)(struct tier_sandbox *sb);
 	/* Sends a signal to the payload's process group. */

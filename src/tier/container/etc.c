@@ -152,7 +152,7 @@ static int put_accounts(int etc, const struct plan_identity *id, struct err *e)
 	return r >= 0 ? put_file(etc, "group", buf_str(&b), b.len, e) : r;
 }
 
-int etc_build(struct builder *b, struct err *e)
+int etc_build(const struct view *v, struct err *e)
 {
 	/* The machine-id is the same everywhere: nothing of the host's identity goes inside. */
 	static const struct {
@@ -166,14 +166,14 @@ int etc_build(struct builder *b, struct err *e)
 		{"machine-id", "61746f6c6c0000000000000000000000\n"},
 	};
 	_cleanup_fd_ int host = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_fd_ int etc = openat(b->root, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int etc = openat(v->root, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t i;
 	int r;
 
 	if (host < 0 || etc < 0) {
 		return err_sys(e, errno, "cannot open '/etc'");
 	}
-	r = put_accounts(etc, &b->spec->plan->identity, e);
+	r = put_accounts(etc, &v->spec->plan->identity, e);
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(files); i++) {
 		r = put_file(etc, files[i].name, files[i].text, strlen(files[i].text), e);
 	}

@@ -116,14 +116,14 @@ static int make_mount_file(int root, const char *path, struct err *e)
 }
 
 /* Makes the mount point (directories above it included) and attaches `mount` there. */
-static int place(const struct builder *b, int mount, const char *path, bool is_dir, struct err *e)
+static int place(const struct view *v, int mount, const char *path, bool is_dir, struct err *e)
 {
-	int r = is_dir ? make_dirs(b->root, path, e) : make_mount_file(b->root, path, e);
+	int r = is_dir ? make_dirs(v->root, path, e) : make_mount_file(v->root, path, e);
 
-	return r >= 0 ? mount_attach(mount, b->root, path, e) : r;
+	return r >= 0 ? mount_attach(mount, v->root, path, e) : r;
 }
 
-static int bind(const struct builder *b, const char *source, uint64_t attrs, bool is_dir,
+static int bind(const struct view *v, const char *source, uint64_t attrs, bool is_dir,
 		struct err *e)
 {
 	_cleanup_fd_ int fd = mount_clone(AT_FDCWD, source, attrs, e);
@@ -131,10 +131,10 @@ static int bind(const struct builder *b, const char *source, uint64_t attrs, boo
 	if (fd == -ENOENT) {
 		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", source);
 	}
-	return fd < 0 ? fd : place(b, fd, source + 1, is_dir, e);
+	return fd < 0 ? fd : place(v, fd, source + 1, is_dir, e);
 }
 
-static int make_root(struct builder *b, struct err *e)
+static int make_root(struct view *v, struct err *e)
 {
 	static const char *const options[] = {"size", "4m",   "nr_inodes", "4096",
 					      "mode", "0755", NULL};
@@ -143,26 +143,26 @@ static int make_root(struct builder *b, struct err *e)
 	size_t i;
 	int r;
 
-	b->root = mount_new("tmpfs", options, attrs, e);
-	if (b->root < 0) {
-		return b->root;
+	v->root = mount_new("tmpfs", options, attrs, e);
+	if (v->root < 0) {
+		return v->root;
 	}
 	/* /proc exists on any host that gets here, and this namespace is ours. */
-	r = mount_attach(b->root, AT_FDCWD, "/proc", e);
+	r = mount_attach(v->root, AT_FDCWD, "/proc", e);
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(dirs); i++) {
-		if (mkdirat(b->root, dirs[i], 0755) < 0) {
+		if (mkdirat(v->root, dirs[i], 0755) < 0) {
 			r = err_sys(e, errno, "cannot make '/%s' in the view", dirs[i]);
 		}
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(links); i++) {
-		if (symlinkat(links[i].target, b->root, links[i].path) < 0) {
+		if (symlinkat(links[i].target, v->root, links[i].path) < 0) {
 			r = err_sys(e, errno, "cannot link '/%s' in the view", links[i].path);
 		}
 	}
 	return r;
 }
 
-static int show_host_trees(const struct builder *b, struct err *e)
+static int show_host_trees(const struct view *v, struct err *e)
 {
 	uint64_t attrs = MUTANT(ATOLL_MUTATE_RO_USR) ? RW_TREE : RO_TREE;
 	size_t i;
@@ -176,17 +176,17 @@ static int show_host_trees(const struct builder *b, struct err *e)
 		n = readlink(path, target, sizeof(target) - 1);
 		if (n > 0) {
 			target[n] = '\0';
-			if (symlinkat(target, b->root, host_trees[i]) < 0) {
+			if (symlinkat(target, v->root, host_trees[i]) < 0) {
 				r = err_sys(e, errno, "cannot link '%s' in the view", path);
 			}
 		} else if (errno == EINVAL) { /* a directory */
-			r = bind(b, path, attrs, true, e);
+			r = bind(v, path, attrs, true, e);
 		}
 	}
 	return r;
 }
 
-static int make_devices(const struct builder *b, struct err *e)
+static int make_devices(const struct view *v, struct err *e)
 {
 	static const char *const options[] = {"newinstance", NULL,   "ptmxmode", "0666",
 					      "mode",        "0620", NULL};
@@ -197,36 +197,36 @@ static int make_devices(const struct builder *b, struct err *e)
 	if (MUTANT(ATOLL_MUTATE_DEV_MINIMAL)) {
 		_cleanup_fd_ int all = mount_clone(AT_FDCWD, "/dev", NODE, e);
 
-		return all < 0 ? all : mount_attach(all, b->root, "dev", e);
+		return all < 0 ? all : mount_attach(all, v->root, "dev", e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(nodes); i++) {
 		char path[16];
 
 		(void)snprintf(path, sizeof(path), "/dev/%s", nodes[i]);
-		r = bind(b, path, NODE, false, e);
+		r = bind(v, path, NODE, false, e);
 	}
 	if (r >= 0) {
 		r = pts = mount_new("devpts", options, NODE, e);
 	}
-	return r >= 0 ? mount_attach(pts, b->root, "dev/pts", e) : r;
+	return r >= 0 ? mount_attach(pts, v->root, "dev/pts", e) : r;
 }
 
 /* Covers entries of the new /proc with an empty file of mode 0 that nobody can chmod. */
-static int mask_proc(const struct builder *b, struct err *e)
+static int mask_proc(const struct view *v, struct err *e)
 {
 	_cleanup_fd_ int spare = FD_NONE;
 	size_t i;
-	int r = make_file(b->root, "etc/.masked", 0, e);
+	int r = make_file(v->root, "etc/.masked", 0, e);
 
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(proc_masks); i++) {
 		if (spare < 0) {
 			r = spare =
-				mount_clone(b->root, "etc/.masked", RO_TREE | MOUNT_ATTR_NOEXEC, e);
+				mount_clone(v->root, "etc/.masked", RO_TREE | MOUNT_ATTR_NOEXEC, e);
 		}
 		if (r < 0) {
 			break;
 		}
-		r = mount_attach(spare, b->proc, proc_masks[i], e);
+		r = mount_attach(spare, v->proc, proc_masks[i], e);
 		if (r == -ENOENT) {
 			r = 0; /* this kernel has no such entry; the copy serves the next one */
 		} else {
@@ -236,21 +236,21 @@ static int mask_proc(const struct builder *b, struct err *e)
 	return r;
 }
 
-static int make_proc(struct builder *b, struct err *e)
+static int make_proc(struct view *v, struct err *e)
 {
 	int r;
 
-	b->proc = mount_new("proc", NULL, RW_TREE | MOUNT_ATTR_NOEXEC, e);
-	if (b->proc < 0) {
+	v->proc = mount_new("proc", NULL, RW_TREE | MOUNT_ATTR_NOEXEC, e);
+	if (v->proc < 0) {
 		return err_wrap(e, "a fresh /proc is refused here (inside a container, start that "
 				   "container with its /proc unmasked)");
 	}
-	r = mount_attach(b->proc, b->root, "proc", e);
-	return r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) ? mask_proc(b, e) : r;
+	r = mount_attach(v->proc, v->root, "proc", e);
+	return r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) ? mask_proc(v, e) : r;
 }
 
 /* After the sysctls of the namespaces have been set. */
-static int freeze_proc(const struct builder *b, struct err *e)
+static int freeze_proc(const struct view *v, struct err *e)
 {
 	size_t i;
 	int r = 0;
@@ -258,12 +258,12 @@ static int freeze_proc(const struct builder *b, struct err *e)
 	for (i = 0; r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) && i < ARRAY_SIZE(proc_read_only);
 	     i++) {
 		_cleanup_fd_ int fd =
-			mount_clone(b->proc, proc_read_only[i], RO_TREE | MOUNT_ATTR_NOEXEC, e);
+			mount_clone(v->proc, proc_read_only[i], RO_TREE | MOUNT_ATTR_NOEXEC, e);
 
 		if (fd == -ENOENT) {
 			continue;
 		}
-		r = fd < 0 ? fd : mount_attach(fd, b->proc, proc_read_only[i], e);
+		r = fd < 0 ? fd : mount_attach(fd, v->proc, proc_read_only[i], e);
 	}
 	return r;
 }
@@ -272,9 +272,9 @@ static int freeze_proc(const struct builder *b, struct err *e)
  * A mount can be copied only from where it is attached. The scratch sits on the old /proc, with the
  * new root on top of it, and goes with the old root; its directories are bound into the new one.
  */
-static int make_scratch(struct builder *b, struct err *e)
+static int make_scratch(struct view *v, struct err *e)
 {
-	const struct plan *plan = b->spec->plan;
+	const struct plan *plan = v->spec->plan;
 	char size[32], inodes[32];
 	uint64_t n = plan->limits.scratch / 4096;
 	const char *const options[] = {"size", size, "nr_inodes", inodes, "mode", "0700", NULL};
@@ -282,57 +282,57 @@ static int make_scratch(struct builder *b, struct err *e)
 	/* An inode costs about a kilobyte that size= does not count (tmpfs(5)). */
 	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)plan->limits.scratch);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)(n < 1024 ? 1024 : n));
-	b->scratch = mount_new("tmpfs", options, RW_TREE, e);
-	return b->scratch < 0 ? b->scratch : mount_attach(b->scratch, AT_FDCWD, "/proc", e);
+	v->scratch = mount_new("tmpfs", options, RW_TREE, e);
+	return v->scratch < 0 ? v->scratch : mount_attach(v->scratch, AT_FDCWD, "/proc", e);
 }
 
-static int bind_scratch(const struct builder *b, const char *name, const char *path, mode_t mode,
+static int bind_scratch(const struct view *v, const char *name, const char *path, mode_t mode,
 			struct err *e)
 {
 	_cleanup_fd_ int fd = FD_NONE;
 
-	if (mkdirat(b->scratch, name, 0755) < 0 || fchmodat(b->scratch, name, mode, 0) < 0) {
+	if (mkdirat(v->scratch, name, 0755) < 0 || fchmodat(v->scratch, name, mode, 0) < 0) {
 		return err_sys(e, errno, "cannot make the scratch directory '%s'", path);
 	}
-	fd = mount_clone(b->scratch, name, RW_TREE, e);
-	return fd < 0 ? fd : place(b, fd, path, true, e);
+	fd = mount_clone(v->scratch, name, RW_TREE, e);
+	return fd < 0 ? fd : place(v, fd, path, true, e);
 }
 
-static int show_scratch(const struct builder *b, struct err *e)
+static int show_scratch(const struct view *v, struct err *e)
 {
-	int r = bind_scratch(b, "tmp", "tmp", 01777, e);
+	int r = bind_scratch(v, "tmp", "tmp", 01777, e);
 
 	if (r >= 0) {
-		r = bind_scratch(b, "shm", "dev/shm", 01777, e);
+		r = bind_scratch(v, "shm", "dev/shm", 01777, e);
 	}
 	if (r >= 0) {
-		r = bind_scratch(b, "home", b->spec->plan->identity.home + 1, 0700, e);
+		r = bind_scratch(v, "home", v->spec->plan->identity.home + 1, 0700, e);
 	}
 	return r;
 }
 
-int view_build(struct builder *b, struct err *e)
+int view_build(struct view *v, struct err *e)
 {
-	int r = make_scratch(b, e);
+	int r = make_scratch(v, e);
 
 	if (r >= 0) {
-		r = make_root(b, e);
+		r = make_root(v, e);
 	}
 	/* Order: what lies below something else comes after it; host paths before /proc is hidden.
 	 */
 	if (r >= 0) {
-		r = show_host_trees(b, e);
+		r = show_host_trees(v, e);
 	}
 	if (r >= 0) {
-		r = etc_build(b, e);
+		r = etc_build(v, e);
 	}
 	if (r >= 0) {
-		r = make_devices(b, e);
+		r = make_devices(v, e);
 	}
 	if (r >= 0) {
-		r = show_scratch(b, e);
+		r = show_scratch(v, e);
 	}
-	return r >= 0 ? make_proc(b, e) : r;
+	return r >= 0 ? make_proc(v, e) : r;
 }
 
 /* A path of the plan must still be what it was when the policy was resolved. */
@@ -350,8 +350,8 @@ static int check_same(int fd, const struct plan_path *p, struct err *e)
 	return 0;
 }
 
-static int show_path(const struct builder *b, const struct plan_path *p, int idmapped,
-		     uint64_t attrs, struct err *e)
+static int show_path(const struct view *v, const struct plan_path *p, int idmapped, uint64_t attrs,
+		     struct err *e)
 {
 	_cleanup_fd_ int copy = FD_NONE;
 	int fd = idmapped, r;
@@ -363,30 +363,30 @@ static int show_path(const struct builder *b, const struct plan_path *p, int idm
 		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", p->path);
 	}
 	r = fd < 0 ? fd : check_same(fd, p, e);
-	return r >= 0 ? place(b, fd, p->path + 1, p->is_dir, e) : r;
+	return r >= 0 ? place(v, fd, p->path + 1, p->is_dir, e) : r;
 }
 
-int view_show_paths(const struct builder *b, struct err *e)
+int view_show_paths(const struct view *v, struct err *e)
 {
-	const struct plan *plan = b->spec->plan;
+	const struct plan *plan = v->spec->plan;
 	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
-		r = show_path(b, &plan->read[i], b->mounts[i + 1], RO_TREE, e);
+		r = show_path(v, &plan->read[i], v->mounts[i + 1], RO_TREE, e);
 	}
 	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
-		r = show_path(b, &plan->workspace, b->mounts[0], direct ? RW_TREE : RO_TREE, e);
+		r = show_path(v, &plan->workspace, v->mounts[0], direct ? RW_TREE : RO_TREE, e);
 	}
 	return r;
 }
 
-int view_seal(const struct builder *b, struct err *e)
+int view_seal(const struct view *v, struct err *e)
 {
-	int r = freeze_proc(b, e);
+	int r = freeze_proc(v, e);
 
-	return r >= 0 ? mount_set(b->root, "", MOUNT_ATTR_RDONLY, e) : r;
+	return r >= 0 ? mount_set(v->root, "", MOUNT_ATTR_RDONLY, e) : r;
 }
 
 static size_t rule(struct view_rule *rules, size_t n, const char *path, bool tree, bool required,

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The walls that a process raises around itself: resource limits, no_new_privs, Landlock,
- * capabilities, seccomp. Each needs what the next one takes away, hence the order: rlimits;
- * no_new_privs; Landlock with its probes (one makes a file); capabilities; seccomp.
- */
-#include "tier/container/container-internal.h"
+/* Raising walls around oneself. */
+#include "tier/walls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/mutant.h"
 #include "linux/landlock.h"
 #include "linux/seccomp.h"
@@ -78,59 +77,40 @@ static int pin(unsigned n, struct err *e)
 		       : 0;
 }
 
-static int allow_path(int ruleset, int abi, const char *path, unsigned access, struct err *e)
+static int allow_path(int ruleset, int abi, const struct wall_path *p, struct err *e)
 {
-	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
+	_cleanup_fd_ int fd = open(p->path, O_PATH | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		return err_sys(e, errno, "cannot open '%s' for its Landlock rule", path);
+	if (fd < 0 && !p->required) {
+		return 0;
 	}
-	return landlock_allow(ruleset, abi, fd, S_ISDIR(st.st_mode), access, e);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot open '%s' for its Landlock rule", p->path);
+	}
+	return landlock_allow(ruleset, abi, fd, S_ISDIR(st.st_mode), p->access, e);
 }
 
-/* What may be executed: everything in the view, or the listed files and the program loaders. */
-static int allow_execution(const struct plan *plan, int ruleset, int abi, struct err *e)
+/* The listed programs and the program loaders. */
+static int allow_programs(const struct plan *plan, int ruleset, int abi, struct err *e)
 {
 	/* Loaders by their ABI names; those that the host lacks are skipped. */
-	static const char *const loaders[] = {
-		"/lib64/ld-linux-x86-64.so.2",
-		"/lib/ld-linux-aarch64.so.1",
-		"/lib/ld-musl-x86_64.so.1",
-		"/lib/ld-musl-aarch64.so.1",
+	static const struct wall_path loaders[] = {
+		{"/lib64/ld-linux-x86-64.so.2", LANDLOCK_EXECUTE, false},
+		{"/lib/ld-linux-aarch64.so.1", LANDLOCK_EXECUTE, false},
+		{"/lib/ld-musl-x86_64.so.1", LANDLOCK_EXECUTE, false},
+		{"/lib/ld-musl-aarch64.so.1", LANDLOCK_EXECUTE, false},
 	};
 	size_t i;
 	int r = 0;
 
-	if (plan->exec_any) {
-		return allow_path(ruleset, abi, "/", LANDLOCK_EXECUTE, e);
-	}
 	for (i = 0; r >= 0 && i < plan->n_exec; i++) {
-		r = allow_path(ruleset, abi, plan->exec[i].path, LANDLOCK_EXECUTE, e);
+		struct wall_path row = {plan->exec[i].path, LANDLOCK_EXECUTE, true};
+
+		r = allow_path(ruleset, abi, &row, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(loaders); i++) {
-		if (access(loaders[i], F_OK) == 0) {
-			r = allow_path(ruleset, abi, loaders[i], LANDLOCK_EXECUTE, e);
-		}
-	}
-	return r;
-}
-
-/* Nothing in /proc: writing there sets id maps, memory, attributes and limits of processes. */
-static int allow_writing(const struct plan *plan, int ruleset, int abi, struct err *e)
-{
-	const char *const trees[] = {"/tmp", "/dev/shm", plan->identity.home};
-	size_t i;
-	int r = allow_path(ruleset, abi, "/", LANDLOCK_READ, e);
-
-	for (i = 0; r >= 0 && i < ARRAY_SIZE(trees); i++) {
-		r = allow_path(ruleset, abi, trees[i], LANDLOCK_WRITE_TREE, e);
-	}
-	if (r >= 0) {
-		r = allow_path(ruleset, abi, "/dev", LANDLOCK_WRITE_FILE, e);
-	}
-	if (r >= 0 && plan->workspace_mode == WORKSPACE_DIRECT) {
-		r = allow_path(ruleset, abi, plan->workspace.path, LANDLOCK_WRITE_TREE, e);
+		r = allow_path(ruleset, abi, &loaders[i], e);
 	}
 	return r;
 }
@@ -155,13 +135,15 @@ static int probe_landlock(struct err *e)
  * The same for the list of programs: an empty file that is not on it. execve(2) says ENOEXEC to who
  * may execute it, and EACCES where Landlock refuses.
  */
-static int probe_execution(struct err *e)
+static int probe_execution(const char *scratch, struct err *e)
 {
-	static const char path[] = "/tmp/.execution-probe";
-	char *const argv[] = {(char *)path, NULL}, *const envp[] = {NULL};
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	char path[PATH_MAX];
+	char *const argv[] = {path, NULL}, *const envp[] = {NULL};
+	_cleanup_fd_ int fd = FD_NONE;
 	int why;
 
+	(void)snprintf(path, sizeof(path), "%s/.execution-probe", scratch);
+	fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
 	if (fd < 0) {
 		return err_sys(e, errno, "the probe of execution.allow failed unexpectedly");
 	}
@@ -176,14 +158,13 @@ static int probe_execution(struct err *e)
 			     : err_sys(e, why, "the probe of execution.allow failed unexpectedly");
 }
 
-static int raise_landlock(const struct plan *plan, int abi, struct err *e)
+int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
+		   const char *scratch, struct err *e)
 {
 	_cleanup_fd_ int ruleset = FD_NONE;
+	size_t i;
 	int r;
 
-	if (!plan_uses_landlock(plan)) {
-		return 0;
-	}
 	if (abi < 1) {
 		return err_set(
 			e, ERR_SYSTEM, ENOSYS,
@@ -191,24 +172,27 @@ static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 			"a kernel 5.13 or newer with CONFIG_SECURITY_LANDLOCK");
 	}
 	r = ruleset = landlock_new(abi, e);
-	if (r >= 0) {
-		r = allow_writing(plan, ruleset, abi, e);
+	for (i = 0; r >= 0 && i < n; i++) {
+		struct wall_path row = paths[i];
+
+		row.access &= plan->exec_any ? ~0U : ~(unsigned)LANDLOCK_EXECUTE;
+		r = row.access == 0 ? 0 : allow_path(ruleset, abi, &row, e);
 	}
-	if (r >= 0) {
-		r = allow_execution(plan, ruleset, abi, e);
+	if (r >= 0 && !plan->exec_any) {
+		r = allow_programs(plan, ruleset, abi, e);
 	}
 	if (r >= 0 && !MUTANT(ATOLL_MUTATE_LANDLOCK)) {
 		r = landlock_enforce(ruleset, e);
 	}
 	if (r >= 0 && !MUTANT(ATOLL_MUTATE_RECEIPT_COMPARE)) {
 		r = probe_landlock(e);
-		r = r >= 0 && !plan->exec_any ? probe_execution(e) : r;
+		r = r >= 0 && !plan->exec_any ? probe_execution(scratch, e) : r;
 	}
 	return r;
 }
 
-/* Every set, on this only thread: bounding and ambient first, which need what capset removes. */
-static int drop_capabilities(struct err *e)
+/* Bounding and ambient first, which need what capset removes. */
+int walls_capabilities(bool keep_bounding, struct err *e)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {};
@@ -218,9 +202,9 @@ static int drop_capabilities(struct err *e)
 		return 0;
 	}
 	/* EINVAL marks the first number above the kernel's last capability. */
-	for (cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
+	for (cap = 0; !keep_bounding && prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
 	}
-	if (errno != EINVAL || cap <= CAP_AUDIT_READ) {
+	if (!keep_bounding && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
 		return err_sys(e, errno, "cannot empty the capability bounding set");
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
@@ -230,9 +214,8 @@ static int drop_capabilities(struct err *e)
 	return 0;
 }
 
-int walls_raise(struct builder *b, int landlock_abi, struct err *e)
+int walls_limits(const struct tier_spec *spec, struct err *e)
 {
-	const struct tier_spec *spec = b->spec;
 	int r = set_rlimits(spec, e);
 
 	if (r >= 0 && spec->affinity > 0) {
@@ -242,44 +225,67 @@ int walls_raise(struct builder *b, int landlock_abi, struct err *e)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		r = err_sys(e, errno, "cannot set no_new_privs");
 	}
-	return r >= 0 ? raise_landlock(spec->plan, landlock_abi, e) : r;
+	return r;
 }
 
-int walls_seccomp(struct builder *b, struct err *e)
+enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profile)
 {
-	static const enum seccomp_filter filters[] = {
-		[SYSCALLS_FILE] = SECCOMP_FILTER_FILE,
-		[SYSCALLS_STRICT] = SECCOMP_FILTER_STRICT,
-		[SYSCALLS_DEFAULT] = SECCOMP_FILTER_DEFAULT,
-		[SYSCALLS_NESTED] = SECCOMP_FILTER_NESTED,
+	static const enum seccomp_filter filters[][SYSCALLS_NESTED + 1] = {
+		[WALLS_CONTAINER] =
+			{
+				[SYSCALLS_FILE] = SECCOMP_FILTER_FILE,
+				[SYSCALLS_STRICT] = SECCOMP_FILTER_STRICT,
+				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_DEFAULT,
+				[SYSCALLS_NESTED] = SECCOMP_FILTER_NESTED,
+			},
+		[WALLS_PROCESS] =
+			{
+				[SYSCALLS_FILE] = SECCOMP_FILTER_PROCESS_FILE,
+				[SYSCALLS_STRICT] = SECCOMP_FILTER_PROCESS_STRICT,
+				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_PROCESS_DEFAULT,
+				[SYSCALLS_NESTED] = SECCOMP_FILTER_COUNT,
+			},
+		[WALLS_GUARDED] =
+			{
+				[SYSCALLS_FILE] = SECCOMP_FILTER_GUARDED_FILE,
+				[SYSCALLS_STRICT] = SECCOMP_FILTER_GUARDED_STRICT,
+				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_GUARDED_DEFAULT,
+				[SYSCALLS_NESTED] = SECCOMP_FILTER_COUNT,
+			},
 	};
-	enum seccomp_filter filter = filters[b->spec->plan->syscalls];
+
+	return filters[kind][profile];
+}
+
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, bool keep_bounding, int spare,
+		  struct err *e)
+{
+	enum seccomp_filter filter = walls_filter(kind, spec->plan->syscalls);
+	uint64_t open_files = spec->plan->limits.open_files;
 	int listener, r;
 
 	if (MUTANT(ATOLL_MUTATE_NO_NEW_PRIVS)) {
 		/* Without no_new_privs only CAP_SYS_ADMIN may load a filter. */
 		r = listener = seccomp_load_listener(filter, e);
 		if (r >= 0) {
-			r = drop_capabilities(e);
+			r = walls_capabilities(keep_bounding, e);
 		}
 		return r < 0 ? r : listener;
 	}
-	r = drop_capabilities(e);
-	if (r >= 0 && b->spec->affinity > 0) {
+	r = walls_capabilities(keep_bounding, e);
+	if (r >= 0 && spec->affinity > 0) {
 		r = seccomp_load(SECCOMP_FILTER_AFFINITY, e);
 	}
 	if (r < 0) {
 		return r;
 	}
 	if (MUTANT(ATOLL_MUTATE_SECCOMP)) {
-		return limit(RLIMIT_NOFILE, "open_files", b->spec->plan->limits.open_files, e) < 0
-			       ? -EINVAL
-			       : dup(b->control); /* passed where the listener would be */
+		return limit(RLIMIT_NOFILE, "open_files", open_files, e) < 0 ? -EINVAL : dup(spare);
 	}
 	r = listener = seccomp_load_listener(filter, e);
 	/* The last descriptor of ours is open: from here on the payload's limit holds. */
 	if (r >= 0) {
-		r = limit(RLIMIT_NOFILE, "open_files", b->spec->plan->limits.open_files, e);
+		r = limit(RLIMIT_NOFILE, "open_files", open_files, e);
 	}
 	return r < 0 ? r : listener;
 }

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the builders of the tiers share. */
+#include "tier/builder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/mutant.h"
+#include "guest/protocol.h"
+#include "linux/cpu.h"
+#include "linux/fdpass.h"
+#include "policy/plan.h"
+#include "tier/tier.h"
+
+_Noreturn void builder_fail(const struct builder *b, const struct err *e)
+{
+	struct build_report report = {.op = BUILD_FAILED, .error = *e};
+
+	(void)fdpass_send(b->control, &report, sizeof(report), NULL, 0);
+	_exit(125);
+}
+
+/* What the keeper ignores or blocks must not be ignored or blocked by the payload. */
+static void reset_signals(void)
+{
+	sigset_t none;
+	int i;
+
+	for (i = 1; i < NSIG; i++) {
+		(void)signal(i, SIG_DFL);
+	}
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void builder_begin(struct builder *b)
+{
+	if (!MUTANT(ATOLL_MUTATE_PDEATHSIG)) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	}
+	reset_signals();
+	b->umask = umask(022); /* modes are ours to choose until the payload's exec */
+}
+
+int builder_take_identity(struct builder *b, struct err *e)
+{
+	const struct tier_spec *spec = b->spec;
+	const struct plan_identity *id = &spec->plan->identity;
+	uid_t uid = b->mapped ? id->uid : spec->host_uid;
+	gid_t gid = b->mapped ? id->gid : spec->host_gid;
+	uint32_t op = 0;
+
+	if (recv(b->control, &op, sizeof(op), 0) != (ssize_t)sizeof(op) || op != BUILD_MAPPED) {
+		return err_set(e, ERR_SYSTEM, EPIPE, "the keeper went away");
+	}
+	if (b->pushed && cpu_restore(&b->cpus, e) < 0) {
+		return -e->code;
+	}
+	if (id->from_root && setgroups(0, NULL) < 0) {
+		return err_sys(e, errno, "cannot drop supplementary groups");
+	}
+	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) {
+		return err_sys(e, errno, "cannot become the sandbox's own user");
+	}
+	/* Changing ids clears both; the first makes /proc/self ours to write. */
+	if (prctl(PR_SET_DUMPABLE, 1) < 0 ||
+	    (!MUTANT(ATOLL_MUTATE_PDEATHSIG) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)) {
+		return err_sys(e, errno, "cannot tie the sandbox to its keeper");
+	}
+	return 0;
+}
+
+int builder_take_parts(struct builder *b, struct err *e)
+{
+	struct build_parts parts;
+	int fds[FDPASS_MAX];
+	size_t n = FDPASS_MAX, i, used = 0;
+	ssize_t r = fdpass_recv(b->control, &parts, sizeof(parts), fds, &n);
+
+	if (r != (ssize_t)sizeof(parts) || parts.op != BUILD_PARTS ||
+	    parts.groups > ARRAY_SIZE(b->groups)) {
+		return err_set(e, ERR_SYSTEM, EPIPE, "the keeper went away");
+	}
+	for (i = 0; i < ARRAY_SIZE(b->mounts); i++) {
+		b->mounts[i] = (parts.mounts & 1U << i) && used < n ? fds[used++] : FD_NONE;
+	}
+	for (i = 0; i < parts.groups && used < n; i++) {
+		b->groups[b->n_groups++] = fds[used++];
+	}
+	return used == n && b->n_groups == parts.groups
+		       ? 0
+		       : err_set(e, ERR_BUG, EPROTO, "the keeper's parts do not add up");
+}
+
+/* By writing 0: moving oneself needs no lock in the kernel. */
+int builder_join_groups(const struct builder *b, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; !MUTANT(ATOLL_MUTATE_CGROUP) && i < b->n_groups; i++) {
+		if (write(b->groups[i], "0", 1) != 1) {
+			return err_sys(e, errno, "cannot join a control group");
+		}
+	}
+	return 0;
+}
+
+int builder_open_terminal(struct builder *b, const char *ptmx, struct err *e)
+{
+	_cleanup_fd_ int slave = FD_NONE;
+	int i, unlock = 0;
+
+	if (b->spec->tty == 0) {
+		return 0;
+	}
+	b->terminal = open(ptmx, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (b->terminal < 0 || ioctl(b->terminal, TIOCSPTLCK, &unlock) < 0) {
+		return err_sys(e, errno, "cannot open a terminal for the sandbox");
+	}
+	slave = ioctl(b->terminal, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0) {
+		return err_sys(e, errno, "cannot open the sandbox's side of its terminal");
+	}
+	for (i = 0; i < 3; i++) {
+		if ((b->spec->tty & 1U << i) && dup2(slave, i) < 0) {
+			return err_sys(e, errno, "cannot hand over the terminal");
+		}
+	}
+	return 0;
+}
+
+int builder_arrange(struct builder *b, struct err *e)
+{
+	int control = fcntl(b->control, F_DUPFD_CLOEXEC, 20);
+	int start = fcntl(b->start, F_DUPFD_CLOEXEC, 20);
+	int i;
+
+	b->image = fcntl(b->image, F_DUPFD_CLOEXEC, 20);
+	for (i = 0; i < 3; i++) {
+		if (!(b->spec->tty & 1U << i) && dup2(b->spec->stdio[i], i) < 0) {
+			return err_sys(e, errno, "cannot hand over descriptor %d", i);
+		}
+	}
+	if (control < 0 || start < 0 || b->image < 0 || dup2(control, INIT_FD_CONTROL) < 0 ||
+	    dup2(start, INIT_FD_START) < 0) {
+		return err_sys(e, errno, "cannot arrange descriptors");
+	}
+	b->control = INIT_FD_CONTROL;
+	b->start = INIT_FD_START;
+	return 0;
+}
+
+int builder_ready(const struct builder *b, int landlock_abi, int listener, int proc)
+{
+	struct build_report report = {.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi};
+	int fds[BUILD_FDS] = {listener, proc, b->terminal};
+
+	return fdpass_send(b->control, &report, sizeof(report), fds, b->spec->tty ? 3 : 2);
+}
+
+const char *builder_terminal_word(const struct builder *b)
+{
+	static const char *const words[] = {"0", "1", "2"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (b->spec->tty & 1U << i) {
+			return words[i];
+		}
+	}
+	return "-";
+}
+
+_Noreturn void builder_become_init(const struct builder *b, char *const *argv, char *const *env)
+{
+	struct err e = {};
+
+	/* Close on exec for all but 0 to 2, and then the two that init keeps across this one exec.
+	 */
+	if (!MUTANT(ATOLL_MUTATE_CLOSE_FDS) &&
+	    syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0) {
+		err_sys(&e, errno, "cannot mark descriptors close-on-exec");
+		builder_fail(b, &e);
+	}
+	(void)fcntl(INIT_FD_CONTROL, F_SETFD, 0);
+	(void)fcntl(INIT_FD_START, F_SETFD, 0);
+	(void)umask(b->umask);
+	(void)syscall(SYS_execveat, b->image, "", argv, env, AT_EMPTY_PATH);
+	err_sys(&e, errno, "cannot start atoll-init");
+	builder_fail(b, &e);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The builder: the process that the keeper clones to put up the walls from inside. This is what
+ * the builders of the tiers share, and what they and the keeper say to each other.
+ */
+#pragma once
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct tier_spec;
+
+/*
+ * keeper to builder: the id maps are written (where there are any), begin; then, with descriptors,
+ * what only the keeper can make. Builder to keeper: every wall stands, or what failed.
+ */
+enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_READY, BUILD_FAILED };
+
+/* builder to keeper: ready, with the descriptors below, or what failed. */
+struct build_report {
+	uint32_t op;
+	uint32_t landlock_abi;
+	struct err error;
+};
+
+/* Order of the descriptors that come with BUILD_READY; the terminal only where there is one. */
+enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_TERMINAL, BUILD_FDS };
+
+/*
+ * The descriptors that come with BUILD_PARTS: first mounts, in the order of their bits, then task
+ * lists of control groups.
+ */
+struct build_parts {
+	uint32_t op;
+	uint32_t mounts; /* bit 0: the workspace, bit n + 1: plan->read[n] */
+	uint32_t groups; /* how many */
+};
+
+#define BUILD_MAX_READS 24
+
+/* Everything the builder was born with. */
+struct builder {
+	const struct tier_spec *spec;
+	int control;
+	int start;
+	int image; /* sealed memfd of atoll-init */
+	int terminal;
+	bool mapped;                     /* in a user namespace of its own */
+	mode_t umask;                    /* the caller's, for the payload */
+	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */
+	bool pushed;                     /* we may be somewhere else, and take it back */
+	int mounts[BUILD_MAX_READS + 1]; /* FD_NONE where the builder copies the mount itself */
+	int groups[8];
+	size_t n_groups;
+};
+
+/* First of all: the tie to the keeper, signals, the mask of modes. */
+void builder_begin(struct builder *b);
+
+/* Waits for the id maps, and becomes the payload's id. */
+int builder_take_identity(struct builder *b, struct err *e);
+
+/* Collects what only the keeper can make: its mounts and the control groups. */
+int builder_take_parts(struct builder *b, struct err *e);
+
+/* Joins the control groups that were handed over. */
+int builder_join_groups(const struct builder *b, struct err *e);
+
+/* The sandbox's terminal from `ptmx`; its slave takes the place of each descriptor that is one. */
+int builder_open_terminal(struct builder *b, const char *ptmx, struct err *e);
+
+/* Puts the payload's descriptors at 0, 1 and 2, init's at theirs, and the image out of the way. */
+int builder_arrange(struct builder *b, struct err *e);
+
+/* Tells the keeper that every wall stands. */
+int builder_ready(const struct builder *b, int landlock_abi, int listener, int proc);
+
+/* Reports the failure; the exit status says no more. */
+_Noreturn void builder_fail(const struct builder *b, const struct err *e);
+
+/*
+ * Becomes atoll-init with these arguments and this environment, and no descriptors but the
+ * payload's and init's two.
+ */
+_Noreturn void builder_become_init(const struct builder *b, char *const *argv, char *const *env);
+
+/* The descriptor that is the sandbox's terminal, as init wants it: "0", "1", "2" or "-". */
+const char *builder_terminal_word(const struct builder *b);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's side of a start, as the tiers share it.
+ *
+ * Theory of operation. launch_clone() clones the builder, which works on its walls while the keeper
+ * arms limits, and reports through the control socket (builder.h). launch_hold() learns the
+ * payload's pid from the credentials of its one byte (the kernel translates them, nothing inside
+ * can forge them), seizes it and lets it exec: the kernel stops it before the first instruction of
+ * the program. From that point until launch_release() the payload dies with the keeper by
+ * PTRACE_O_EXITKILL, before and after it by init's parent-death signal and the end of file on
+ * init's socket.
+ */
+#include "tier/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/mutant.h"
+#include "guest/image.h"
+#include "guest/protocol.h"
+#include "linux/cpu.h"
+#include "linux/fdpass.h"
+#include "policy/plan.h"
+#include "tier/builder.h"
+#include "tier/tier.h"
+
+/* A private, sealed copy of init: what runs as pid 1 can be changed by nobody (CVE-2019-5736). */
+static int make_image(struct err *e)
+{
+	size_t len = (size_t)(atoll_init_image_end - atoll_init_image);
+	_cleanup_fd_ int fd = memfd_create("atoll-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || write(fd, atoll_init_image, len) != (ssize_t)len ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+		return err_sys(e, errno, "cannot prepare atoll-init");
+	}
+	return TAKE_FD(fd);
+}
+
+void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const struct tier_spec *spec)
+{
+	*sb = (struct tier_sandbox){.ops = ops,
+				    .spec = spec,
+				    .init_pidfd = FD_NONE,
+				    .control = FD_NONE,
+				    .start = FD_NONE,
+				    .listener = FD_NONE,
+				    .proc = FD_NONE,
+				    .starts = -1,
+				    .terminal = FD_NONE};
+}
+
+/* The two sockets between us and the builder; its ends go to it alone. */
+static int make_sockets(struct tier_sandbox *sb, struct builder *b, struct err *e)
+{
+	int pair[2], on = 1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_sys(e, errno, "cannot create a socket pair");
+	}
+	sb->control = pair[0];
+	b->control = pair[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		return err_sys(e, errno, "cannot create a socket pair");
+	}
+	sb->start = pair[0];
+	b->start = pair[1];
+	if (setsockopt(sb->start, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
+		return err_sys(e, errno, "cannot ask for credentials");
+	}
+	return 0;
+}
+
+static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t flags,
+			 void (*run)(struct builder *), int *ret_refused, struct err *e)
+{
+	struct clone_args args = {
+		.flags = flags | CLONE_PIDFD,
+		.pidfd = (uintptr_t)&sb->init_pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	long pid;
+
+	if (b->spec->cgroup >= 0 && !MUTANT(ATOLL_MUTATE_CGROUP)) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)b->spec->cgroup;
+	}
+	b->pushed = cpu_affinity(0, &b->cpus);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid < 0) {
+		*ret_refused = errno;
+		return err_sys(e, errno, "cannot start the builder of the sandbox");
+	}
+	if (pid == 0) {
+		/* With the keeper's ends open here, the builder would never see it die. */
+		(void)fd_close(sb->control);
+		(void)fd_close(sb->start);
+		run(b);
+		_exit(125);
+	}
+	sb->init = (pid_t)pid;
+	if (b->pushed) {
+		cpu_push(sb->init, &b->cpus); /* before BUILD_MAPPED */
+	}
+	return 0;
+}
+
+int launch_clone(struct tier_sandbox *sb, uint64_t flags, void (*run)(struct builder *),
+		 int *ret_refused, struct err *e)
+{
+	struct builder b = {.spec = sb->spec,
+			    .control = FD_NONE,
+			    .start = FD_NONE,
+			    .terminal = FD_NONE,
+			    .mapped = (flags & CLONE_NEWUSER) != 0};
+	_cleanup_fd_ int image = b.image = make_image(e);
+	int r = image < 0 ? image : make_sockets(sb, &b, e);
+
+	*ret_refused = 0;
+	if (r >= 0) {
+		r = clone_builder(sb, &b, flags, run, ret_refused, e);
+	}
+	/* The builder alone holds the other ends now: if it dies, we see the end of file. */
+	(void)fd_close(b.control);
+	(void)fd_close(b.start);
+	return r;
+}
+
+int launch_begin(struct tier_sandbox *sb, struct err *e)
+{
+	const uint32_t mapped = BUILD_MAPPED;
+
+	return send(sb->control, &mapped, sizeof(mapped), MSG_NOSIGNAL) < 0
+		       ? err_sys(e, errno, "cannot reach the builder")
+		       : 0;
+}
+
+int launch_parts(const struct tier_sandbox *sb, uint32_t mounts, size_t n_groups, const int *fds,
+		 size_t n, struct err *e)
+{
+	struct build_parts parts = {
+		.op = BUILD_PARTS, .mounts = mounts, .groups = (uint32_t)n_groups};
+	int r = fdpass_send(sb->control, &parts, sizeof(parts), fds, n);
+
+	/* A builder that failed has left its report before it closed the socket. */
+	return r < 0 && r != -EPIPE && r != -ECONNRESET ? err_sys(e, -r, "cannot reach the builder")
+							: 0;
+}
+
+/* Waits for the builder's report; its own words are passed on. */
+int launch_await(struct tier_sandbox *sb, struct err *e)
+{
+	struct build_report report;
+	int fds[BUILD_FDS] = {FD_NONE, FD_NONE, FD_NONE};
+	size_t n = BUILD_FDS;
+	ssize_t r = fdpass_recv(sb->control, &report, sizeof(report), fds, &n);
+
+	if (r != (ssize_t)sizeof(report)) {
+		return err_set(e, ERR_SYSTEM, r < 0 ? (int)-r : EPIPE,
+			       "the builder of the sandbox ended without a word");
+	}
+	if (report.op != BUILD_READY || n < BUILD_FD_TERMINAL + (sb->spec->tty != 0)) {
+		report.error.msg[sizeof(report.error.msg) - 1] = '\0';
+		return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+	}
+	sb->landlock_abi = (int)report.landlock_abi;
+	sb->proc = fds[BUILD_FD_PROC];
+	sb->listener = fds[BUILD_FD_LISTENER];
+	sb->terminal = n > BUILD_FD_TERMINAL ? fds[BUILD_FD_TERMINAL] : FD_NONE;
+	return 0;
+}
+
+/* The payload ended instead of exec'ing: its errno waits on the start socket. */
+static int exec_failed(struct tier_sandbox *sb, int status, struct err *e)
+{
+	struct init_exec_failure failure;
+	ssize_t n = recv(sb->start, &failure, sizeof(failure), MSG_DONTWAIT);
+
+	if (n != (ssize_t)sizeof(failure) || failure.error <= 0) {
+		return err_set(e, ERR_SYSTEM, ECHILD,
+			       "the payload ended before its start (wait status 0x%x)", status);
+	}
+	return err_set(e, ERR_GUEST, failure.error, "%s", strerror(failure.error));
+}
+
+/* What stopped the builder after its report, if it could say so, waits on the control socket. */
+static int init_failed(const struct tier_sandbox *sb, struct err *e)
+{
+	struct build_report report;
+	ssize_t n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
+
+	if (n != (ssize_t)sizeof(report) || report.op != BUILD_FAILED) {
+		return err_set(e, ERR_SYSTEM, EPIPE,
+			       "atoll-init ended before the payload could start");
+	}
+	report.error.msg[sizeof(report.error.msg) - 1] = '\0';
+	return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+}
+
+int launch_hold(struct tier_sandbox *sb, struct err *e)
+{
+	const long options = PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+	struct ucred cred;
+	char byte;
+	int status;
+	ssize_t n = fdpass_recv_cred(sb->start, &byte, 1, &cred);
+
+	if (n != 1) {
+		return init_failed(sb, e);
+	}
+	sb->payload = cred.pid;
+	if (ptrace(PTRACE_SEIZE, sb->payload, NULL, options) < 0) {
+		return err_sys(e, errno,
+			       "cannot seize the payload for its read-back (the sysctl "
+			       "kernel.yama.ptrace_scope must not be 3)");
+	}
+	sb->held = true;
+	if (send(sb->start, &byte, 1, MSG_NOSIGNAL) != 1) {
+		return err_sys(e, errno, "cannot let the payload start");
+	}
+	for (;;) {
+		if (waitpid(sb->payload, &status, __WALL) < 0) {
+			if (errno == EINTR) {
+				continue;
+			}
+			return err_sys(e, errno, "cannot wait for the payload");
+		}
+		if (!WIFSTOPPED(status)) {
+			sb->held = false;
+			return exec_failed(sb, status, e);
+		}
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
+			return 0;
+		}
+		/* A signal or group stop on the way to exec: let it through. */
+		if (ptrace(PTRACE_CONT, sb->payload, NULL, (long)WSTOPSIG(status)) < 0) {
+			return err_sys(e, errno, "cannot continue the payload");
+		}
+	}
+}
+
+int launch_release(struct tier_sandbox *sb, struct err *e)
+{
+	if (ptrace(PTRACE_DETACH, sb->payload, NULL, NULL) < 0) {
+		return err_sys(e, errno, "cannot release the payload");
+	}
+	sb->held = false;
+	sb->start = fd_close(sb->start);
+	return 0;
+}
+
+int launch_hear(struct tier_sandbox *sb, struct tier_event *ret, struct err *e)
+{
+	static const enum tier_event_kind kinds[] = {
+		[INIT_STOPPED] = TIER_STOPPED,
+		[INIT_CONTINUED] = TIER_CONTINUED,
+		[INIT_EXITED] = TIER_EXITED,
+		[INIT_COUNTED] = TIER_COUNTED,
+	};
+	struct init_message m;
+	ssize_t n = recv(sb->control, &m, sizeof(m), MSG_DONTWAIT);
+
+	*ret = (struct tier_event){.kind = TIER_NOTHING};
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return 0;
+	}
+	if (n != (ssize_t)sizeof(m)) {
+		ret->kind = TIER_GONE;
+		return 0;
+	}
+	if (m.op >= ARRAY_SIZE(kinds) || kinds[m.op] == TIER_NOTHING) {
+		return err_set(e, ERR_GUEST, EPROTO, "atoll-init sent an unknown message");
+	}
+	*ret = (struct tier_event){kinds[m.op], m.a, m.b};
+	return 0;
+}
+
+void launch_count(struct tier_sandbox *sb)
+{
+	struct init_message m = {.op = INIT_COUNT};
+
+	(void)send(sb->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int launch_signal(struct tier_sandbox *sb, int signal)
+{
+	struct init_message m = {.op = INIT_SIGNAL, .a = signal};
+
+	return send(sb->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+void launch_reap(struct tier_sandbox *sb)
+{
+	int status;
+
+	/* A traced process stays until its tracer has waited, and holds pid 1 up until then. */
+	while (sb->held && waitpid(sb->payload, &status, __WALL) != sb->payload && errno == EINTR) {
+	}
+	while (waitpid(sb->init, NULL, __WALL) < 0 && errno == EINTR) {
+	}
+	/* Whatever else is ours and dead: helpers of the start, orphans that came to us. */
+	while (waitpid(-1, NULL, __WALL | WNOHANG) > 0) {
+	}
+	sb->init = 0;
+	sb->held = false;
+}
+
+void launch_done(struct tier_sandbox *sb)
+{
+	sb->ops->stop(sb);
+	sb->init_pidfd = fd_close(sb->init_pidfd);
+	sb->control = fd_close(sb->control);
+	sb->start = fd_close(sb->start);
+	sb->listener = fd_close(sb->listener);
+	sb->proc = fd_close(sb->proc);
+	sb->terminal = fd_close(sb->terminal);
+	json_decref(sb->survey);
+	sb->survey = NULL;
+}

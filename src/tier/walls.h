@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walls that a process raises around itself, shared by the tiers: resource limits,
+ * no_new_privs, Landlock, capabilities, seccomp. Each needs what the next one takes away, so they
+ * are raised in the order of this header.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "linux/seccomp.h"
+#include "policy/plan.h"
+#include "tier/tier.h"
+
+struct err;
+
+/* The filter of a profile; SECCOMP_FILTER_COUNT where there is none. */
+enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profile);
+
+/* What Landlock grants at and below one path; every other path has nothing. */
+struct wall_path {
+	const char *path;
+	unsigned access; /* enum landlock_access */
+	bool required;   /* false: a host without it has no rule */
+};
+
+/* Landlock forbids every mount call, which a nested sandbox needs. */
+static inline bool plan_uses_landlock(const struct plan *plan)
+{
+	return plan->syscalls != SYSCALLS_NESTED;
+}
+
+/* Resource limits but that of descriptors, CPU affinity, no_new_privs. */
+int walls_limits(const struct tier_spec *spec, struct err *e);
+
+/*
+ * Landlock, and proof that it holds: Landlock does not show in /proc, so something that only it
+ * refuses is tried. Where the plan lists programs, these and the loaders may be executed, whatever
+ * the rows say, and an empty file in directory `scratch`, which is not on the list, is tried too.
+ */
+int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
+		   const char *scratch, struct err *e);
+
+/*
+ * Every set of capabilities is emptied on this only thread. Without CAP_SETPCAP the bounding set
+ * stays as it is, which `keep_bounding` accepts: no_new_privs makes it meaningless.
+ */
+int walls_capabilities(bool keep_bounding, struct err *e);
+
+/* True where nobody has CAP_SETPCAP to empty it with: no user namespace, and no root. */
+static inline bool walls_keep_bounding(enum wall_kind kind, const struct plan_identity *id)
+{
+	return kind == WALLS_GUARDED && !id->from_root;
+}
+
+/*
+ * The filter, and with it the payload's limit of descriptors, for its listener is the last one of
+ * ours. Returns the listener; `spare` stands in for it where a mutant has no filter.
+ */
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, bool keep_bounding, int spare,
+		  struct err *e);
