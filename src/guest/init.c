@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * atoll-init: pid 1 of a container.
+ * atoll-init: the parent of a payload.
  *
- * Theory of operation. The builder of the tier has put up every wall before it execs this program,
- * so init runs behind the same walls as the payload and holds no authority. It leads the session
- * and owns the controlling terminal; the payload is a foreground process group in that session, so
- * that job control works as under a shell. It reaps orphans, passes signals on, reports how the
- * payload ended, and exits when the keeper says so or is gone; the kernel then kills whatever is
- * left in the pid namespace.
+ * Theory of operation. It leads the session and owns the controlling terminal; the payload is a
+ * foreground process group in that session, so that job control works as under a shell. It reaps
+ * orphans, passes signals on, reports how the payload ended, and exits when the keeper says so or
+ * is gone.
+ *
+ * As pid 1 of a container the builder of the tier has put up every wall before it execs this
+ * program: init runs behind the same walls as the payload, which it starts, and holds no authority.
+ * The kernel kills whatever is left in the pid namespace with it. At the process tier the payload
+ * raises its own walls, and init ("atoll-guard") stays outside of them with the payload's user id:
+ * as pid 1 of a pid namespace, or, where there is none, as the one that orphans come to and that
+ * ends them all when the keeper is gone.
  *
  * It trusts the keeper's socket and nothing else. The payload has its uid, so init makes itself
- * non-dumpable: its memory, descriptors and /proc/1/exe are then out of the payload's reach
- * (ptrace(2), CVE-2019-5736), and signals from inside the namespace do not touch a pid 1 that has
- * no handler for them (pid_namespaces(7)).
+ * non-dumpable: its memory, descriptors and /proc/PID/exe are then out of the payload's reach
+ * (ptrace(2), CVE-2019-5736). Signals from inside do not touch a pid 1 that has no handler for them
+ * (pid_namespaces(7)); without a namespace the keeper lets none of them through.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,15 +36,20 @@
 
 #include "base/mutant.h"
 #include "guest/protocol.h"
+#include "linux/exec.h"
+#include "linux/proctree.h"
 
 /* Nobody reads an exit status of init: the keeper saw the socket close. */
 enum { INIT_FAILED = 125 };
 
-/* The keeper is gone: so is everything in this pid namespace. */
+/* The keeper is gone: so is everything in this pid namespace, or else below us. */
 static _Noreturn void end_without_keeper(void)
 {
 	while (MUTANT(ATOLL_MUTATE_KEEPER_EOF)) {
 		(void)pause();
+	}
+	if (getpid() != 1) {
+		(void)proctree_end(getpid(), 0);
 	}
 	_exit(INIT_FAILED);
 }
@@ -51,38 +61,6 @@ static void send_message(uint32_t op, int32_t a, int32_t b)
 	if (send(INIT_FD_CONTROL, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m)) {
 		end_without_keeper();
 	}
-}
-
-/*
- * execvp(3) with PATH as the payload's environment gives it. Unlike execvp it never hands a file
- * to /bin/sh, and an EACCES on the way is remembered so that 126 and 127 are told apart.
- */
-static int exec_payload(char **argv, char **envp)
-{
-	const char *path = getenv("PATH");
-	int best = ENOENT;
-
-	if (strchr(argv[0], '/')) {
-		(void)execve(argv[0], argv, envp);
-		return errno;
-	}
-	while (path && *path) {
-		size_t len = strcspn(path, ":");
-		char file[PATH_MAX];
-		size_t name = strlen(argv[0]);
-
-		if (len > 0 && *path == '/' && len + name + 2 <= sizeof(file)) {
-			memcpy(file, path, len);
-			file[len] = '/';
-			memcpy(file + len + 1, argv[0], name + 1);
-			(void)execve(file, argv, envp);
-			if (errno != ENOENT && errno != ENOTDIR) {
-				best = errno;
-			}
-		}
-		path += len + (path[len] == ':');
-	}
-	return best;
 }
 
 /* The payload's side of the fork: into its own group, wait for the keeper, exec. */
@@ -101,7 +79,7 @@ static _Noreturn void run_payload(int tty, const sigset_t *mask, char **argv, ch
 		_exit(INIT_FAILED);
 	}
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
-	failure.error = exec_payload(argv, envp);
+	failure.error = exec_search(getenv("PATH"), argv, envp);
 	(void)send(INIT_FD_START, &failure, sizeof(failure), MSG_NOSIGNAL);
 	_exit(failure.error == ENOENT ? 127 : 126);
 }
@@ -191,38 +169,68 @@ static int open_child_signals(sigset_t *old)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int main(int argc, char **argv, char **envp)
+/* Everything but a payload: what is the same for init and for the guard. */
+static bool prepare(sigset_t *mask, struct pollfd *children)
 {
-	struct pollfd fds[2] = {{.fd = INIT_FD_CONTROL, .events = POLLIN}, {.events = POLLIN}};
-	int tty, loadavg;
-	bool ended = false;
-	sigset_t mask;
-	pid_t payload;
-
-	if (argc < 4 || (!MUTANT(ATOLL_MUTATE_INIT_NONDUMPABLE) && prctl(PR_SET_DUMPABLE, 0) < 0) ||
-	    (!MUTANT(ATOLL_MUTATE_PDEATHSIG) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)) {
-		return INIT_FAILED;
+	if (!MUTANT(ATOLL_MUTATE_INIT_NONDUMPABLE) && prctl(PR_SET_DUMPABLE, 0) < 0) {
+		return false;
 	}
 	/* Open across our own exec, and never across another. */
 	if (fcntl(INIT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(INIT_FD_START, F_SETFD, FD_CLOEXEC) < 0) {
+		return false;
+	}
+	children->fd = open_child_signals(mask);
+	return children->fd >= 0;
+}
+
+/* Starts the payload; -1 where that fails. */
+static pid_t start_payload(int tty, const sigset_t *mask, char **argv, char **envp)
+{
+	pid_t payload;
+
+	if (!MUTANT(ATOLL_MUTATE_PDEATHSIG) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+		return -1;
+	}
+	if (setsid() < 0 || chdir(argv[2]) < 0 || (tty >= 0 && ioctl(tty, TIOCSCTTY, 0) < 0)) {
+		return -1;
+	}
+	payload = fork();
+	if (payload == 0) {
+		run_payload(tty, mask, argv + 3, envp);
+	}
+	return payload;
+}
+
+/*
+ * The guard's payload exists already. Orphans come to us, as to a pid 1; and without a pid
+ * namespace the keeper's death must not kill us before we have ended what it leaves.
+ */
+static pid_t adopt_payload(const char *number)
+{
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    chdir("/") < 0 || (getpid() != 1 && prctl(PR_SET_PDEATHSIG, 0) < 0)) {
+		return -1;
+	}
+	return (pid_t)strtol(number, NULL, 10);
+}
+
+int main(int argc, char **argv, char **envp)
+{
+	struct pollfd fds[2] = {{.fd = INIT_FD_CONTROL, .events = POLLIN}, {.events = POLLIN}};
+	bool guard = argc == 3 && strcmp(argv[0], INIT_GUARD) == 0, ended = false;
+	int tty, loadavg;
+	sigset_t mask;
+	pid_t payload;
+
+	if ((!guard && argc < 4) || !prepare(&mask, &fds[1])) {
 		return INIT_FAILED;
 	}
 	tty = argv[1][0] == '-' ? -1 : argv[1][0] - '0';
 	loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	fds[1].fd = open_child_signals(&mask);
-	if (fds[1].fd < 0 || setsid() < 0 || chdir(argv[2]) < 0) {
+	payload = guard ? adopt_payload(argv[2]) : start_payload(tty, &mask, argv, envp);
+	if (payload <= 0) {
 		return INIT_FAILED;
-	}
-	if (tty >= 0 && ioctl(tty, TIOCSCTTY, 0) < 0) {
-		return INIT_FAILED;
-	}
-	payload = fork();
-	if (payload < 0) {
-		return INIT_FAILED;
-	}
-	if (payload == 0) {
-		run_payload(tty, &mask, argv + 3, envp);
 	}
 	(void)setpgid(payload, payload);
 	/* The payload's end of file on 0, and its readers' on 1 and 2, must not wait for init. */
@@ -236,6 +244,7 @@ int main(int argc, char **argv, char **envp)
 		(void)close(2);
 	}
 	(void)close(INIT_FD_START);
+	reap(payload, &ended); /* what ended before there was a signal for it */
 	for (;;) {
 		struct signalfd_siginfo info;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the keeper and pid 1 of a container say to each other: fixed-size datagrams. */
+/* What the keeper and atoll-init say to each other: fixed-size datagrams. */
 #pragma once
 
 #include <stdint.h>
@@ -12,6 +12,9 @@ enum {
 	INIT_FD_CONTROL = 3, /* SOCK_SEQPACKET to the keeper, for the life of the sandbox */
 	INIT_FD_START = 4,   /* SOCK_SEQPACKET to the keeper, held by the payload until its exec */
 };
+
+/* argv[0] of atoll-init where it does not start the payload; argv[2] is then the payload's pid. */
+#define INIT_GUARD "atoll-guard"
 
 /*
  * Arguments of atoll-init: argv[1] is the descriptor of the controlling terminal ("0", "1", "2")

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -67,7 +69,7 @@ static const struct {
 	enum denial_code code;
 	const char *calls; /* blank-separated, blank at both ends */
 } classes[] = {
-	{DENIAL_SOCKET_FAMILY, " socket socketpair "},
+	{DENIAL_SOCKET_FAMILY, " socketpair "},
 	{DENIAL_NAMESPACE, " clone unshare setns "},
 	{DENIAL_MOUNT, " mount umount umount2 mount_setattr move_mount open_tree fsopen fsconfig "
 		       "fsmount fspick pivot_root chroot "},
@@ -100,6 +102,16 @@ static enum denial_code classify_node(const struct seccomp_denial *d)
 	return S_ISCHR(mode) || S_ISBLK(mode) ? DENIAL_DEVICE_NODE : DENIAL_SET_ID;
 }
 
+/* Where there are no sockets, a plain one for the Internet is a matter of the network. */
+static enum denial_code classify_socket(const struct seccomp_denial *d)
+{
+	uint32_t family = (uint32_t)d->args[0], protocol = (uint32_t)d->args[2];
+	bool plain = protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+
+	return (family == AF_INET || family == AF_INET6) && plain ? DENIAL_NETWORK
+								  : DENIAL_SOCKET_FAMILY;
+}
+
 enum denial_code denial_classify(const struct seccomp_denial *d)
 {
 	char padded[64];
@@ -110,6 +122,9 @@ enum denial_code denial_classify(const struct seccomp_denial *d)
 	}
 	if (strcmp(d->name, "mknod") == 0 || strcmp(d->name, "mknodat") == 0) {
 		return classify_node(d);
+	}
+	if (strcmp(d->name, "socket") == 0) {
+		return classify_socket(d);
 	}
 	(void)snprintf(padded, sizeof(padded), " %s ", d->name);
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {

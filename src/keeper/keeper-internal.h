@@ -13,6 +13,7 @@
 #include "keeper/denial.h"
 #include "keeper/limits.h"
 #include "keeper/pump.h"
+#include "keeper/scratch.h"
 #include "keeper/state.h"
 #include "policy/plan.h"
 #include "record/trail.h"
@@ -39,6 +40,7 @@ struct keeper {
 	struct trail trail;
 	bool recording; /* the trail is open */
 	struct limits limits;
+	struct scratch scratch;
 	struct tier_spec spec;
 	const struct tier_ops *tier;
 	struct tier_sandbox sandbox;

@@ -60,12 +60,19 @@ int keeper_record_denial(struct keeper *k, struct err *e)
 			     e);
 }
 
+/* Without a mount namespace there is no tmpfs for what may be written beside the workspace. */
+static bool needs_scratch(const struct keeper *k)
+{
+	return k->plan.tier == TIER_PROCESS;
+}
+
 /* sandbox.json: who keeps it, and what must be undone if the keeper cannot. */
 static int write_state(const struct keeper *k, struct err *e)
 {
-	_cleanup_json_ json_t *doc = json_pack("{s:i, s:o, s:s}", "keeper", (int)getpid(), "groups",
-					       group_paths(&k->limits.group, k->home.id), "tier",
-					       tier_name(k->plan.tier));
+	_cleanup_json_ json_t *doc =
+		json_pack("{s:i, s:o, s:b, s:s}", "keeper", (int)getpid(), "groups",
+			  group_paths(&k->limits.group, k->home.id), "scratch", needs_scratch(k),
+			  "tier", tier_name(k->plan.tier));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
@@ -92,6 +99,25 @@ static json_t *created_event(const struct keeper *k)
 	return data;
 }
 
+/* The payload's own directories, and what points there. */
+static int make_scratch(struct keeper *k, struct err *e)
+{
+	int r = scratch_make(&k->scratch, k->home.id, k->spec.host_uid, k->spec.host_gid,
+			     k->plan.env, e);
+
+	if (r < 0) {
+		return r;
+	}
+	k->spec.scratch = k->scratch.path;
+	k->spec.env = k->scratch.env;
+	/* The front names the home directory where nothing else of the plan can be entered. */
+	if (strcmp(k->cwd, k->plan.identity.home) == 0 &&
+	    k->plan.workspace_mode == WORKSPACE_NONE) {
+		k->spec.cwd = k->scratch.home;
+	}
+	return 0;
+}
+
 /* State and record: everything outside the sandbox, in the order of the header. */
 static int prepare(struct keeper *k, struct err *e)
 {
@@ -113,6 +139,9 @@ static int prepare(struct keeper *k, struct err *e)
 	r = write_state(k, e);
 	if (r >= 0) {
 		r = keeper_record(k, "created", created_event(k), e);
+	}
+	if (r >= 0 && needs_scratch(k)) {
+		r = make_scratch(k, e);
 	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
@@ -222,7 +251,7 @@ static int seal_receipt(struct keeper *k, struct err *e)
 	int r = k->tier->receipt(&k->sandbox, &k->receipt, e);
 
 	if (r >= 0) {
-		r = limits_receipt(&k->limits, k->sandbox.payload, &k->armed, e);
+		r = limits_receipt(&k->limits, &k->sandbox, &k->armed, e);
 	}
 	if (r < 0) {
 		return r;
@@ -291,12 +320,15 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
  */
 static int begin(struct keeper *k, struct err *e)
 {
-	bool first = group_comes_first(&k->limits.group);
+	bool first = group_comes_first(&k->limits.group), early = !first && !needs_scratch(k);
 	struct err unused = {};
-	int r = first ? 0 : k->tier->start(&k->spec, &k->sandbox, e);
+	int r = early ? k->tier->start(&k->spec, &k->sandbox, e) : 0;
 	int prepared = prepare(k, r < 0 ? &unused : e);
 
 	r = r < 0 ? r : prepared;
+	if (r >= 0 && !early && !first) {
+		r = k->tier->start(&k->spec, &k->sandbox, e);
+	}
 	if (r >= 0) {
 		r = limits_arm(&k->limits, k->home.id, first ? 0 : k->sandbox.init, e);
 	}
@@ -374,6 +406,14 @@ static bool tear_down(struct keeper *k, struct err *e)
 			k->broken = l;
 		}
 		clean = limits_disarm(&k->limits, e) >= 0;
+	}
+	if (k->sandbox.survivors) {
+		clean = false;
+		(void)err_set(e, ERR_SYSTEM, EBUSY,
+			      "some of the sandbox's processes could not be ended");
+	}
+	if (k->scratch.dir >= 0 && scratch_remove(k->home.id, e) < 0) {
+		clean = false;
 	}
 	k->down_ns = clock_now_ns();
 	return clean;
@@ -463,6 +503,7 @@ static void keeper_done(struct keeper *k)
 	json_decref(k->receipt);
 	json_decref(k->armed);
 	limits_done(&k->limits);
+	scratch_done(&k->scratch);
 	control_done(&k->control);
 	trail_done(&k->trail);
 	state_sandbox_done(&k->home);
@@ -512,6 +553,7 @@ int keeper_main(void)
 		k.pumps[i].in = k.pumps[i].out = FD_NONE;
 	}
 	group_init(&k.limits.group);
+	scratch_init(&k.scratch);
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "linux/tree.h"
 #include "tier/tier.h"
 
 #define MS 1000000LL
@@ -26,9 +27,9 @@
 const char *limit_name(enum limit l)
 {
 	static const char *const names[] = {
-		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",     [LIMIT_CPU_TIME] = "cpu",
-		[LIMIT_IDLE] = "idle",     [LIMIT_MEMORY] = "memory", [LIMIT_OUTPUT] = "output",
-		[LIMIT_STARTS] = "starts",
+		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
+		[LIMIT_IDLE] = "idle",     [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
+		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch",
 	};
 
 	return names[l];
@@ -73,6 +74,13 @@ int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 	struct err why = {};
 
 	*l = (struct limits){.plan = &plan->limits};
+	if (plan->tier == TIER_PROCESS && l->plan->mechanism == MECHANISM_GROUP) {
+		return err_set(
+			e, ERR_POLICY, EOPNOTSUPP,
+			"the policy asks for limits by control group alone, and at the process "
+			"tier the keeper measures the scratch directory; use tier container, or "
+			"accept that by name with 'execution: {limits: {mechanism: any}}'");
+	}
 	group_find(&l->group, &why);
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		group_hide(&l->group);
@@ -106,7 +114,8 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 		       : 0;
 }
 
-int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *e)
+int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t **ret,
+		   struct err *e)
 {
 	const struct plan_limits *p = l->plan;
 	const struct {
@@ -115,7 +124,7 @@ int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *
 	} rows[] = {
 		{"open_files", "rlimit", p->open_files},
 		{"file_size", "rlimit", p->file_size},
-		{"scratch", "tmpfs size", p->scratch},
+		{"scratch", sb->spec->scratch ? "keeper, sampler" : "tmpfs size", p->scratch},
 		{"output", "keeper", p->output},
 		{"starts", "keeper", p->starts},
 		{"wall_ms", "keeper", (uint64_t)(p->wall / MS)},
@@ -130,12 +139,14 @@ int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *
 	int r = 0;
 
 	if (l->group.kind != GROUP_NONE) {
-		r = group_receipt(&l->group, p, pid, list, e);
+		r = group_receipt(&l->group, p, sb->payload, list, e);
 	} else {
 		r = entry(list, "memory", "sampler", p->memory, e);
 		r = r < 0 ? r
-			  : entry(list, "processes", "rlimit in the user namespace", p->processes,
-				  e);
+			  : entry(list, "processes",
+				  sb->walls == WALLS_GUARDED ? "keeper, at each start"
+							     : "rlimit in the user namespace",
+				  p->processes, e);
 	}
 	if (r >= 0 && (l->group.kind == GROUP_NONE || l->group.no_cpu)) {
 		r = entry(list, "cpus", "affinity, locked by seccomp", p->cpus_milli / 1000, e);
@@ -165,7 +176,7 @@ static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *r
 		*ret_memory = 0;
 		return;
 	}
-	if (!sample_take(&l->sampler, sb->proc, l->plan->memory, &sample)) {
+	if (!sample_take(&l->sampler, sb->proc, sb->tree, l->plan->memory, &sample)) {
 		*ret_memory = UINT64_MAX; /* blind: what cannot be watched ends */
 		return;
 	}
@@ -193,7 +204,28 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 	return ms < 5 ? 5 : (int)ms;
 }
 
-enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, uint64_t bytes,
+/*
+ * Walks over the scratch directory, for at most a twentieth of the time. As many files as in a
+ * tmpfs of that size (view.c of the container tier); one that is too deep to be looked at is too
+ * large.
+ */
+static bool scratch_is_full(struct limits *l, int scratch, int64_t now)
+{
+	uint64_t files = l->plan->scratch / 4096;
+	const struct tree_usage limit = {l->plan->scratch, files < 1024 ? 1024 : files};
+	struct tree_usage usage;
+	bool seen;
+
+	if (scratch < 0 || now - l->scratch_look_ns < 20 * l->scratch_cost_ns) {
+		return false;
+	}
+	seen = tree_measure(scratch, &limit, &usage);
+	l->scratch_look_ns = clock_now_ns();
+	l->scratch_cost_ns = l->scratch_look_ns - now;
+	return !seen || usage.bytes > limit.bytes || usage.inodes > limit.inodes;
+}
+
+enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, int scratch, uint64_t bytes,
 		       int *ret_next_ms)
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
@@ -218,6 +250,9 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, uint64_t
 	}
 	if (bytes > l->plan->output) {
 		return LIMIT_OUTPUT;
+	}
+	if (scratch_is_full(l, scratch, now)) {
+		return LIMIT_SCRATCH;
 	}
 	return now - l->last_active_ns >= l->plan->idle ? LIMIT_IDLE : LIMIT_NONE;
 }

@@ -33,6 +33,7 @@ enum limit {
 	LIMIT_MEMORY,
 	LIMIT_OUTPUT,
 	LIMIT_STARTS,
+	LIMIT_SCRATCH,
 };
 
 /* The word after "limit:" in a reason. */
@@ -47,6 +48,8 @@ struct limits {
 	int64_t started_ns;
 	int64_t last_look_ns;
 	int64_t last_active_ns;
+	int64_t scratch_cost_ns; /* what the last walk over the scratch directory took */
+	int64_t scratch_look_ns;
 	uint64_t last_cpu_ns;
 	uint64_t last_bytes;
 	uint64_t peak_memory;
@@ -69,19 +72,21 @@ void limits_delegate(const struct limits *l, struct tier_spec *spec);
 int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e);
 
 /*
- * Reads the armed values back, and that `pid` is in the groups; one entry for each limit. A
+ * Reads the armed values back, and that the payload is in the groups; one entry for each limit. A
  * difference is -EBADMSG.
  */
-int limits_receipt(const struct limits *l, pid_t pid, json_t **ret, struct err *e);
+int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t **ret,
+		   struct err *e);
 
 /* The clock starts. */
 void limits_start(struct limits *l);
 
 /*
- * Looks at the sandbox; `bytes` is what its output has moved so far. Returns the limit that is
- * broken, or LIMIT_NONE, and in *ret_next_ms when to look again.
+ * Looks at the sandbox; `bytes` is what its output has moved so far, `scratch` its scratch
+ * directory or FD_NONE where a tmpfs has the limit. Returns the limit that is broken, or
+ * LIMIT_NONE, and in *ret_next_ms when to look again.
  */
-enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, uint64_t bytes,
+enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, int scratch, uint64_t bytes,
 		       int *ret_next_ms);
 
 /* The namespace has handed out pid `last` (of at most `max`). */

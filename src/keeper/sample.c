@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "linux/proctree.h"
 
 /* Reads a small /proc file into `text`; false if the process is gone. */
 static bool read_small(int proc, const char *pid, const char *name, char *text, size_t size)
@@ -100,40 +101,48 @@ static uint64_t settle(struct sampler *s, struct sample_task *now, size_t n)
 	return total + s->lost_ns;
 }
 
-static bool cpu_of_all(struct sampler *s, int proc, uint64_t *ret)
+/* The numbers of all processes that `proc` shows. False: out of memory. */
+static bool list_all(int proc, struct proctree *ret)
 {
 	int copy = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	struct sample_task *list = NULL;
-	size_t n = 0, room = 0;
 	struct dirent *d;
+	bool good = true;
 
 	if (!dir) {
 		(void)fd_close(copy);
 		return true; /* pid 1 is gone; what was counted stays */
 	}
-	while ((d = readdir(dir))) {
-		if (d->d_name[0] < '1' || d->d_name[0] > '9') {
-			continue;
+	while (good && (d = readdir(dir))) {
+		if (d->d_name[0] >= '1' && d->d_name[0] <= '9') {
+			good = proctree_add(ret, (pid_t)strtol(d->d_name, NULL, 10)) >= 0;
 		}
-		if (n == room) {
-			struct sample_task *more =
-				reallocarray(list, room ? room * 2 : 64, sizeof(*list));
-
-			if (!more) {
-				free(list);
-				(void)closedir(dir);
-				return false;
-			}
-			list = more;
-			room = room ? room * 2 : 64;
-		}
-		n += read_task(proc, d->d_name, &list[n]);
 	}
 	(void)closedir(dir);
-	if (n > 0) {
-		qsort(list, n, sizeof(*list), by_pid);
+	return good;
+}
+
+static bool list_processes(int proc, pid_t tree, struct proctree *ret)
+{
+	return tree > 0 ? proctree_list(ret, tree) >= 0 && proctree_add(ret, tree) >= 0
+			: list_all(proc, ret);
+}
+
+static bool cpu_of_all(struct sampler *s, int proc, const struct proctree *all, uint64_t *ret)
+{
+	struct sample_task *list = all->n > 0 ? calloc(all->n, sizeof(*list)) : NULL;
+	size_t n = 0, i;
+
+	if (!list) {
+		return all->n == 0;
 	}
+	for (i = 0; i < all->n; i++) {
+		char pid[16];
+
+		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
+		n += read_task(proc, pid, &list[n]);
+	}
+	qsort(list, n, sizeof(*list), by_pid);
 	*ret = settle(s, list, n);
 	return true;
 }
@@ -174,23 +183,17 @@ static uint64_t share_of(int proc, const char *pid)
 }
 
 /* Calls `measure` for every process and returns the sum. */
-static uint64_t sum(int proc, uint64_t (*measure)(int, const char *))
+static uint64_t sum(int proc, const struct proctree *all, uint64_t (*measure)(int, const char *))
 {
-	int copy = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *d;
 	uint64_t total = 0;
+	size_t i;
 
-	if (!dir) {
-		(void)fd_close(copy);
-		return 0;
+	for (i = 0; i < all->n; i++) {
+		char pid[16];
+
+		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
+		total += measure(proc, pid);
 	}
-	while ((d = readdir(dir))) {
-		if (d->d_name[0] >= '1' && d->d_name[0] <= '9') {
-			total += measure(proc, d->d_name);
-		}
-	}
-	(void)closedir(dir);
 	return total;
 }
 
@@ -206,17 +209,20 @@ static uint64_t scratch_of(int proc)
 	return (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize;
 }
 
-bool sample_take(struct sampler *s, int proc, uint64_t limit, struct sample *ret)
+bool sample_take(struct sampler *s, int proc, pid_t tree, uint64_t limit, struct sample *ret)
 {
-	uint64_t scratch = scratch_of(proc);
+	uint64_t scratch = tree > 0 ? 0 : scratch_of(proc);
+	struct proctree all = {};
+	bool good;
 
 	*ret = (struct sample){};
-	if (!cpu_of_all(s, proc, &ret->cpu_ns)) {
-		return false;
+	good = list_processes(proc, tree, &all) && cpu_of_all(s, proc, &all, &ret->cpu_ns);
+	if (good) {
+		ret->memory = sum(proc, &all, resident_of) + scratch;
 	}
-	ret->memory = sum(proc, resident_of) + scratch;
-	if (ret->memory > limit) {
-		ret->memory = sum(proc, share_of) + scratch;
+	if (good && ret->memory > limit) {
+		ret->memory = sum(proc, &all, share_of) + scratch;
 	}
-	return true;
+	proctree_done(&all);
+	return good;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct sample {
 	uint64_t memory; /* bytes: resident and swapped of all processes, and tmpfs contents */
@@ -28,11 +29,13 @@ struct sampler {
 void sampler_done(struct sampler *s);
 
 /*
- * `proc` is the sandbox's /proc. CPU time of a child whose parent ignores SIGCHLD goes to nobody
- * when it ends, so a task that was seen before and is gone counts again from the next look on,
- * unless that much was added to the children's time of others; what begins and ends between two
- * looks without being waited for is not seen. Resident sizes count shared pages once for each
- * process, so they are an upper bound; only when that bound exceeds `limit` is the exact
- * proportional share read, which costs a walk over every page table. False: out of memory.
+ * `proc` is the sandbox's /proc; or, if `tree` is not 0, one that shows the process of that number,
+ * and it and what came from it are the sandbox (proctree.h). CPU time of a child whose parent
+ * ignores SIGCHLD goes to nobody when it ends, so a task that was seen before and is gone counts
+ * again from the next look on, unless that much was added to the children's time of others; what
+ * begins and ends between two looks without being waited for is not seen. Resident sizes count
+ * shared pages once for each process, so they are an upper bound; only when that bound exceeds
+ * `limit` is the exact proportional share read, which costs a walk over every page table. False:
+ * out of memory.
  */
-bool sample_take(struct sampler *s, int proc, uint64_t limit, struct sample *ret);
+bool sample_take(struct sampler *s, int proc, pid_t tree, uint64_t limit, struct sample *ret);

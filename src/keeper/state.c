@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "keeper/group.h"
+#include "keeper/scratch.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 
@@ -285,6 +286,11 @@ static int undo(const struct state_sandbox *sb, json_t *note, struct err *e)
 	json_array_foreach(json_object_get(doc, "groups"), i, path)
 	{
 		int n = json_is_string(path) ? group_remove_path(json_string_value(path), e) : 0;
+
+		r = r < 0 ? r : n;
+	}
+	if (json_is_true(json_object_get(doc, "scratch"))) {
+		int n = scratch_remove(sb->id, e);
 
 		r = r < 0 ? r : n;
 	}

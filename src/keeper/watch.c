@@ -68,6 +68,9 @@ static uint64_t unrouted(const struct keeper *k)
 	const char *names, *values, *hit;
 	uint64_t total = 0;
 
+	if (k->sandbox.walls != WALLS_CONTAINER) {
+		return 0; /* no network namespace, and no sockets */
+	}
 	buf_init(&b, 65536);
 	if (v4 >= 0 && buf_read_fd(&b, v4) >= 0 && strncmp(buf_str(&b), "Ip:", 3) == 0) {
 		names = buf_str(&b);
@@ -115,7 +118,8 @@ static int collect(struct keeper *k, struct err *e)
 
 	return r < 0 ? r
 		     : count_on(k, DENIAL_PROCESSES, "new processes and threads",
-				group_refused_forks(&k->limits.group), &k->forks, e);
+				group_refused_forks(&k->limits.group) + k->sandbox.refused_starts,
+				&k->forks, e);
 }
 
 void keeper_wake_front(const struct keeper *k)
@@ -233,6 +237,9 @@ static int hear_listener(struct keeper *k, struct err *e)
 			break;
 		}
 		if (seccomp_receive(k->sandbox.listener, &d) < 0) {
+			continue;
+		}
+		if (k->tier->broker && k->tier->broker(&k->sandbox, &d)) {
 			continue;
 		}
 		if (!d.record || !ends) {
@@ -442,10 +449,13 @@ static int open_signals(struct err *e)
 /* Limits, and where a refusal ends the sandbox also those that only show in counters. */
 static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 {
-	enum limit l = limits_look(&k->limits, &k->sandbox, moved(k), ret_next_ms);
+	enum limit l = limits_look(&k->limits, &k->sandbox, k->scratch.dir, moved(k), ret_next_ms);
 	int r;
 
 	k->tier->count(&k->sandbox);
+	if (l == LIMIT_NONE && k->sandbox.starts >= 0) {
+		l = limits_count(&k->limits, (int32_t)(k->sandbox.starts % INT32_MAX), INT32_MAX);
+	}
 	if (l != LIMIT_NONE) {
 		return end_for_limit(k, l, e);
 	}

@@ -16,12 +16,11 @@ enum seccomp_filter {
 	SECCOMP_FILTER_STRICT,
 	SECCOMP_FILTER_DEFAULT,
 	SECCOMP_FILTER_NESTED,
-	/* for the process tier, without a mount namespace */
-	SECCOMP_FILTER_PROCESS_FILE,
+	/* for the process tier, without a mount namespace; without sockets file and strict are one
+	 */
 	SECCOMP_FILTER_PROCESS_STRICT,
 	SECCOMP_FILTER_PROCESS_DEFAULT,
 	/* and without a pid namespace */
-	SECCOMP_FILTER_GUARDED_FILE,
 	SECCOMP_FILTER_GUARDED_STRICT,
 	SECCOMP_FILTER_GUARDED_DEFAULT,
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */

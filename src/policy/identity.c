@@ -209,15 +209,17 @@ static int put_standard(char *const *environ, const char *path, struct plan *p, 
 		const char *name, *value;
 	} standard[] = {
 		{"PATH", path},
-		{"HOME", p->identity.home},
 		{"USER", p->identity.user},
 		{"LOGNAME", p->identity.user},
 		{"SHELL", "/bin/sh"},
 		{"LANG", "C.UTF-8"},
+		{"HOME", p->identity.home},
 	};
+	/* Without a mount namespace the home directory is the caller's own; the keeper makes one. */
+	const size_t n = ARRAY_SIZE(standard) - (p->tier == TIER_PROCESS);
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(standard) && r >= 0; i++) {
+	for (size_t i = 0; i < n && r >= 0; i++) {
 		r = put(p, standard[i].name, standard[i].value, e);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(of_terminal) && r >= 0; i++) {

@@ -207,10 +207,12 @@ static int fill_programs(const struct policy_request *req, const struct settled 
 {
 	const struct value *env = &s->policy.v[KEY_ENV];
 	const char *declared = environment_declared_path(env);
+	/* Root's payload owns nothing, and where no mount helps it cannot enter root's home. */
+	bool chains = s->chains && !(p->identity.from_root && p->tier == TIER_PROCESS);
 	_cleanup_(search_path_done) struct search_path search = {};
 	_cleanup_free_ char *path = NULL;
 	int r = search_path_init(declared ? declared : environ_get(req->environ, "PATH"),
-				 s->chains ? s->home : NULL, p, &search, e);
+				 chains ? s->home : NULL, p, &search, e);
 
 	if (r < 0) {
 		return r;

@@ -346,7 +346,7 @@ int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
-	if (s->tier == TIER_CONTAINER) {
+	if (s->tier == TIER_CONTAINER || s->tier == TIER_PROCESS) {
 		return 0;
 	}
 	if (s->tier != TIER_MICROVM) {

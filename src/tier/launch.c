@@ -134,6 +134,10 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, void (*run)(struct bui
 	/* The builder alone holds the other ends now: if it dies, we see the end of file. */
 	(void)fd_close(b.control);
 	(void)fd_close(b.start);
+	if (r < 0) {
+		sb->control = fd_close(sb->control);
+		sb->start = fd_close(sb->start);
+	}
 	return r;
 }
 

@@ -214,7 +214,8 @@ static int check_seccomp(const struct reading *r, const char *status, const char
 int reading_status(const struct reading *r)
 {
 	static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"};
-	bool keep_bounding = walls_keep_bounding(r->sb->walls, &r->spec->plan->identity);
+	char bounding[32];
+	bool kept;
 	_cleanup_buf_ struct buf status = {}, own = {};
 	size_t i;
 	int err;
@@ -228,15 +229,16 @@ int reading_status(const struct reading *r)
 	if (err >= 0) {
 		err = check_ids(r, buf_str(&status));
 	}
-	for (i = 0; err >= 0 && i < ARRAY_SIZE(caps) - keep_bounding; i++) {
+	field(buf_str(&status), "CapBnd", bounding, sizeof(bounding));
+	kept = walls_keep_bounding(r->sb->walls) && strspn(bounding, "0") != strlen(bounding);
+	for (i = 0; err >= 0 && i < ARRAY_SIZE(caps) - kept; i++) {
 		err = expect(r, buf_str(&status), caps[i], "0000000000000000");
 	}
 	if (err >= 0) {
 		err = reading_add(r, "capabilities", "read",
-				  json_string(keep_bounding
-						      ? "none; the bounding set is the caller's, "
-							"which no_new_privs makes meaningless"
-						      : "none"));
+				  json_string(kept ? "none; the bounding set is the caller's, "
+						     "which no_new_privs makes meaningless"
+						   : "none"));
 	}
 	if (err >= 0) {
 		err = expect(r, buf_str(&status), "NoNewPrivs", "1");
@@ -363,7 +365,8 @@ int reading_rlimits(const struct reading *r)
 		{RLIMIT_NOFILE, "open_files", l->open_files},
 		{RLIMIT_FSIZE, "file_size", l->file_size},
 		{RLIMIT_CORE, "core", 0},
-		{RLIMIT_NPROC, "processes", r->spec->limit_nproc ? l->processes + 1ULL : 0},
+		{RLIMIT_NPROC, "processes",
+		 walls_limit_nproc(r->spec, r->sb->walls) ? l->processes + 1ULL : 0},
 	};
 	_cleanup_json_ json_t *list = json_object();
 	size_t i;

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -65,6 +66,9 @@ struct tier_sandbox {
 	enum wall_kind walls;
 	int64_t starts; /* new processes and threads so far, where the keeper lets each begin; -1:
 			 * it does not */
+	uint64_t tasks; /* at most so many exist, there */
+	uint64_t refused_starts; /* beyond the limit of processes, there */
+	bool survivors;          /* stop() did not end everything inside */
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 

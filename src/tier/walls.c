@@ -41,7 +41,7 @@ static int limit(int resource, const char *name, rlim_t value, struct err *e)
 	return 0;
 }
 
-static int set_rlimits(const struct tier_spec *spec, struct err *e)
+static int set_rlimits(const struct tier_spec *spec, enum wall_kind kind, struct err *e)
 {
 	const struct plan_limits *l = &spec->plan->limits;
 	int r = limit(RLIMIT_FSIZE, "file_size", l->file_size, e);
@@ -49,7 +49,7 @@ static int set_rlimits(const struct tier_spec *spec, struct err *e)
 	if (r >= 0) {
 		r = limit(RLIMIT_CORE, "core", 0, e);
 	}
-	if (r >= 0 && spec->limit_nproc) {
+	if (r >= 0 && walls_limit_nproc(spec, kind)) {
 		/* Counted for this id in this user namespace: atoll-init is one of them. */
 		r = limit(RLIMIT_NPROC, "processes", (rlim_t)l->processes + 1, e);
 	}
@@ -88,6 +88,10 @@ static int allow_path(int ruleset, int abi, const struct wall_path *p, struct er
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		return err_sys(e, errno, "cannot open '%s' for its Landlock rule", p->path);
 	}
+	if (p->same && (st.st_dev != p->same->dev || st.st_ino != p->same->ino)) {
+		return err_set(e, ERR_SYSTEM, ESTALE,
+			       "'%s' is not what it was when the policy was resolved", p->path);
+	}
 	return landlock_allow(ruleset, abi, fd, S_ISDIR(st.st_mode), p->access, e);
 }
 
@@ -96,16 +100,16 @@ static int allow_programs(const struct plan *plan, int ruleset, int abi, struct 
 {
 	/* Loaders by their ABI names; those that the host lacks are skipped. */
 	static const struct wall_path loaders[] = {
-		{"/lib64/ld-linux-x86-64.so.2", LANDLOCK_EXECUTE, false},
-		{"/lib/ld-linux-aarch64.so.1", LANDLOCK_EXECUTE, false},
-		{"/lib/ld-musl-x86_64.so.1", LANDLOCK_EXECUTE, false},
-		{"/lib/ld-musl-aarch64.so.1", LANDLOCK_EXECUTE, false},
+		{"/lib64/ld-linux-x86-64.so.2", LANDLOCK_EXECUTE, false, NULL},
+		{"/lib/ld-linux-aarch64.so.1", LANDLOCK_EXECUTE, false, NULL},
+		{"/lib/ld-musl-x86_64.so.1", LANDLOCK_EXECUTE, false, NULL},
+		{"/lib/ld-musl-aarch64.so.1", LANDLOCK_EXECUTE, false, NULL},
 	};
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < plan->n_exec; i++) {
-		struct wall_path row = {plan->exec[i].path, LANDLOCK_EXECUTE, true};
+		struct wall_path row = {plan->exec[i].path, LANDLOCK_EXECUTE, true, NULL};
 
 		r = allow_path(ruleset, abi, &row, e);
 	}
@@ -196,15 +200,17 @@ int walls_capabilities(bool keep_bounding, struct err *e)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {};
+	bool kept;
 	int cap;
 
 	if (MUTANT(ATOLL_MUTATE_CAPABILITIES)) {
 		return 0;
 	}
 	/* EINVAL marks the first number above the kernel's last capability. */
-	for (cap = 0; !keep_bounding && prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
+	for (cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
 	}
-	if (!keep_bounding && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
+	kept = keep_bounding && errno == EPERM && cap == 0;
+	if (!kept && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
 		return err_sys(e, errno, "cannot empty the capability bounding set");
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
@@ -214,9 +220,9 @@ int walls_capabilities(bool keep_bounding, struct err *e)
 	return 0;
 }
 
-int walls_limits(const struct tier_spec *spec, struct err *e)
+int walls_limits(const struct tier_spec *spec, enum wall_kind kind, struct err *e)
 {
-	int r = set_rlimits(spec, e);
+	int r = set_rlimits(spec, kind, e);
 
 	if (r >= 0 && spec->affinity > 0) {
 		r = pin(spec->affinity, e);
@@ -240,14 +246,14 @@ enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profi
 			},
 		[WALLS_PROCESS] =
 			{
-				[SYSCALLS_FILE] = SECCOMP_FILTER_PROCESS_FILE,
+				[SYSCALLS_FILE] = SECCOMP_FILTER_PROCESS_STRICT,
 				[SYSCALLS_STRICT] = SECCOMP_FILTER_PROCESS_STRICT,
 				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_PROCESS_DEFAULT,
 				[SYSCALLS_NESTED] = SECCOMP_FILTER_COUNT,
 			},
 		[WALLS_GUARDED] =
 			{
-				[SYSCALLS_FILE] = SECCOMP_FILTER_GUARDED_FILE,
+				[SYSCALLS_FILE] = SECCOMP_FILTER_GUARDED_STRICT,
 				[SYSCALLS_STRICT] = SECCOMP_FILTER_GUARDED_STRICT,
 				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_GUARDED_DEFAULT,
 				[SYSCALLS_NESTED] = SECCOMP_FILTER_COUNT,

@@ -21,8 +21,9 @@ enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profi
 /* What Landlock grants at and below one path; every other path has nothing. */
 struct wall_path {
 	const char *path;
-	unsigned access; /* enum landlock_access */
-	bool required;   /* false: a host without it has no rule */
+	unsigned access;              /* enum landlock_access */
+	bool required;                /* false: a host without it has no rule */
+	const struct plan_path *same; /* what it must still be, or NULL */
 };
 
 /* Landlock forbids every mount call, which a nested sandbox needs. */
@@ -32,7 +33,14 @@ static inline bool plan_uses_landlock(const struct plan *plan)
 }
 
 /* Resource limits but that of descriptors, CPU affinity, no_new_privs. */
-int walls_limits(const struct tier_spec *spec, struct err *e);
+int walls_limits(const struct tier_spec *spec, enum wall_kind kind, struct err *e);
+
+/* RLIMIT_NPROC counts what is in one's own user namespace; outside of one, all that the user runs.
+ */
+static inline bool walls_limit_nproc(const struct tier_spec *spec, enum wall_kind kind)
+{
+	return spec->limit_nproc && kind != WALLS_GUARDED;
+}
 
 /*
  * Landlock, and proof that it holds: Landlock does not show in /proc, so something that only it
@@ -48,10 +56,13 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
  */
 int walls_capabilities(bool keep_bounding, struct err *e);
 
-/* True where nobody has CAP_SETPCAP to empty it with: no user namespace, and no root. */
-static inline bool walls_keep_bounding(enum wall_kind kind, const struct plan_identity *id)
+/*
+ * True where nobody may have CAP_SETPCAP to empty it with: there is no user namespace, or a host
+ * that gives its first process no capability (AppArmor's unprivileged_userns).
+ */
+static inline bool walls_keep_bounding(enum wall_kind kind)
 {
-	return kind == WALLS_GUARDED && !id->from_root;
+	return kind != WALLS_CONTAINER;
 }
 
 /*

@@ -44,7 +44,7 @@ static unsigned look(struct sampler *s, int proc, const struct task *tasks, size
 	struct sample sample;
 
 	show(proc, tasks, n);
-	assert_true(sample_take(s, proc, UINT64_MAX, &sample));
+	assert_true(sample_take(s, proc, 0, UINT64_MAX, &sample));
 	return (unsigned)(sample.cpu_ns * (uint64_t)sysconf(_SC_CLK_TCK) / 1000000000);
 }
 

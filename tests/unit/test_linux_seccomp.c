@@ -140,6 +140,10 @@ static void test_listeners(void **state)
 	listen_to(SECCOMP_FILTER_FILE);
 	listen_to(SECCOMP_FILTER_STRICT);
 	listen_to(SECCOMP_FILTER_DEFAULT);
+	listen_to(SECCOMP_FILTER_PROCESS_STRICT);
+	listen_to(SECCOMP_FILTER_PROCESS_DEFAULT);
+	listen_to(SECCOMP_FILTER_GUARDED_STRICT);
+	listen_to(SECCOMP_FILTER_GUARDED_DEFAULT);
 }
 
 int main(void)

@@ -93,13 +93,13 @@ static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 {
 	/* Nothing in /proc: writing there sets id maps, memory, attributes and limits. */
 	const struct wall_path rows[] = {
-		{"/", LANDLOCK_READ | LANDLOCK_EXECUTE, true},
-		{"/tmp", LANDLOCK_WRITE_TREE, true},
-		{"/dev/shm", LANDLOCK_WRITE_TREE, true},
-		{plan->identity.home, LANDLOCK_WRITE_TREE, true},
-		{"/dev", LANDLOCK_WRITE_FILE, true},
-		{plan->workspace.path, LANDLOCK_WRITE_TREE,
-		 true}, /* the last: where it is direct */
+		{"/", LANDLOCK_READ | LANDLOCK_EXECUTE, true, NULL},
+		{"/tmp", LANDLOCK_WRITE_TREE, true, NULL},
+		{"/dev/shm", LANDLOCK_WRITE_TREE, true, NULL},
+		{plan->identity.home, LANDLOCK_WRITE_TREE, true, NULL},
+		{"/dev", LANDLOCK_WRITE_FILE, true, NULL},
+		/* the last: where it is direct */
+		{plan->workspace.path, LANDLOCK_WRITE_TREE, true, NULL},
 	};
 	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
 
@@ -189,7 +189,7 @@ _Noreturn void container_build(struct builder *b)
 		r = builder_arrange(b, &e);
 	}
 	if (r >= 0) {
-		r = walls_limits(spec, &e);
+		r = walls_limits(spec, WALLS_CONTAINER, &e);
 	}
 	if (r >= 0) {
 		r = raise_landlock(spec->plan, abi, &e);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sandbox's /etc: a few synthesised files, and what programs need of the host's by table.
- * Small files are copied, directories bound read-only, links made again. Nothing that holds
- * settings, accounts or credentials of the host is on the table (no gitconfig, npmrc, pip.conf,
- * ssl/private, shadow).
+ * Small files are copied, directories bound read-only, links made again.
  */
 #include "tier/container/container-internal.h"
 
@@ -19,21 +17,11 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "linux/mount.h"
+#include "tier/hostview.h"
 #include "tier/tier.h"
 
 /* A copied file is at most this large; ld.so.cache of a full desktop is about 150 KiB. */
 #define MAX_COPY (1024 * 1024)
-
-static const char *const entries[] = {
-	"alternatives",    "ca-certificates", "crypto-policies",
-	"fonts",           "inputrc",         "java",
-	"java-8-openjdk",  "java-11-openjdk", "java-17-openjdk",
-	"java-21-openjdk", "java-25-openjdk", "ld.so.cache",
-	"localtime",       "magic",           "magic.mime",
-	"mime.types",      "os-release",      "pki",
-	"protocols",       "services",        "ssl/certs",
-	"ssl/openssl.cnf", "terminfo",        "timezone",
-};
 
 static int put_file(int etc, const char *name, const void *data, size_t len, struct err *e)
 {
@@ -128,8 +116,8 @@ static int show_listed(int host, int etc, struct err *e)
 	if (mkdirat(etc, "ssl", 0755) < 0) {
 		return err_sys(e, errno, "cannot make '/etc/ssl' in the view");
 	}
-	for (i = 0; r >= 0 && i < ARRAY_SIZE(entries); i++) {
-		r = show_entry(host, etc, entries[i], e);
+	for (i = 0; r >= 0 && hostview_etc[i]; i++) {
+		r = show_entry(host, etc, hostview_etc[i] + strlen("/etc/"), e);
 	}
 	return r;
 }

@@ -27,16 +27,12 @@
 #include "base/cleanup.h"
 #include "base/mutant.h"
 #include "linux/mount.h"
+#include "tier/hostview.h"
 #include "tier/tier.h"
 
 #define RO_TREE (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define RW_TREE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define NODE    (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
-
-/* The host's programs. On merged-/usr hosts all but /usr are links, and are made again as links. */
-static const char *const host_trees[] = {
-	"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
-};
 
 /* The only device nodes; everything else in the host's /dev stays outside. */
 static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
@@ -168,15 +164,15 @@ static int show_host_trees(const struct view *v, struct err *e)
 	size_t i;
 	int r = 0;
 
-	for (i = 0; r >= 0 && i < ARRAY_SIZE(host_trees); i++) {
-		char path[16], target[64];
+	for (i = 0; r >= 0 && hostview_trees[i]; i++) {
+		const char *path = hostview_trees[i];
+		char target[64];
 		ssize_t n;
 
-		(void)snprintf(path, sizeof(path), "/%s", host_trees[i]);
 		n = readlink(path, target, sizeof(target) - 1);
 		if (n > 0) {
 			target[n] = '\0';
-			if (symlinkat(target, v->root, host_trees[i]) < 0) {
+			if (symlinkat(target, v->root, path + 1) < 0) {
 				r = err_sys(e, errno, "cannot link '%s' in the view", path);
 			}
 		} else if (errno == EINVAL) { /* a directory */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The builder of the process tier, and the payload until its exec.
+ *
+ * Theory of operation. The builder takes the payload's id, joins the control groups, leads a
+ * session of its own, and forks. The child becomes the payload: it raises every wall around itself,
+ * reports to the keeper with the listener of its filter, waits for the keeper's word, and execs.
+ * The builder becomes the guard (guest/init.c), outside of the walls and with no more than the
+ * payload's user id. Every failure before the exec is reported and ends both.
+ */
+#include "tier/process/process-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/mutant.h"
+#include "guest/protocol.h"
+#include "linux/exec.h"
+#include "linux/landlock.h"
+#include "tier/builder.h"
+#include "tier/tier.h"
+
+static int prepare(struct builder *b, struct err *e)
+{
+	int r = builder_take_identity(b, e);
+
+	if (r >= 0) {
+		r = builder_take_parts(b, e);
+	}
+	if (r >= 0) {
+		r = builder_join_groups(b, e);
+	}
+	if (r >= 0) {
+		r = builder_open_terminal(b, "/dev/ptmx", e);
+	}
+	if (r >= 0) {
+		r = builder_arrange(b, e);
+	}
+	if (r >= 0 && setsid() < 0) {
+		r = err_sys(e, errno, "cannot begin a session");
+	}
+	return r;
+}
+
+/* The terminal becomes the session's own. */
+static int take_terminal(const struct builder *b, struct err *e)
+{
+	const char *word = builder_terminal_word(b);
+
+	if (word[0] != '-' && ioctl(word[0] - '0', TIOCSCTTY, 0) < 0) {
+		return err_sys(e, errno, "cannot take the sandbox's terminal");
+	}
+	return 0;
+}
+
+/* Into a group of its own, in front where there is a terminal; SIGTTOU would stop us there. */
+static void take_foreground(const struct builder *b)
+{
+	const char *word = builder_terminal_word(b);
+
+	(void)setpgid(0, 0);
+	if (word[0] != '-') {
+		(void)signal(SIGTTOU, SIG_IGN);
+		(void)tcsetpgrp(word[0] - '0', getpid());
+		(void)signal(SIGTTOU, SIG_DFL);
+	}
+}
+
+static int raise_walls(const struct builder *b, int abi, enum wall_kind kind, struct err *e)
+{
+	const struct tier_spec *spec = b->spec;
+	bool keep_bounding = walls_keep_bounding(kind);
+	char terminal[64], scratch[512];
+	struct places places;
+	int r;
+
+	(void)snprintf(scratch, sizeof(scratch), "%s/tmp", spec->scratch);
+	if (b->terminal >= 0 && ptsname_r(b->terminal, terminal, sizeof(terminal)) != 0) {
+		return err_sys(e, errno, "cannot name the sandbox's terminal");
+	}
+	r = places_fill(spec, b->terminal >= 0 ? terminal : NULL, &places, e);
+	if (r >= 0) {
+		r = walls_limits(spec, kind, e);
+	}
+	if (r >= 0) {
+		r = walls_landlock(spec->plan, abi, places.rows, places.n, scratch, e);
+	}
+	return r >= 0 ? walls_seccomp(spec, kind, keep_bounding, b->control, e) : r;
+}
+
+/* Closes everything but 0, 1 and 2 on exec, tells the keeper who we are, and waits for its word. */
+static bool await_word(const struct builder *b)
+{
+	char byte = 'r';
+
+	if (!MUTANT(ATOLL_MUTATE_CLOSE_FDS) &&
+	    syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0) {
+		return false;
+	}
+	return send(b->start, &byte, 1, MSG_NOSIGNAL) == 1 && recv(b->start, &byte, 1, 0) == 1;
+}
+
+static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum wall_kind kind)
+{
+	const struct tier_spec *spec = b->spec;
+	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : spec->env;
+	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct init_exec_failure failure;
+	struct err e = {};
+	int listener, r = 0;
+	size_t i;
+
+	/* The guard's death is ours, unless it came before we asked. */
+	if (!MUTANT(ATOLL_MUTATE_PDEATHSIG) &&
+	    (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != guard)) {
+		_exit(125);
+	}
+	take_foreground(b);
+	if (proc < 0) {
+		r = err_sys(&e, errno, "cannot open '/proc'");
+	}
+	if (r >= 0 && chdir(spec->cwd) < 0) {
+		r = err_sys(&e, errno, "cannot enter '%s'", spec->cwd);
+	}
+	r = listener = r < 0 ? r : raise_walls(b, abi, kind, &e);
+	if (r < 0) {
+		builder_fail(b, &e);
+	}
+	if (builder_ready(b, abi, listener, proc) < 0 || !await_word(b)) {
+		_exit(125);
+	}
+	(void)umask(b->umask);
+	for (i = 0; spec->env[i] && strncmp(spec->env[i], "PATH=", 5) != 0; i++) {
+	}
+	failure.error = exec_search(spec->env[i] ? spec->env[i] + 5 : NULL, spec->argv, env);
+	(void)send(b->start, &failure, sizeof(failure), MSG_NOSIGNAL);
+	_exit(failure.error == ENOENT ? 127 : 126);
+}
+
+_Noreturn void process_build(struct builder *b)
+{
+	enum wall_kind kind = b->mapped ? WALLS_PROCESS : WALLS_GUARDED;
+	int abi = landlock_abi(), r;
+	struct err e = {};
+	pid_t self, payload;
+	char number[16];
+
+	builder_begin(b);
+	r = prepare(b, &e);
+	if (r >= 0) {
+		r = take_terminal(b, &e);
+	}
+	if (r < 0) {
+		builder_fail(b, &e);
+	}
+	self = getpid();
+	payload = fork();
+	if (payload == 0) {
+		run_payload(b, self, abi, kind);
+	}
+	if (payload < 0) {
+		err_sys(&e, errno, "cannot start the payload's process");
+		builder_fail(b, &e);
+	}
+	(void)snprintf(number, sizeof(number), "%d", payload);
+	builder_become_init(
+		b, (char *[]){(char *)INIT_GUARD, (char *)builder_terminal_word(b), number, NULL},
+		(char *[]){NULL});
+}

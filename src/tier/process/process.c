@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's side of the process tier.
+ *
+ * Theory of operation. The walls are Landlock and seccomp, which need nobody's leave, on the host's
+ * own file system. What they cannot decide the keeper does in the payload's stead (broker.c). Where
+ * the host allows a user namespace, a pid namespace comes with it: nothing outside has a number
+ * inside, and the kernel ends the sandbox as a whole. Where it does not, the filter hands
+ * everything that names a process to the keeper (signals.c), and the end is a walk over the tree of
+ * processes: stop until nothing runs, then kill. The receipt says which of the two it is.
+ */
+#include "tier/process/process.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "linux/landlock.h"
+#include "linux/proctree.h"
+#include "linux/userns.h"
+#include "policy/plan.h"
+#include "tier/builder.h"
+#include "tier/launch.h"
+#include "tier/process/process-internal.h"
+#include "tier/tier.h"
+
+static int check_spec(const struct tier_spec *spec, struct err *e)
+{
+	const struct plan *plan = spec->plan;
+
+	if (plan->syscalls == SYSCALLS_NESTED) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "'syscalls: nested' needs namespaces of the sandbox's own; use tier "
+			       "container");
+	}
+	if (plan->identity.from_root && plan->workspace_mode == WORKSPACE_DIRECT) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "root's payload runs as a user id that owns nothing, and at the "
+			       "process tier no mount translates the owner of '%s'; start atoll as "
+			       "the user whose files these are, or use tier container",
+			       plan->workspace.path);
+	}
+	if (landlock_abi() < 1) {
+		return err_set(e, ERR_SYSTEM, ENOSYS,
+			       "the process tier needs Landlock, which is not available; boot with "
+			       "'landlock' in the lsm= list, or use a kernel 5.13 or newer with "
+			       "CONFIG_SECURITY_LANDLOCK");
+	}
+	return 0;
+}
+
+static void run_builder(struct builder *b)
+{
+	process_build(b);
+}
+
+/* True for what clone3(2) says where namespaces are forbidden, used up, or not built in. */
+static bool no_namespaces(int code)
+{
+	return code == EPERM || code == EACCES || code == ENOSPC || code == EUSERS ||
+	       code == ENOSYS || code == EINVAL;
+}
+
+/* Without namespaces: the tree of processes holds the sandbox together. */
+static int start_guarded(struct tier_sandbox *sb, struct err *e)
+{
+	struct proctree t = {};
+	int refused, r = proctree_list(&t, getpid());
+
+	proctree_done(&t);
+	if (r == -ENOSYS) {
+		return err_set(
+			e, ERR_SYSTEM, ENOSYS,
+			"user namespaces are refused here, and this kernel does not list the "
+			"children of a process (CONFIG_PROC_CHILDREN), so the process tier "
+			"cannot hold a sandbox together; allow user namespaces (sysctl "
+			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000)");
+	}
+	/* Whatever becomes of the guard, what it leaves comes to us. */
+	if (r < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
+		return err_sys(e, r < 0 ? -r : errno,
+			       "cannot keep the sandbox's processes together");
+	}
+	sb->walls = WALLS_GUARDED;
+	sb->starts = 0;
+	sb->tasks = 1;
+	return launch_clone(sb, 0, run_builder, &refused, e);
+}
+
+static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, struct err *e)
+{
+	const struct plan_identity *id = &spec->plan->identity;
+	struct err why = {};
+	int refused = 0, r;
+
+	launch_init(sb, &tier_process, spec);
+	sb->walls = WALLS_PROCESS;
+	r = check_spec(spec, e);
+	if (r < 0) {
+		return r;
+	}
+	r = launch_clone(sb, CLONE_NEWUSER | CLONE_NEWPID, run_builder, &refused, &why);
+	if (r >= 0) {
+		r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
+	} else if (no_namespaces(refused)) {
+		r = start_guarded(sb, e);
+	} else {
+		*e = why;
+	}
+	sb->tree = sb->init;
+	return r >= 0 ? launch_begin(sb, e) : r;
+}
+
+static int process_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups,
+			   struct err *e)
+{
+	int r = launch_parts(sb, 0, n_groups, groups, n_groups, e);
+
+	return r >= 0 ? launch_await(sb, e) : r;
+}
+
+/* Where the keeper lets each process begin, it has counted them. */
+static void process_count(struct tier_sandbox *sb)
+{
+	if (sb->walls == WALLS_PROCESS) {
+		launch_count(sb);
+	}
+}
+
+static void process_stop(struct tier_sandbox *sb)
+{
+	if (sb->init <= 0) {
+		return;
+	}
+	if (sb->walls == WALLS_GUARDED) {
+		/* The guard collects what dies, and goes last. */
+		sb->survivors = proctree_end(getpid(), sb->init) < 0;
+	}
+	(void)kill(sb->init, SIGKILL);
+	launch_reap(sb);
+}
+
+const struct tier_ops tier_process = {
+	.name = "process",
+	.start = process_start,
+	.confine = process_confine,
+	.hold = launch_hold,
+	.receipt = process_receipt,
+	.release = launch_release,
+	.hear = launch_hear,
+	.broker = process_broker,
+	.count = process_count,
+	.signal = launch_signal,
+	.stop = process_stop,
+	.done = launch_done,
+};

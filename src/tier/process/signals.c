@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals and new processes, where there is no pid namespace.
+ *
+ * Theory of operation. Every process of the user has a number that the payload can name, and the
+ * same user id. The filter hands each call that names another process, or makes one, to the keeper.
+ * A signal to the caller's own process is the kernel's to deliver: the caller is alive while it
+ * waits for us, so its number is nobody else's, and the call was judged by registers. Any other is
+ * sent by the keeper, through a descriptor of a process that it found in the sandbox's tree after
+ * it had opened it. To the payload there are no processes but the tree's: ESRCH. The guard, whose
+ * children they are, is among those it cannot signal.
+ *
+ * A thread cannot be held by a descriptor on older kernels. A signal to one is sent by number, at
+ * once after the check; in between no process of the sandbox can begin, because the keeper is busy
+ * with this one, so a payload cannot make a number come round.
+ */
+#include "tier/process/process-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "linux/proctree.h"
+#include "linux/seccomp.h"
+#include "tier/tier.h"
+
+#define NEW_NAMESPACES                                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/* One field of /proc/PID/status, as a number; -1 where it is not there. */
+static long status_field(pid_t pid, const char *name)
+{
+	char path[32], text[4096], *line;
+	_cleanup_fd_ int fd = FD_NONE;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}
+
+static pid_t process_of(pid_t tid)
+{
+	return (pid_t)status_field(tid, "\nTgid:");
+}
+
+static int argument(const struct seccomp_denial *d, int i)
+{
+	return (int)(uint32_t)d->args[i];
+}
+
+/* Sends to a process of the tree; `info` may be NULL. */
+static int64_t send_to(const struct tier_sandbox *sb, int pidfd, pid_t pid, int signal,
+		       siginfo_t *info)
+{
+	if (pid == sb->init || !proctree_has(sb->init, pid)) {
+		return -ESRCH;
+	}
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, info, 0) < 0 ? -errno : 0;
+}
+
+static int64_t send_one(const struct tier_sandbox *sb, pid_t pid, int signal, siginfo_t *info)
+{
+	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return pidfd < 0 ? -ESRCH : send_to(sb, pidfd, pid, signal, info);
+}
+
+/*
+ * kill(2) with 0, a negative group, or -1: the members that are in the tree, the caller last, and
+ * with -1 not at all.
+ */
+static int64_t send_many(const struct tier_sandbox *sb, pid_t self, pid_t group, int signal)
+{
+	struct proctree t = {};
+	bool among = false;
+	int64_t result = -ESRCH;
+	size_t i;
+	int r = proctree_list(&t, sb->init);
+
+	for (i = 0; r >= 0 && i < t.n; i++) {
+		if (group > 0 && getpgid(t.pids[i]) != group) {
+			continue;
+		}
+		if (t.pids[i] == self) {
+			among = group > 0;
+			continue;
+		}
+		result = send_one(sb, t.pids[i], signal, NULL) == 0 ? 0 : result;
+	}
+	proctree_done(&t);
+	if (among) {
+		result = send_one(sb, self, signal, NULL);
+	}
+	return r < 0 ? r : result;
+}
+
+static int64_t do_kill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	pid_t self = process_of(d->tid), pid = argument(d, 0);
+	int signal = argument(d, 1);
+
+	if (pid > 0) {
+		return pid == self ? BROKER_CONTINUE : send_one(sb, pid, signal, NULL);
+	}
+	if (pid == 0) {
+		return send_many(sb, self, getpgid(self), signal);
+	}
+	return pid == INT32_MIN ? -ESRCH : send_many(sb, self, -pid > 1 ? -pid : 0, signal);
+}
+
+/* A thread of another process of the tree, or of the caller's own by its number alone. */
+static int64_t send_thread(const struct tier_sandbox *sb, pid_t process, pid_t tid, int signal)
+{
+	if (process == sb->init || process <= 0 || !proctree_has(sb->init, process)) {
+		return -ESRCH;
+	}
+	return syscall(SYS_tgkill, process, tid, signal) < 0 ? -errno : 0;
+}
+
+static int64_t do_tgkill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	pid_t process = argument(d, 0);
+
+	return process == process_of(d->tid)
+		       ? BROKER_CONTINUE
+		       : send_thread(sb, process, argument(d, 1), argument(d, 2));
+}
+
+static int64_t do_tkill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	pid_t tid = argument(d, 0);
+
+	return tid == d->tid ? BROKER_CONTINUE
+			     : send_thread(sb, process_of(tid), tid, argument(d, 1));
+}
+
+/* The caller's siginfo; the kernel refuses one that pretends to be its own (rt_sigqueueinfo(2)). */
+static int64_t do_queue(const struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	pid_t pid = argument(d, 0);
+	siginfo_t info;
+
+	if (pid == process_of(d->tid)) {
+		return BROKER_CONTINUE;
+	}
+	if (!broker_read(d, d->args[2], &info, sizeof(info))) {
+		return -EFAULT;
+	}
+	info.si_signo = argument(d, 1);
+	return seccomp_pending(sb->listener, d) ? send_one(sb, pid, info.si_signo, &info) : -ESRCH;
+}
+
+static int64_t do_queue_thread(const struct seccomp_denial *d)
+{
+	return argument(d, 0) == process_of(d->tid) ? BROKER_CONTINUE : -EPERM;
+}
+
+/* A pidfd says in /proc which process it holds; the keeper uses a copy of that very descriptor. */
+static int64_t do_pidfd(const struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	_cleanup_fd_ int caller = (int)syscall(SYS_pidfd_open, process_of(d->tid), 0);
+	_cleanup_fd_ int pidfd = FD_NONE, file = FD_NONE;
+	char path[48], text[512], *line;
+	siginfo_t info;
+	ssize_t n;
+
+	if (argument(d, 3) != 0) {
+		return -EINVAL;
+	}
+	if (d->args[2] && !broker_read(d, d->args[2], &info, sizeof(info))) {
+		return -EFAULT;
+	}
+	pidfd = caller < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, caller, argument(d, 0), 0);
+	if (pidfd < 0 || !seccomp_pending(sb->listener, d)) {
+		return -EBADF;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	n = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "\nPid:");
+	return line ? send_to(sb, pidfd, (pid_t)strtol(line + 5, NULL, 10), argument(d, 1),
+			      d->args[2] ? &info : NULL)
+		    : -EBADF;
+}
+
+/* How many threads there are in the tree, the guard's own left out. */
+static uint64_t count_tasks(const struct tier_sandbox *sb)
+{
+	struct proctree t = {};
+	uint64_t total = 0;
+	size_t i;
+
+	if (proctree_list(&t, sb->init) < 0) {
+		total = UINT64_MAX; /* what cannot be counted does not grow */
+	}
+	for (i = 0; i < t.n; i++) {
+		long threads = status_field(t.pids[i], "\nThreads:");
+
+		total += threads > 0 ? (uint64_t)threads : 0;
+	}
+	proctree_done(&t);
+	return total;
+}
+
+/*
+ * New processes and threads are counted, and where no control group holds them, limited: by an
+ * upper bound that every start raises and a look at the tree lowers again.
+ */
+static int64_t do_start(struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	const struct tier_spec *spec = sb->spec;
+
+	if (d->number == SYS_clone && (d->args[0] & NEW_NAMESPACES)) {
+		return BROKER_REFUSE;
+	}
+	if (spec->limit_nproc && ++sb->tasks > spec->plan->limits.processes) {
+		sb->tasks = count_tasks(sb);
+		if (sb->tasks >= spec->plan->limits.processes) {
+			sb->refused_starts++;
+			return -EAGAIN;
+		}
+		sb->tasks++;
+	}
+	sb->starts++;
+	return BROKER_CONTINUE;
+}
+
+int64_t broker_process(struct tier_sandbox *sb, const struct seccomp_denial *d)
+{
+	switch (d->number) {
+	case SYS_clone:
+#ifdef SYS_fork
+	case SYS_fork:
+	case SYS_vfork:
+#endif
+		return do_start(sb, d);
+	case SYS_kill:
+		return do_kill(sb, d);
+	case SYS_tkill:
+		return do_tkill(sb, d);
+	case SYS_tgkill:
+		return do_tgkill(sb, d);
+	case SYS_rt_sigqueueinfo:
+		return do_queue(sb, d);
+	case SYS_rt_tgsigqueueinfo:
+		return do_queue_thread(d);
+	case SYS_pidfd_send_signal:
+		return do_pidfd(sb, d);
+	default:
+		return BROKER_REFUSE;
+	}
+}
