@@ -412,7 +412,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 		(void)err_set(e, ERR_SYSTEM, EBUSY,
 			      "some of the sandbox's processes could not be ended");
 	}
-	if (k->scratch.dir >= 0 && scratch_remove(k->home.id, e) < 0) {
+	if (k->scratch.made && scratch_remove(k->home.id, e) < 0) {
 		clean = false;
 	}
 	k->down_ns = clock_now_ns();

@@ -111,6 +111,7 @@ int scratch_make(struct scratch *s, const char *id, uid_t uid, gid_t gid, char *
 
 	name_of(id, name);
 	if (r >= 0) {
+		s->made = true;
 		r = s->dir = make_dir(place, name, uid, gid, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,6 +17,7 @@ struct err;
 struct scratch {
 	char path[SCRATCH_PATH_SIZE]; /* canonical */
 	char home[SCRATCH_PATH_SIZE];
+	bool made;    /* something of it may be there */
 	int dir;      /* FD_NONE: none */
 	char *own[3]; /* variables for it: HOME, TMPDIR, GIT_CONFIG_NOSYSTEM */
 	char **env;   /* the payload's environment with them; NULL-terminated */

@@ -160,9 +160,10 @@ int builder_arrange(struct builder *b, struct err *e)
 	return 0;
 }
 
-int builder_ready(const struct builder *b, int landlock_abi, int listener, int proc)
+int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int listener, int proc)
 {
-	struct build_report report = {.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi};
+	struct build_report report = {
+		.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi, .bounded = bounded};
 	int fds[BUILD_FDS] = {listener, proc, b->terminal};
 
 	return fdpass_send(b->control, &report, sizeof(report), fds, b->spec->tty ? 3 : 2);

@@ -25,6 +25,7 @@ enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_READY, BUILD_FAILED };
 struct build_report {
 	uint32_t op;
 	uint32_t landlock_abi;
+	uint32_t bounded; /* the capability bounding set is empty */
 	struct err error;
 };
 
@@ -78,7 +79,7 @@ int builder_open_terminal(struct builder *b, const char *ptmx, struct err *e);
 int builder_arrange(struct builder *b, struct err *e);
 
 /* Tells the keeper that every wall stands. */
-int builder_ready(const struct builder *b, int landlock_abi, int listener, int proc);
+int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int listener, int proc);
 
 /* Reports the failure; the exit status says no more. */
 _Noreturn void builder_fail(const struct builder *b, const struct err *e);

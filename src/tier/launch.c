@@ -179,6 +179,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 		return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
 	}
 	sb->landlock_abi = (int)report.landlock_abi;
+	sb->bounded = report.bounded != 0;
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
 	sb->terminal = n > BUILD_FD_TERMINAL ? fds[BUILD_FD_TERMINAL] : FD_NONE;

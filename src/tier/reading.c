@@ -214,8 +214,6 @@ static int check_seccomp(const struct reading *r, const char *status, const char
 int reading_status(const struct reading *r)
 {
 	static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"};
-	char bounding[32];
-	bool kept;
 	_cleanup_buf_ struct buf status = {}, own = {};
 	size_t i;
 	int err;
@@ -229,16 +227,15 @@ int reading_status(const struct reading *r)
 	if (err >= 0) {
 		err = check_ids(r, buf_str(&status));
 	}
-	field(buf_str(&status), "CapBnd", bounding, sizeof(bounding));
-	kept = walls_keep_bounding(r->sb->walls) && strspn(bounding, "0") != strlen(bounding);
-	for (i = 0; err >= 0 && i < ARRAY_SIZE(caps) - kept; i++) {
+	for (i = 0; err >= 0 && i < ARRAY_SIZE(caps) - !r->sb->bounded; i++) {
 		err = expect(r, buf_str(&status), caps[i], "0000000000000000");
 	}
 	if (err >= 0) {
 		err = reading_add(r, "capabilities", "read",
-				  json_string(kept ? "none; the bounding set is the caller's, "
-						     "which no_new_privs makes meaningless"
-						   : "none"));
+				  json_string(r->sb->bounded
+						      ? "none"
+						      : "none; the bounding set is the caller's, "
+							"which no_new_privs makes meaningless"));
 	}
 	if (err >= 0) {
 		err = expect(r, buf_str(&status), "NoNewPrivs", "1");

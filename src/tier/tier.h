@@ -61,6 +61,7 @@ struct tier_sandbox {
 	int proc;         /* a /proc that shows the sandbox's processes */
 	pid_t tree;       /* they are this one and what it started; 0: all that `proc` shows */
 	int landlock_abi; /* the ABI that was enforced and probed */
+	bool bounded;     /* the capability bounding set could be emptied, and was */
 	int terminal;     /* master of the sandbox's terminal, FD_NONE without one */
 	bool held;        /* the payload is stopped under our trace */
 	enum wall_kind walls;

@@ -196,21 +196,21 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
 }
 
 /* Bounding and ambient first, which need what capset removes. */
-int walls_capabilities(bool keep_bounding, struct err *e)
+static int drop_capabilities(enum wall_kind kind, bool *ret_bounded, struct err *e)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {};
-	bool kept;
 	int cap;
 
+	*ret_bounded = true;
 	if (MUTANT(ATOLL_MUTATE_CAPABILITIES)) {
 		return 0;
 	}
 	/* EINVAL marks the first number above the kernel's last capability. */
 	for (cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
 	}
-	kept = keep_bounding && errno == EPERM && cap == 0;
-	if (!kept && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
+	*ret_bounded = kind == WALLS_CONTAINER || errno != EPERM || cap > 0;
+	if (*ret_bounded && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
 		return err_sys(e, errno, "cannot empty the capability bounding set");
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
@@ -263,7 +263,7 @@ enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profi
 	return filters[kind][profile];
 }
 
-int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, bool keep_bounding, int spare,
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, bool *ret_bounded,
 		  struct err *e)
 {
 	enum seccomp_filter filter = walls_filter(kind, spec->plan->syscalls);
@@ -274,11 +274,11 @@ int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, bool keep_b
 		/* Without no_new_privs only CAP_SYS_ADMIN may load a filter. */
 		r = listener = seccomp_load_listener(filter, e);
 		if (r >= 0) {
-			r = walls_capabilities(keep_bounding, e);
+			r = drop_capabilities(kind, ret_bounded, e);
 		}
 		return r < 0 ? r : listener;
 	}
-	r = walls_capabilities(keep_bounding, e);
+	r = drop_capabilities(kind, ret_bounded, e);
 	if (r >= 0 && spec->affinity > 0) {
 		r = seccomp_load(SECCOMP_FILTER_AFFINITY, e);
 	}

@@ -51,23 +51,14 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
 		   const char *scratch, struct err *e);
 
 /*
- * Every set of capabilities is emptied on this only thread. Without CAP_SETPCAP the bounding set
- * stays as it is, which `keep_bounding` accepts: no_new_privs makes it meaningless.
+ * Every set of capabilities is emptied on this only thread; then the filter is loaded, and with it
+ * the payload's limit of descriptors, for its listener is the last one of ours. Returns the
+ * listener; `spare` stands in for it where a mutant has no filter.
+ *
+ * Outside of a container nobody may have CAP_SETPCAP to empty the bounding set with: there is no
+ * user namespace, or a host that gives its first process no capability (AppArmor's
+ * unprivileged_userns). It stays as it is then, which no_new_privs makes meaningless, and
+ * *ret_bounded is false.
  */
-int walls_capabilities(bool keep_bounding, struct err *e);
-
-/*
- * True where nobody may have CAP_SETPCAP to empty it with: there is no user namespace, or a host
- * that gives its first process no capability (AppArmor's unprivileged_userns).
- */
-static inline bool walls_keep_bounding(enum wall_kind kind)
-{
-	return kind != WALLS_CONTAINER;
-}
-
-/*
- * The filter, and with it the payload's limit of descriptors, for its listener is the last one of
- * ours. Returns the listener; `spare` stands in for it where a mutant has no filter.
- */
-int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, bool keep_bounding, int spare,
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, bool *ret_bounded,
 		  struct err *e);

@@ -49,7 +49,7 @@ def test_document(atoll, world):
     assert set(result.document) >= ID_KEYS
     assert result.stdout == b"fourout\n"
     assert result.document["bytes"] == {"stdin": 4, "stdout": 8, "stderr": 4, "terminal": 0}
-    assert result.document["tier"] == "container"
+    assert result.document["tier"] == ("process" if runner.TIER else "container")
     assert result.document["command"] == ["/bin/sh", "-c", "cat; echo out; echo err >&2"]
     assert len(result.document["receipt_digest"]) == 64
     assert result.receipt
@@ -117,7 +117,7 @@ def test_large_output_is_exact(atoll, world):
               "sys.stderr.write(h.hexdigest())\n")
     result = atoll.run("/usr/bin/python3", "-c", script, options=("--output", "1GiB"))
     assert result.status == 0, result.err
-    assert hashlib.sha256(result.stdout).hexdigest() == result.err
+    assert hashlib.sha256(result.stdout).hexdigest() == result.said
 
 
 @pytest.mark.long

@@ -16,23 +16,39 @@ class Check:
     `mutants` maps a mutant to the expectation: "red", REFUSED, or "held by ..." (then another
     mutant of the same check, with that layer off too, must be red). A pair (as root, as user)
     stands where the two differ, None in it for a defence that only root has. `control` is False where the probe cannot run outside, or "root".
-    `root` is True where every arm needs it.
+    `root` is True where every arm needs it. `process` and `guarded` are the mutants at the process
+    tier, with a pid namespace and without one; None: the check does not apply there.
     """
     name: str
     attempt: callable
     mutants: dict = dataclasses.field(default_factory=dict)
     control: object = True
     root: bool = False
+    container: bool = True
+    process: dict = None
+    guarded: dict = None
+
+    def tiers(self):
+        """{tier: mutants}"""
+        of = {"container": self.mutants if self.container else None, "process": self.process,
+              "guarded": self.guarded}
+        return {tier: mutants for tier, mutants in of.items() if mutants is not None}
 
     def arms(self):
-        return (["control"] if self.control else []) + ["test"] + list(self.mutants)
+        """Pairs of tier and arm. What happens outside has no tier: once is enough."""
+        outside = [("container", "control")] if self.control else []
+        return outside + [(tier, arm) for tier, mutants in self.tiers().items()
+                          for arm in ["test", *mutants]]
 
-    def needs_root(self, arm):
+    def all_mutants(self):
+        return {mutant for mutants in self.tiers().values() for mutant in mutants}
+
+    def needs_root(self, tier, arm):
         return self.root or arm == "control" and self.control == "root" or \
-            arm in self.mutants and self.mutants[arm][1] is None
+            arm in self.tiers().get(tier, {}) and self.tiers()[tier][arm][1] is None
 
-    def expected(self, mutant):
-        wanted = self.mutants[mutant]
+    def expected(self, tier, mutant):
+        wanted = self.tiers()[tier][mutant]
         return wanted if isinstance(wanted, str) else wanted[0 if os.geteuid() == 0 else 1]
 
 
@@ -43,10 +59,11 @@ class NoOutcome(AssertionError):
 class Target:
     """Where a probe runs: outside (binary None), in the product, or in a mutant."""
 
-    def __init__(self, base, binary):
+    def __init__(self, base, binary, tier="container"):
+        self.tier = tier
         self.base = base
         self.sandboxed = binary is not None
-        self.atoll = runner.Atoll(base / "product", binary or runner.BIN)
+        self.atoll = runner.Atoll(base / "product", binary or runner.BIN, tier)
         self.workspace = self.atoll.workspace
         self.canaries = canaries.Canaries(base / "outside")
         self.world = world.World([base])
@@ -86,12 +103,12 @@ class Target:
         self.canaries.close()
 
 
-def judge(check, arm, base):
+def judge(check, arm, base, tier="container"):
     """Raises AssertionError unless the arm gave what it must."""
     binary = {"control": None, "test": runner.BIN}.get(arm, runner.MUTANTS / f"atoll-{arm}")
     if binary and not binary.exists():
         raise AssertionError(f"there is no {binary}")
-    target = Target(base, binary)
+    target = Target(base, binary, tier)
     try:
         through = target.done(check.attempt)
     finally:
@@ -102,9 +119,9 @@ def judge(check, arm, base):
     elif arm == "test":
         assert not target.refused(), f"it did not start\n{evidence}"
         assert through == [], f"{through}\n{evidence}"
-    elif check.expected(arm) == "red":
+    elif check.expected(tier, arm) == "red":
         assert through, f"a defence is off and the check does not notice\n{evidence}"
-    elif check.expected(arm) == REFUSED:
+    elif check.expected(tier, arm) == REFUSED:
         assert target.refused(), f"it started without a wall\n{evidence}"
     else:
-        assert not target.refused() and through == [], f"{check.expected(arm)}: {through}\n{evidence}"
+        assert not target.refused() and through == [], f"{check.expected(tier, arm)}: {through}\n{evidence}"

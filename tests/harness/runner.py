@@ -17,6 +17,8 @@ BIN = pathlib.Path(os.environ.get("ATOLL_BIN", "build/src/atoll")).resolve()
 PROBES = pathlib.Path(os.environ.get("ATOLL_PROBES", "build/tests/probes")).resolve()
 MUTANTS = pathlib.Path(os.environ.get("ATOLL_MUTANTS", "build/src/mutants")).resolve()
 EXAMPLES = pathlib.Path(os.environ.get("ATOLL_EXAMPLES", "examples")).resolve()
+# The tier that everything runs at which does not say another; the product's default where it is empty.
+TIER = os.environ.get("ATOLL_TEST_TIER", "")
 # How much longer everything takes here than on a machine of its own (an emulated one sets it).
 SLOW = float(os.environ.get("ATOLL_TEST_SLOW", "1"))
 TIMEOUT = 60 * SLOW
@@ -41,6 +43,12 @@ class Result:
     @property
     def err(self):
         return self.stderr.decode(errors="replace")
+
+    @property
+    def said(self):
+        """Standard error without Atoll's notes about the policy, which differ by tier."""
+        return "".join(line for line in self.err.splitlines(keepends=True)
+                       if not line.startswith("atoll: note: "))
 
     @property
     def reason(self):
@@ -167,10 +175,26 @@ def read_json(path):
         return None
 
 
+# Takes user namespaces away from a command, which stays the user that it is.
+WITHOUT_USERNS = ("unshare", "--user", "--map-current-user", "--keep-caps", "/bin/sh", "-c",
+                  "echo 0 >/proc/sys/user/max_user_namespaces && "
+                  "exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all \"$@\"", "sh")
+
+
+def tier_options(tier):
+    """What chooses a tier: container, process, or guarded, the latter without user namespaces."""
+    return ["--accept-tier", "process"] if tier in ("process", "guarded") else []
+
+
+def tier_wrap(tier):
+    return WITHOUT_USERNS if tier == "guarded" and os.geteuid() != 0 else ()
+
+
 class Atoll:
     """One binary with a state directory of its own, and a workspace that is the default one."""
 
-    def __init__(self, base, binary=BIN):
+    def __init__(self, base, binary=BIN, tier=TIER):
+        self.tier = tier
         self.binary = pathlib.Path(binary)
         self.base = pathlib.Path(base)
         self.home = self.base / "state"
@@ -194,8 +218,8 @@ class Atoll:
         self.count += 1
         self.document = self.base / f"result-{self.count}.json"
         self.receipt = self.base / f"receipt-{self.count}.json"
-        return [self.binary, "run", "--json", self.document, "--receipt", self.receipt,
-                *options, "--", *command]
+        return [*tier_wrap(self.tier), self.binary, "run", "--json", self.document, "--receipt",
+                self.receipt, *tier_options(self.tier), *options, "--", *command]
 
     def finish(self, result):
         result.document = read_json(self.document)

@@ -4,6 +4,7 @@ import os
 import pathlib
 import stat
 
+from harness import runner
 from harness.arms import REFUSED, Check
 
 FILTERED = {"EPERM", "ENOSYS"}
@@ -43,6 +44,9 @@ def foreign_abi(t):
 def socket_families(t):
     """A4: exactly the families and protocols of the table."""
     through = []
+    if t.tier != "container" and t.sandboxed:  # the host's listeners are one connect(2) away
+        return [f"socket {name}: {word}" for name, word in t.run(t.probe("sockets")).probes().items()
+                if word not in FILTERED | {"EAFNOSUPPORT"}]
     for name, word in t.run(t.probe("sockets")).probes().items():
         family, kind, protocol = name.split(":")
         family, protocol = int(family), int(protocol)
@@ -91,11 +95,48 @@ def spying(t):
 def thread_status(t):
     """A13: what the kernel says of every thread."""
     through = []
+    if t.tier != "container" and t.sandboxed:
+        return thread_status_from_outside(t)
     for name, value in t.run(t.probe("status")).probes().items():
         field = name.partition(":")[2]
         if field in NO_PRIVILEGE and value.lstrip("0") != NO_PRIVILEGE[field].lstrip("0"):
             through.append(f"{name} {value}")
     return through
+
+
+THREADS = ("import ctypes, sys, threading\n"
+           "ctypes.CDLL(None).prctl(15, sys.argv[1].encode())\n"
+           "for _ in range(3): threading.Thread(target=threading.Event().wait).start()\n"
+           "print('up', flush=True)\n")
+
+
+def thread_status_from_outside(t):
+    """Where the payload sees no /proc of itself."""
+    name = f"t{t.canaries.token('a name')[:12]}"
+    process = t.atoll.start("/usr/bin/python3", "-c", THREADS, name)
+    line = process.stdout.readline()
+    if not line:
+        t.results.append(t.atoll.finish(runner.Result([name], process.wait(), b"", b"", 0.0)))
+        return []
+    found, through = named(name), []
+    tasks = [path for pid in found for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    for path in tasks:
+        for row in (path / "status").read_text().splitlines():
+            field, value = row.split(":", 1)
+            wanted = NO_PRIVILEGE.get(field + ":")
+            if wanted is not None and value.strip().lstrip("0") != wanted.lstrip("0"):
+                through.append(f"{field}: {value.strip()}")
+    process.kill()
+    process.wait()
+    t.atoll.end()
+    runner.eventually(lambda: not named(name))
+    return through if len(tasks) == 4 else [f"{len(tasks)} threads are there"]
+
+
+def named(name):
+    """The pids of processes with this command name."""
+    return [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
+            if (runner.text_of(f"/proc/{p}/comm") or "").strip() == name]
 
 
 def denied_files(t):
@@ -130,11 +171,15 @@ def devices(t):
     names = device_names() | {f"/dev/{name}" for name in usual.split()}
     names = sorted(n for n in names - allowed if not n.startswith("/dev/pts/"))
     result = t.run(t.probe("files"), "device", *names)
-    return [f"{name}: {word}" for name, word in result.probes().items() if word != "ENOENT"]
+    # Without a view of its own there is the host's /dev, and no right to any of it.
+    shut = {"ENOENT"} if t.tier == "container" else {"ENOENT", "EACCES"}
+    return [f"{name}: {word}" for name, word in result.probes().items() if word not in shut]
 
 
 def nodes(t):
     """A21: device nodes in everything that can be written."""
+    if t.tier != "container" and t.sandboxed:
+        return succeeded(t.run("/bin/sh", "-c", f"{t.probe('files')} node $TMPDIR"), "mknod:")
     result = t.run(t.probe("files"), "node", str(t.workspace), "/tmp",
                    options=("--workspace", f"{t.workspace}:direct"))
     through = succeeded(result, "mknod:")
@@ -149,24 +194,29 @@ def nodes(t):
 
 CHECKS = [
     Check("A1-system-calls", system_calls, {
-        "seccomp": REFUSED, "seccomp+receipt_compare": "red"}),
+        "seccomp": REFUSED, "seccomp+receipt_compare": "red"},
+        process={"seccomp": REFUSED, "seccomp+receipt_compare": "red"}, guarded={}),
     Check("A2-foreign-abi", foreign_abi, {
-        "seccomp+receipt_compare": "red"}),
+        "seccomp+receipt_compare": "red"}, process={}, guarded={}),
     Check("A4-socket-families", socket_families, {
-        "seccomp+receipt_compare": "red"}),
+        "seccomp+receipt_compare": "red"},
+        process={"seccomp+receipt_compare": "red"}, guarded={}),
     Check("A6-namespaces", namespaces, {
-        "seccomp+receipt_compare": "red"}),
-    Check("A7-mounts", mounts, {}),
+        "seccomp+receipt_compare": "red"},
+        process={"seccomp+receipt_compare": "red"}, guarded={}),
+    Check("A7-mounts", mounts, {}, process={}, guarded={}),
     Check("A8-terminal", terminal, {
-        "seccomp+receipt_compare": "red"}, control="root"),
+        "seccomp+receipt_compare": "red"}, control="root", process={}, guarded={}),
     Check("A9-spying", spying, {
-        "init_nondumpable": "red"}),
+        "init_nondumpable": "red"}, process={}, guarded={}),
     Check("A13-thread-status", thread_status, {
         "no_new_privs": REFUSED, "no_new_privs+receipt_compare": "red",
         "capabilities": REFUSED, "capabilities+receipt_compare": "red",
-        "gid_map": (REFUSED, None)}),  # an ordinary user cannot map another group
-    Check("A18-denied-files", denied_files, {}),
+        "gid_map": (REFUSED, None)},  # an ordinary user cannot map another group
+        process={"no_new_privs": REFUSED, "capabilities": REFUSED}, guarded={}),
+    Check("A18-denied-files", denied_files, {}, process={"landlock+receipt_compare": "red"},
+          guarded={}),
     Check("A20-devices", devices, {
-        "dev_minimal": REFUSED, "dev_minimal+receipt_compare": "red"}),
-    Check("A21-nodes", nodes, {}, control="root"),
+        "dev_minimal": REFUSED, "dev_minimal+receipt_compare": "red"}, process={}, guarded={}),
+    Check("A21-nodes", nodes, {}, control="root", process={}, guarded={}),
 ]

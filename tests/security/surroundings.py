@@ -6,7 +6,7 @@ import subprocess
 
 from harness import runner
 from harness.arms import REFUSED, Check, NoOutcome
-from security.kernel import succeeded
+from security.kernel import named, succeeded
 
 LEAK = 57  # a descriptor number that nobody else uses
 METADATA = ("169.254.169.254 80", "100.100.100.200 80", "198.51.100.7 443", "10.0.0.1 80",
@@ -19,7 +19,10 @@ def descriptors(t):
     os.dup2(kept, LEAK, inheritable=True)
     os.close(kept)
     try:
-        result = t.run("/bin/sh", "-c", f"ls /proc/self/fd; cat /proc/self/fd/{LEAK}", quiet=True,
+        # A look at a link of /proc is not reading there, which the process tier refuses.
+        script = "ls /proc/self/fd" if t.tier == "container" else \
+            "for n in $(seq 0 99); do readlink /proc/self/fd/$n >/dev/null && echo $n; done"
+        result = t.run("/bin/sh", "-c", f"{script}; cat /proc/self/fd/{LEAK}", quiet=True,
                        pass_fds=(LEAK,))
     finally:
         os.close(LEAK)
@@ -63,12 +66,6 @@ def survivors(t):
     return [f"{len(found)} daemons live on"] if found else []
 
 
-def named(name):
-    """The pids of processes with this command name."""
-    return [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
-            if (runner.text_of(f"/proc/{p}/comm") or "").strip() == name]
-
-
 def orphans(t):
     """B8: whoever supervises is killed without warning; what it started ends with it at once."""
     name = f"o{t.canaries.token('a name')[:12]}"
@@ -90,7 +87,7 @@ def orphans(t):
     # Pid 1 of a sandbox carries the payload's words in its own; a mutant's may still be there.
     inside = [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
               if name in (runner.text_of(f"/proc/{p}/cmdline") or "")
-              and (runner.text_of(f"/proc/{p}/cmdline") or "").startswith("atoll-init")]
+              and (runner.text_of(f"/proc/{p}/cmdline") or "").startswith(("atoll-init", "atoll-guard"))]
     for pid in found + inside:
         os.kill(pid, 9)
     t.atoll.end()
@@ -140,7 +137,8 @@ def system_files(t):
         return succeeded(t.run(t.probe("files"), "write", str(t.workspace / "new")), "create:")
     result = t.run(t.probe("files"), "write", *paths)
     return [f"{name}: {word}" for name, word in result.probes().items()
-            if name.startswith("create:") and name.split(":")[1].startswith("/usr") and word != "EROFS"]
+            if name.startswith("create:") and name.split(":")[1].startswith("/usr") and
+            word != ("EROFS" if t.tier == "container" else "EACCES")]
 
 
 def connections(t):
@@ -221,29 +219,38 @@ def memory(t):
 
 
 CHECKS = [
-    Check("B1-descriptors", descriptors, {"close_fds": REFUSED, "close_fds+receipt_compare": "red"}),
-    Check("B-environment", environment, {"environ": REFUSED, "environ+receipt_compare": "red"}),
-    Check("B6-striking", striking, {}),
+    Check("B1-descriptors", descriptors, {"close_fds": REFUSED, "close_fds+receipt_compare": "red"},
+          process={"close_fds": REFUSED, "close_fds+receipt_compare": "red"}, guarded={}),
+    Check("B-environment", environment, {"environ": REFUSED, "environ+receipt_compare": "red"},
+          process={"environ": REFUSED, "environ+receipt_compare": "red"}, guarded={}),
+    Check("B6-striking", striking, {}, process={}, guarded={"broker_tree": "red"}),
     Check("B7-visible-processes", visible_processes, {
-        "pidns": REFUSED}),
-    Check("B8-survivors", survivors, {}),
+        "pidns": REFUSED}, process={"landlock+receipt_compare": "red"}, guarded={}),
+    Check("B8-survivors", survivors, {}, process={}, guarded={}),
     Check("B8-orphans", orphans, {
         "pdeathsig": "held by the end of file on init's socket",
         "keeper_eof": "held by the parent-death signal",
-        "pdeathsig+keeper_eof": "red"}),
-    Check("C8-kernel-settings", kernel_settings, {}),
-    Check("C9-masked", masked, {"mask_proc": REFUSED, "mask_proc+receipt_compare": "red"}),
+        "pdeathsig+keeper_eof": "red"},
+        process={"pdeathsig": "held by the end of file on init's socket",
+                 "keeper_eof": "held by the parent-death signal",
+                 "pdeathsig+keeper_eof": "red"},
+        guarded={"keeper_eof": "red"}),
+    Check("C8-kernel-settings", kernel_settings, {}, process={}, guarded={}),
+    Check("C9-masked", masked, {"mask_proc": REFUSED, "mask_proc+receipt_compare": "red"},
+          process={"landlock+receipt_compare": "red"}, guarded={}),
     Check("C12-system-files", system_files, {
         "ro_usr": REFUSED,
         "landlock": REFUSED,
         "landlock+receipt_compare": "held by the read-only mounts",
-        "landlock+ro_usr+receipt_compare": "red"}),
+        "landlock+ro_usr+receipt_compare": "red"}, process={"landlock": REFUSED}, guarded={}),
     Check("F4-connections", connections, {
-        "netns": REFUSED, "netns+receipt_compare": "red"}),
+        "netns": REFUSED, "netns+receipt_compare": "red"},
+        process={"seccomp+receipt_compare": "red"}, guarded={}),
     Check("C11-shared-mounts", shared_mounts, {
         "propagation": (REFUSED, None), "propagation+receipt_compare": ("red", None)}, root=True),
     Check("C-shared-memory", shared_memory, {
-        "ipcns": REFUSED, "ipcns+receipt_compare": "red"}),
-    Check("E1-crowd", crowd, {}),
-    Check("E2-memory", memory, {"cgroup": (REFUSED, None)}),
+        "ipcns": REFUSED, "ipcns+receipt_compare": "red"},
+        process={"seccomp+receipt_compare": "red"}, guarded={}),
+    Check("E1-crowd", crowd, {}, process={}, guarded={}),
+    Check("E2-memory", memory, {"cgroup": (REFUSED, None)}, process={}, guarded={}),
 ]

@@ -163,7 +163,7 @@ static _Noreturn void become_init(struct builder *b, int landlock_abi, int liste
 	argv[1] = (char *)builder_terminal_word(b);
 	argv[2] = (char *)spec->cwd;
 	memcpy(argv + 3, spec->argv, n * sizeof(*argv));
-	if (builder_ready(b, landlock_abi, listener, proc) < 0) {
+	if (builder_ready(b, landlock_abi, true, listener, proc) < 0) {
 		_exit(125);
 	}
 	builder_become_init(b, argv, env);
@@ -179,6 +179,7 @@ _Noreturn void container_build(struct builder *b)
 			 .proc = FD_NONE};
 	int abi = landlock_abi(), listener = FD_NONE, r;
 	struct err e = {};
+	bool bounded;
 
 	builder_begin(b);
 	r = prepare(b, &v, &e);
@@ -195,7 +196,7 @@ _Noreturn void container_build(struct builder *b)
 		r = raise_landlock(spec->plan, abi, &e);
 	}
 	if (r >= 0) {
-		r = listener = walls_seccomp(spec, WALLS_CONTAINER, false, b->control, &e);
+		r = listener = walls_seccomp(spec, WALLS_CONTAINER, b->control, &bounded, &e);
 	}
 	if (r < 0) {
 		builder_fail(b, &e);

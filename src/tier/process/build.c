@@ -78,10 +78,10 @@ static void take_foreground(const struct builder *b)
 	}
 }
 
-static int raise_walls(const struct builder *b, int abi, enum wall_kind kind, struct err *e)
+static int raise_walls(const struct builder *b, int abi, enum wall_kind kind, bool *ret_bounded,
+		       struct err *e)
 {
 	const struct tier_spec *spec = b->spec;
-	bool keep_bounding = walls_keep_bounding(kind);
 	char terminal[64], scratch[512];
 	struct places places;
 	int r;
@@ -97,7 +97,7 @@ static int raise_walls(const struct builder *b, int abi, enum wall_kind kind, st
 	if (r >= 0) {
 		r = walls_landlock(spec->plan, abi, places.rows, places.n, scratch, e);
 	}
-	return r >= 0 ? walls_seccomp(spec, kind, keep_bounding, b->control, e) : r;
+	return r >= 0 ? walls_seccomp(spec, kind, b->control, ret_bounded, e) : r;
 }
 
 /* Closes everything but 0, 1 and 2 on exec, tells the keeper who we are, and waits for its word. */
@@ -119,6 +119,7 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum 
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct init_exec_failure failure;
 	struct err e = {};
+	bool bounded = false;
 	int listener, r = 0;
 	size_t i;
 
@@ -134,11 +135,11 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum 
 	if (r >= 0 && chdir(spec->cwd) < 0) {
 		r = err_sys(&e, errno, "cannot enter '%s'", spec->cwd);
 	}
-	r = listener = r < 0 ? r : raise_walls(b, abi, kind, &e);
+	r = listener = r < 0 ? r : raise_walls(b, abi, kind, &bounded, &e);
 	if (r < 0) {
 		builder_fail(b, &e);
 	}
-	if (builder_ready(b, abi, listener, proc) < 0 || !await_word(b)) {
+	if (builder_ready(b, abi, bounded, listener, proc) < 0 || !await_word(b)) {
 		_exit(125);
 	}
 	(void)umask(b->umask);

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/mutant.h"
 #include "linux/proctree.h"
 #include "linux/seccomp.h"
 #include "tier/tier.h"
@@ -60,11 +61,18 @@ static int argument(const struct seccomp_denial *d, int i)
 	return (int)(uint32_t)d->args[i];
 }
 
+/* A process that the payload may signal: one of the tree, and not the guard. */
+static bool is_inside(const struct tier_sandbox *sb, pid_t pid)
+{
+	return MUTANT(ATOLL_MUTATE_BROKER_TREE) ||
+	       (pid > 0 && pid != sb->init && proctree_has(sb->init, pid));
+}
+
 /* Sends to a process of the tree; `info` may be NULL. */
 static int64_t send_to(const struct tier_sandbox *sb, int pidfd, pid_t pid, int signal,
 		       siginfo_t *info)
 {
-	if (pid == sb->init || !proctree_has(sb->init, pid)) {
+	if (!is_inside(sb, pid)) {
 		return -ESRCH;
 	}
 	return syscall(SYS_pidfd_send_signal, pidfd, signal, info, 0) < 0 ? -errno : 0;
@@ -123,7 +131,7 @@ static int64_t do_kill(const struct tier_sandbox *sb, const struct seccomp_denia
 /* A thread of another process of the tree, or of the caller's own by its number alone. */
 static int64_t send_thread(const struct tier_sandbox *sb, pid_t process, pid_t tid, int signal)
 {
-	if (process == sb->init || process <= 0 || !proctree_has(sb->init, process)) {
+	if (!is_inside(sb, process)) {
 		return -ESRCH;
 	}
 	return syscall(SYS_tgkill, process, tid, signal) < 0 ? -errno : 0;
