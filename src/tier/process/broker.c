@@ -387,7 +387,7 @@ static int64_t do_file(const struct tier_sandbox *sb, const struct seccomp_denia
 static int64_t broker_file(const struct tier_sandbox *sb, const struct seccomp_denial *d,
 			   const struct shape *s)
 {
-	bool root = sb->spec->plan->identity.from_root;
+	bool root = sb->spec->plan->identity.from_root && !MUTANT(ATOLL_MUTATE_BROKER_FSUID);
 	int64_t result;
 
 	if (s->op == OP_MODE && (argument(d, s->value) & SET_ID)) {
