@@ -285,6 +285,8 @@ def test_pipeline(terminal):
 
 def test_vim(terminal, need_program):
     need_program("vim")
+    if runner.TIER and os.geteuid() == 0:
+        pytest.skip("needs an unprivileged user")  # root has no direct workspace at that tier
     terminal.start(terminal.atoll.arguments(
         ["vim", "-T", "vt100", "-u", "NONE", "-N", "-n", "text"], ["--workspace", ".:direct"]))
     terminal.expect(re.escape(b'"text" [New]'))
