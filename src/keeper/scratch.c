@@ -33,15 +33,17 @@ static void name_of(const char *id, char name[SCRATCH_PATH_SIZE])
 	(void)snprintf(name, SCRATCH_PATH_SIZE, "atoll-%s", id);
 }
 
-/* A directory of the payload's own. */
-static int make_dir(int at, const char *name, uid_t uid, gid_t gid, struct err *e)
+/* A directory of the payload's own; *ret_made is true from the moment on that it is there. */
+static int make_dir(int at, const char *name, uid_t uid, gid_t gid, bool *ret_made, struct err *e)
 {
 	_cleanup_fd_ int fd = FD_NONE;
 
+	/* One that somebody else has made is nothing of ours, to use or to remove. */
 	if (mkdirat(at, name, 0700) < 0) {
 		return err_sys(e, errno, "cannot make the scratch directory '%s' in '%s'", name,
 			       PLACE);
 	}
+	*ret_made = true;
 	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchmod(fd, 0700) < 0 || (geteuid() == 0 && fchown(fd, uid, gid) < 0)) {
 		return err_sys(e, errno, "cannot prepare the scratch directory '%s'", name);
@@ -111,11 +113,10 @@ int scratch_make(struct scratch *s, const char *id, uid_t uid, gid_t gid, char *
 
 	name_of(id, name);
 	if (r >= 0) {
-		s->made = true;
-		r = s->dir = make_dir(place, name, uid, gid, e);
+		r = s->dir = make_dir(place, name, uid, gid, &s->made, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
-		r = make_dir(s->dir, parts[i], uid, gid, e);
+		r = make_dir(s->dir, parts[i], uid, gid, &s->made, e);
 		(void)fd_close(r);
 	}
 	r = r < 0 ? r : name_path(s, e);
