@@ -86,7 +86,8 @@ def test_this_host(atoll, world):
     assert rows["idmapped mounts"]["state"] == ("ok" if os.geteuid() == 0 else "info")
     for row in document["rows"]:
         assert row["state"] in ("ok", "info") or row["remedy"], row
-    assert rows["walls"]["found"] == "not in this version"
+    assert rows["default policy, accepted"]["state"] == "ok" and rows["processes"]["state"] == "ok"
+    assert rows["Landlock ABI"]["found"].startswith("ABI ")
     assert all(row["state"] == "info" for row in document["rows"] if row["tier"] == "host")
     assert not atoll.home.exists()
 

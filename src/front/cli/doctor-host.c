@@ -243,12 +243,6 @@ void doctor_workspace(struct finding *f, const char *scratch)
 
 /* ---- other tiers ---- */
 
-void doctor_process_tier(struct finding *f, const char *scratch)
-{
-	(void)scratch;
-	doctor_set(f, DOCTOR_INFO, "not in this version");
-}
-
 void doctor_microvm_tier(struct finding *f, const char *scratch)
 {
 	_cleanup_fd_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The default policy, run for real: `atoll run -- /bin/true` through the program that runs us, with
- * state and a workspace of its own in the doctor's scratch directory.
+ * The default policy, run for real at a tier: `atoll run -- /bin/true` through the program that
+ * runs us, with state and a workspace of its own in the doctor's scratch directory.
  */
 #include "front/cli/doctor-internal.h"
 
@@ -25,7 +25,7 @@ struct trial {
 	char workspace[4096], state[4096], result[4096], said[4096];
 };
 
-static bool name_files(struct trial *t, const char *scratch)
+static bool name_files(struct trial *t, const char *scratch, const char *tier)
 {
 	const struct {
 		char *out;
@@ -37,18 +37,21 @@ static bool name_files(struct trial *t, const char *scratch)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(files); i++) {
-		int n = snprintf(files[i].out, sizeof(t->said), "%s/%s", scratch, files[i].name);
+		int n = snprintf(files[i].out, sizeof(t->said), "%s/%s-%s", scratch, tier,
+				 files[i].name);
 
 		if (n < 0 || (size_t)n >= sizeof(t->said)) {
 			return false;
 		}
 	}
-	return mkdir(t->workspace, 0755) == 0;
+	/* Root's payload at the process tier owns nothing, and has to pass. */
+	return mkdir(t->workspace, 0755) == 0 && chmod(scratch, 0711) == 0;
 }
 
-static _Noreturn void start(const struct trial *t)
+static _Noreturn void start(const struct trial *t, char *tier)
 {
-	char *argv[] = {"atoll", "run", "--quiet", "--json", "-", "--", PAYLOAD, NULL};
+	char *argv[] = {"atoll",         "run", "--quiet", "--json", "-",
+			"--accept-tier", tier,  "--",      PAYLOAD,  NULL};
 	int result = open(t->result, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int said = open(t->said, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
@@ -79,7 +82,8 @@ static void take_mechanism(struct finding *f, const json_t *result)
 	}
 }
 
-void doctor_default_policy(struct finding *f, const char *scratch)
+/* The default policy at a tier. */
+static void run_policy(struct finding *f, const char *scratch, char *tier)
 {
 	_cleanup_json_ json_t *result = NULL;
 	char text[sizeof(f->found)] = "";
@@ -87,14 +91,14 @@ void doctor_default_policy(struct finding *f, const char *scratch)
 	int status = 0;
 	pid_t child;
 
-	if (!name_files(&t, scratch)) {
+	if (!name_files(&t, scratch, tier)) {
 		doctor_set(f, DOCTOR_MISSING, "cannot make a directory in '%s': %s", scratch,
 			   strerror(errno));
 		return;
 	}
 	child = fork();
 	if (child == 0) {
-		start(&t);
+		start(&t, tier);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child) {
 		doctor_set(f, DOCTOR_MISSING, "cannot start a process: %s", strerror(errno));
@@ -112,7 +116,20 @@ void doctor_default_policy(struct finding *f, const char *scratch)
 	}
 	doctor_take(f, DOCTOR_MISSING, strncmp(text, "atoll: ", 7) == 0 ? text + 7 : text);
 	if (!f->remedy[0]) {
-		doctor_remedy(f, "what is missing above; 'atoll run -- %s' says it in full",
-			      PAYLOAD);
+		doctor_remedy(
+			f,
+			"what is missing above; 'atoll run --accept-tier %s -- %s' says it in "
+			"full",
+			tier, PAYLOAD);
 	}
+}
+
+void doctor_default_policy(struct finding *f, const char *scratch)
+{
+	run_policy(f, scratch, (char[]){"container"});
+}
+
+void doctor_process_policy(struct finding *f, const char *scratch)
+{
+	run_policy(f, scratch, (char[]){"process"});
 }

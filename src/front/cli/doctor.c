@@ -18,6 +18,7 @@
 #include "front/cli/doctor-internal.h"
 
 #define DEFAULT_POLICY "default policy"
+#define PROCESS_POLICY "default policy, accepted"
 #define STATE          "state directory"
 #define PATIENCE_MS    5000
 
@@ -40,7 +41,9 @@ static const struct probe probes[] = {
 	{"container", "workspace", doctor_workspace},
 	{"container", "overlay mounts", doctor_overlay},
 	{"container", DEFAULT_POLICY, doctor_default_policy},
-	{"process", "walls", doctor_process_tier},
+	{"process", "Landlock ABI", doctor_newer_landlock},
+	{"process", "processes", doctor_processes},
+	{"process", PROCESS_POLICY, doctor_process_policy},
 	{"microvm", "KVM", doctor_microvm_tier},
 	{"host", "toolchains", doctor_toolchains},
 	{"host", "SMT", doctor_smt},
@@ -118,7 +121,17 @@ static void print_row(const struct probe *p, const struct finding *f, const char
 	(void)putchar('\n');
 }
 
-static void print_closing(const struct finding *verdict)
+static const struct finding *find(const struct finding *findings, const char *mechanism)
+{
+	size_t i = 0;
+
+	while (strcmp(probes[i].mechanism, mechanism) != 0) {
+		i++;
+	}
+	return &findings[i];
+}
+
+static void print_closing(const struct finding *findings, const struct finding *verdict)
 {
 	if (verdict->state == DOCTOR_OK) {
 		(void)printf("\nThe default policy can run here, with limits by %s.\n",
@@ -127,6 +140,10 @@ static void print_closing(const struct finding *verdict)
 		(void)printf("\nThe default policy cannot run here: ");
 		print_safely(verdict->found);
 		(void)puts(".");
+		if (find(findings, PROCESS_POLICY)->state == DOCTOR_OK) {
+			(void)puts("The process tier can: atoll run --accept-tier process -- "
+				   "COMMAND");
+		}
 	}
 }
 
@@ -137,7 +154,7 @@ static int print_text(const struct finding *findings, const struct finding *verd
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		print_row(&probes[i], &findings[i], i > 0 ? probes[i - 1].tier : NULL);
 	}
-	print_closing(verdict);
+	print_closing(findings, verdict);
 	return 0;
 }
 
@@ -219,16 +236,6 @@ static int examine(struct finding *findings, int *ret_signal, struct err *e)
 	}
 	(void)nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return r;
-}
-
-static const struct finding *find(const struct finding *findings, const char *mechanism)
-{
-	size_t i = 0;
-
-	while (strcmp(probes[i].mechanism, mechanism) != 0) {
-		i++;
-	}
-	return &findings[i];
 }
 
 /* The finding that says whether the default policy can run: the trial had a state directory of its

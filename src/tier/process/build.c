@@ -136,6 +136,10 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum 
 		r = err_sys(&e, errno, "cannot enter '%s'", spec->cwd);
 	}
 	r = listener = r < 0 ? r : raise_walls(b, abi, kind, &bounded, &e);
+	if (r == -EACCES && spec->plan->identity.from_root) {
+		err_wrap(&e, "root's payload runs as a user id that owns nothing, so use tier "
+			     "container, or start atoll as the user whose files these are");
+	}
 	if (r < 0) {
 		builder_fail(b, &e);
 	}
