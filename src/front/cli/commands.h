@@ -9,6 +9,7 @@ extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;
 extern const struct cli_command cli_policy_command;
 extern const struct cli_command cli_doctor_command;
+extern const struct cli_command cli_completion_command;
 extern const struct cli_command cli_version_command;
 
 /* The table of `run` has a file of its own. */
