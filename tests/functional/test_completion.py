@@ -12,7 +12,7 @@ INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
 COMMANDS = ["run", "ps", "stop", "policy", "doctor", "completion", "version"]
-POLICY = {"show", "check", "explain", "schema"}
+POLICY = {"new", "show", "check", "explain", "schema"}
 SHELLS = ["bash", "bash with bash-completion", "zsh", "fish"]
 
 # What comes after "atoll ", and exactly what may stand there.

@@ -48,6 +48,28 @@ const char *cli_value_word(const struct cli_value *v, size_t i)
 	return k && i < k->n_words ? k->words[i].word : NULL;
 }
 
+/* One of the words for a mode, those of other versions included: the policy says why not. */
+static bool is_mode(const struct schema_key *k, const char *word)
+{
+	bool found = schema_word(k, word) >= 0;
+
+	for (size_t i = 0; i < k->n_absent; i++) {
+		found = found || strcmp(k->absent[i].word, word) == 0;
+	}
+	return found;
+}
+
+char *cli_cut_mode(char *value)
+{
+	char *colon = strrchr(value, ':');
+
+	if (!colon || !is_mode(&schema_keys[KEY_WORKSPACE_MODE], colon + 1)) {
+		return NULL;
+	}
+	*colon = '\0';
+	return colon + 1;
+}
+
 /* ---- parsing ---- */
 
 #define complain(c, ...) (cli_complain((c)->name, __VA_ARGS__), -CLI_FAILED)

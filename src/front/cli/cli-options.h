@@ -111,6 +111,9 @@ struct cli_operands {
 int cli_parse(const struct cli_command *c, int argc, char **argv, void *into,
 	      struct cli_operands *ret);
 
+/* The mode of PATH:MODE, cut off in place, or NULL; a path may hold colons of its own. */
+char *cli_cut_mode(char *value);
+
 /* Finds the command below c that argv[1] names, and runs it. */
 int cli_run(const struct cli_command *c, int argc, char **argv);
 

@@ -19,3 +19,5 @@ struct policy_options {
 #define policy_fail(...) (cli_say(__VA_ARGS__), CLI_FAILED)
 
 int policy_show(const struct policy_options *o);
+
+extern const struct cli_command cli_policy_new_command;

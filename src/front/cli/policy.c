@@ -296,6 +296,7 @@ static const struct cli_command schema_command = {
 };
 
 static const struct cli_example policy_examples[] = {
+	CLI_EXAMPLE("atoll policy new --yes"),
 	CLI_EXAMPLE("atoll policy show --trust medium"),
 	CLI_EXAMPLE("atoll policy check policy.yaml"),
 	CLI_EXAMPLE("atoll policy explain policy.yaml"),
@@ -303,12 +304,13 @@ static const struct cli_example policy_examples[] = {
 };
 
 static const struct cli_command *const policy_commands[] = {
-	&show_command, &check_command, &explain_command, &schema_command, NULL,
+	&cli_policy_new_command, &show_command,   &check_command,
+	&explain_command,        &schema_command, NULL,
 };
 
 const struct cli_command cli_policy_command = {
 	.name = "policy",
-	.summary = "show, check and explain policies",
+	.summary = "make, show, check and explain policies",
 	.about = "Policies: the documents that say what a sandbox may do.\n",
 	.notes = "'atoll policy COMMAND --help' tells more.\n",
 	.examples = policy_examples,

@@ -7,7 +7,6 @@
 
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
-#include "policy/schema.h"
 
 #define COMMAND "run"
 
@@ -124,31 +123,13 @@ static int take_setting(void *into, const struct cli_option *option, char *value
 	return override(into, option->value.key, value, option->name);
 }
 
-/* One of the words for a mode, those of other versions included: the policy says why not. */
-static bool is_mode(const struct schema_key *k, const char *word)
-{
-	bool found = schema_word(k, word) >= 0;
-
-	for (size_t i = 0; i < k->n_absent; i++) {
-		found = found || strcmp(k->absent[i].word, word) == 0;
-	}
-	return found;
-}
-
-/* PATH:MODE; a path may hold colons of its own. */
 static int take_workspace(void *into, const struct cli_option *option, char *value)
 {
-	char *colon = strrchr(value, ':');
-	int r;
+	const char *mode = cli_cut_mode(value);
+	int r = mode ? override(into, option->value.key, mode, option->name) : 0;
 
-	if (colon && is_mode(&schema_keys[KEY_WORKSPACE_MODE], colon + 1)) {
-		*colon = '\0';
-		r = override(into, option->value.key, colon + 1, option->name);
-		if (r < 0) {
-			return r;
-		}
-	}
-	return *value ? override(into, "filesystem.workspace.path", value, option->name) : 0;
+	return r >= 0 && *value ? override(into, "filesystem.workspace.path", value, option->name)
+				: r;
 }
 
 int run_options_parse(struct run_options *o, int argc, char **argv)
