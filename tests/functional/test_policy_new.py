@@ -123,6 +123,7 @@ def test_every_combination_of_answers(atoll):
 PLAIN = {"provenance": "agent", "trust": "medium", "workspace": ".:read-only", "limits": "group"}
 
 
+@pytest.mark.asan
 @pytest.mark.parametrize("answers, found", [
     ({}, set()),
     ({"wall": "10m"}, set()),
@@ -144,6 +145,7 @@ def test_findings(atoll, answers, found):
     assert all(not f["text"].endswith(".") for f in document["findings"])
 
 
+@pytest.mark.asan
 def test_answers_arrive_as_they_were_given(atoll):
     odd = "a: {b} #c \"d\" 'e' \\n é 日本 - null"
     document = made(atoll, **PLAIN, name="null", owner=odd, account="1e3", purpose="yes", read=["/a b", "~/c"],
@@ -198,6 +200,7 @@ def on_terminal(atoll, lines, *words):
                               env=atoll.environment(), cwd=atoll.workspace)
 
 
+@pytest.mark.asan
 def test_questions(atoll):
     path = atoll.workspace / "new.yaml"
     typed = ["external\n", "high\n", "?\n", "\n", "any\n", ".\n", "sideways\n", "direct\n", "/opt\n", "/srv\n",
@@ -225,6 +228,7 @@ def test_questions(atoll):
     assert atoll.tool("policy", "check", path).status == 0
 
 
+@pytest.mark.asan
 def test_only_what_is_not_given_is_asked(atoll):
     path = atoll.workspace / "new.yaml"
     result = on_terminal(atoll, ["\n"] * 20, path, *asked(**PLAIN, wall="5m"))
@@ -254,6 +258,7 @@ def test_without_a_terminal(atoll):
     made(atoll, provenance="agent", trust="low", workspace=":none")
 
 
+@pytest.mark.asan
 @pytest.mark.parametrize("answers, message", [
     ({"trust": "lots"}, "--trust: trust: 'lots' is not one of none, low, medium, high or full"),
     ({"tier": "wasm"}, "--tier: tier: this version has no wasm tier; use container"),
@@ -272,6 +277,7 @@ def test_answers_that_are_none(atoll, answers, message):
     assert not path.exists()
 
 
+@pytest.mark.asan
 def test_nothing_is_overwritten(atoll):
     path = atoll.base / "new.yaml"
     made(atoll, "--yes", path)
@@ -292,6 +298,7 @@ def test_nothing_is_overwritten(atoll):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
+@pytest.mark.asan
 def test_standard_output(atoll):
     plain = atoll.tool("policy", "new", "--yes")
     assert plain.status == 0 and plain.out == made(atoll, "--yes")["document"]
