@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every --help has examples, and every example works as it stands."""
+import json
 import os
 import re
 import subprocess
@@ -115,3 +116,20 @@ def test_help_on_a_full_disk(atoll):
             done = subprocess.run([atoll.binary, *words, "--help"], stdout=full, stderr=subprocess.PIPE,
                                   text=True, check=False, env=atoll.environment())
         assert done.returncode == 125 and "cannot write to standard output" in done.stderr, words
+
+
+@pytest.mark.parametrize("words, option, key", [
+    (["run"], "--trust", "trust"),
+    (["run"], "--provenance", "provenance"),
+    (["run"], "--accept-tier", "tier"),
+    (["run"], "--workspace", "filesystem.workspace.mode"),
+    (["run"], "--syscalls", "execution.syscalls"),
+    (["policy", "new"], "--limits", "execution.limits.mechanism"),
+    (["policy", "explain"], "--trust", "trust"),
+])
+def test_help_names_the_words(atoll, words, option, key):
+    schema = json.loads(atoll.tool("policy", "schema").out)
+    for part in key.split("."):
+        schema = schema["properties"][part]
+    row = next(line for line in atoll.tool(*words, "--help").out.splitlines() if line.startswith(f"  {option} "))
+    assert re.split(", | or ", row.rsplit(": ", 1)[1]) == schema["enum"]

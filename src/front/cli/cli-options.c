@@ -209,6 +209,22 @@ static void help_commands(const struct cli_command *c, FILE *out)
 	}
 }
 
+/* ": a, b or c", the words that a value is chosen from. */
+static void help_words(const struct cli_value *v, FILE *out)
+{
+	const char *word;
+
+	if (v->kind != CLI_WORDS && v->kind != CLI_WORKSPACE) {
+		return;
+	}
+	(void)fputs(v->kind == CLI_WORKSPACE ? "; MODE: " : ": ", out);
+	for (size_t i = 0; (word = cli_value_word(v, i)) != NULL; i++) {
+		const char *before = i == 0 ? "" : cli_value_word(v, i + 1) ? ", " : " or ";
+
+		(void)fprintf(out, "%s%s", before, word);
+	}
+}
+
 static void help_options(const struct cli_command *c, FILE *out)
 {
 	const struct cli_option *o;
@@ -225,8 +241,9 @@ static void help_options(const struct cli_command *c, FILE *out)
 
 		(void)snprintf(left, sizeof(left), "%s%s%s", o->name, o->argument ? " " : "",
 			       o->argument ? o->argument : "");
-		(void)fprintf(out, "  %-*s  %s%s\n", width, left, o->help,
-			      o->repeat ? " (repeatable)" : "");
+		(void)fprintf(out, "  %-*s  %s", width, left, o->help);
+		help_words(&o->value, out);
+		(void)fputs(o->repeat ? " (repeatable)\n" : "\n", out);
 	}
 }
 

@@ -37,7 +37,7 @@ struct cli_option {
 	const char *name;     /* "--trust" */
 	const char *argument; /* its name in the help, "LEVEL"; NULL: a flag */
 	struct cli_value value;
-	const char *help; /* less than a line */
+	const char *help; /* less than a line; the words of the value are added to it */
 	size_t offset;    /* in what is parsed into: a bool, or a const char * */
 	/* Takes the value instead; 0, or CLI_FAILED negated after having said why. */
 	int (*take)(void *into, const struct cli_option *o, char *value);

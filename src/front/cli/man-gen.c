@@ -44,12 +44,12 @@ static void put_words(const struct cli_value *v)
 	}
 }
 
-/* Help texts and summaries are no sentences; those of words may begin with one of them. */
-static void put_sentence(const char *text, bool of_words)
+/* Help texts and summaries are no sentences. */
+static void put_sentence(const char *text)
 {
 	char first[2] = {text[0], '\0'};
 
-	if (!of_words && text[0] >= 'a' && text[0] <= 'z') {
+	if (text[0] >= 'a' && text[0] <= 'z') {
 		first[0] = (char)(text[0] - 'a' + 'A');
 	}
 	put(first);
@@ -67,12 +67,12 @@ static void put_option(const struct cli_option *o)
 		put_marked('_', o->argument);
 	}
 	(void)fputs("\n\t", stdout);
-	put_sentence(o->help, o->value.kind == CLI_WORDS);
+	put_sentence(o->help);
 	if (o->repeat) {
 		(void)fputs(" It may be repeated.", stdout);
 	}
-	if (o->value.kind == CLI_WORDS && o->value.key) {
-		(void)fputs(" One of ", stdout);
+	if (o->value.kind == CLI_WORDS || o->value.kind == CLI_WORKSPACE) {
+		(void)fputs(o->value.kind == CLI_WORDS ? " One of " : " MODE is one of ", stdout);
 		put_words(&o->value);
 		(void)putchar('.');
 	}
@@ -129,7 +129,7 @@ static void put_commands(const struct cli_command *c)
 	for (size_t i = 0; c->commands && c->commands[i]; i++) {
 		put_marked('*', cli_command_word(c->commands[i]));
 		(void)fputs("\n\t", stdout);
-		put_sentence(c->commands[i]->summary, false);
+		put_sentence(c->commands[i]->summary);
 		(void)fputs("\n\n", stdout);
 	}
 }

@@ -171,7 +171,7 @@ static int run(const struct cli_command *c, int argc, char **argv,
 }
 
 static const struct cli_option show_options[] = {
-	TRUST_OPTION("the profile of a trust level: none, low, medium or high"),
+	TRUST_OPTION("the profile of a trust level"),
 	PROFILE_OPTION("a profile by its name"),
 	JSON_OPTION,
 	{},
