@@ -327,11 +327,15 @@ static int check_place(const char *path, bool force, struct err *e)
 				 path);
 }
 
-/* Moves it to its place; a link, unlike a rename, never replaces what came meanwhile. */
+/* Moves it to its place. Without force nothing is replaced, not even what came meanwhile; a file
+ * system that cannot promise that of a rename (NFS) can of a link. */
 static int move(const char *from, const char *to, bool force)
 {
-	if (force) {
-		return rename(from, to) < 0 ? -errno : 0;
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, force ? 0 : RENAME_NOREPLACE) == 0) {
+		return 0;
+	}
+	if (force || (errno != EINVAL && errno != ENOSYS)) {
+		return -errno;
 	}
 	return link(from, to) < 0 || unlink(from) < 0 ? -errno : 0;
 }
