@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `atoll policy`: show, check, explain, schema. Reads documents; starts nothing. */
+/* `atoll policy`: its tables; check, explain and schema. Reads documents; starts nothing. */
 #include <stdio.h>
 #include <stdint.h>
 #include <string.h>
