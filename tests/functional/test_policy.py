@@ -12,7 +12,7 @@ from harness import runner
 pytestmark = pytest.mark.asan
 
 TRUST_LEVELS = ["none", "low", "medium", "high"]
-COMMANDS = ["show", "check", "explain", "schema"]
+COMMANDS = ["new", "show", "check", "explain", "schema"]
 
 
 class Place:

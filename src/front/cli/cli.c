@@ -2,6 +2,7 @@
 /* How the command line speaks to people. */
 #include "front/cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "keeper/state.h"
 
@@ -42,15 +44,41 @@ int cli_fail(const struct err *e)
 	return CLI_FAILED;
 }
 
-int cli_usage(const char *command, const char *fmt, ...)
+int cli_complain(const char *name, const char *fmt, ...)
 {
+	char text[4096];
 	va_list ap;
+	int n;
 
 	va_start(ap, fmt);
-	say(fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	cli_say("see 'atoll %s --help'", command);
+	if (n >= 0) {
+		cli_say("%s%s%s", name, *name ? ": " : "", text);
+	}
 	return CLI_FAILED;
+}
+
+int cli_written(void)
+{
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		cli_say("cannot write to standard output: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}
+
+int cli_print_json(json_t *taken)
+{
+	_cleanup_json_ json_t *j = taken;
+	int r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) : -1;
+
+	if (!j || (r < 0 && !ferror(stdout))) {
+		cli_say("cannot print the result: out of memory");
+		return CLI_FAILED;
+	}
+	(void)putchar('\n');
+	return cli_written();
 }
 
 void cli_reap(const struct state *s)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the subcommands share: one function each, and how they speak. */
+/* What the subcommands share: how they speak, and how they end. */
 #pragma once
+
+#include <jansson.h>
 
 struct err;
 struct state;
@@ -15,20 +17,20 @@ enum cli_exit {
 	CLI_LIMIT = 137,
 };
 
-/* argv[0] is the subcommand's name; the return value is the exit status. */
-int cmd_run(int argc, char **argv);
-int cmd_policy(int argc, char **argv);
-int cmd_ps(int argc, char **argv);
-int cmd_stop(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-int cmd_version(int argc, char **argv);
-
 /* Writes "atoll: MESSAGE" to standard error, controls neutralised; returns CLI_FAILED. */
 int cli_fail(const struct err *e);
-int cli_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a command line of `atoll NAME` that is wrong: "atoll: NAME: MESSAGE". */
+int cli_complain(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* One line "atoll: ..." on standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* At the end of what goes to standard output: CLI_OK, or CLI_FAILED after having said why. */
+int cli_written(void);
+
+/* Prints a document and takes it; NULL means out of memory. The exit status. */
+int cli_print_json(json_t *taken);
 
 /*
  * Removes what earlier keepers left when they were killed, and says so. One that cannot be removed

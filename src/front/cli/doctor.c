@@ -2,7 +2,6 @@
 /* atoll doctor: what this host can enforce, tried for real. */
 #include <errno.h>
 #include <ftw.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "front/cli/cli.h"
+#include "front/cli/commands.h"
 #include "front/cli/doctor-internal.h"
 
 #define DEFAULT_POLICY "default policy"
@@ -64,26 +64,6 @@ static const struct word {
 	[DOCTOR_WEAK] = {"weak", "\033[33m"},
 	[DOCTOR_INFO] = {"info", "\033[36m"},
 };
-
-static const char help_text[] =
-	"Say what this host can enforce, tier by tier and mechanism by mechanism. Each is tried\n"
-	"for real, in a process of its own, and leaves nothing behind; at the end the default\n"
-	"policy is run with /bin/true.\n"
-	"\n"
-	"usage: atoll doctor [--json]\n"
-	"\n"
-	"  --json   as JSON\n"
-	"  --help   this text\n"
-	"\n"
-	"ok: it works; missing: it does not; weak: it works, with less than there could be;\n"
-	"info: a fact to weigh. What can be done about it follows on the next line.\n"
-	"\n"
-	"exit: 0 the default policy can run here, 1 it cannot, 125 the doctor could not tell\n"
-	"\n"
-	"examples:\n"
-	"  atoll doctor\n"
-	"  sudo atoll doctor                    what root can have here\n"
-	"  atoll doctor --json | jq '.rows[] | select(.state == \"missing\")'\n";
 
 /* ---- telling ---- */
 
@@ -248,21 +228,22 @@ static const struct finding *judge(const struct finding *findings)
 	return policy->state == DOCTOR_OK && state->state == DOCTOR_MISSING ? state : policy;
 }
 
-int cmd_doctor(int argc, char **argv)
+struct doctor_options {
+	bool json;
+};
+
+static int run(const struct cli_command *c, int argc, char **argv)
 {
 	static const char out_of_memory[] = "cannot print the result: out of memory";
-	bool as_json = argc == 2 && strcmp(argv[1], "--json") == 0;
+	struct doctor_options o = {};
+	struct cli_operands none;
 	struct finding findings[ARRAY_SIZE(probes)];
 	const struct finding *verdict;
 	struct err e = {};
-	int r, ending = 0;
+	int r = cli_parse(c, argc, argv, &o, &none), ending = 0;
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		(void)fputs(help_text, stdout);
-		return CLI_OK;
-	}
-	if (argc > 1 && !as_json) {
-		return cli_usage("doctor", "doctor takes no argument but --json");
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
 	}
 	memset(findings, 0, sizeof(findings));
 	r = examine(findings, &ending, &e);
@@ -273,7 +254,7 @@ int cmd_doctor(int argc, char **argv)
 		return cli_fail(&e);
 	}
 	verdict = judge(findings);
-	r = as_json ? print_json(findings, verdict) : print_text(findings, verdict);
+	r = o.json ? print_json(findings, verdict) : print_text(findings, verdict);
 	if (r < 0 || fflush(stdout) != 0 || ferror(stdout)) {
 		cli_say("%s%s", r < 0 ? out_of_memory : "cannot write to standard output: ",
 			r < 0 ? "" : strerror(errno));
@@ -281,3 +262,36 @@ int cmd_doctor(int argc, char **argv)
 	}
 	return verdict->state == DOCTOR_OK ? CLI_OK : 1;
 }
+
+static const struct cli_option options[] = {
+	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct doctor_options, json)),
+	{},
+};
+
+static const struct cli_example examples[] = {
+	CLI_EXAMPLE("atoll doctor"),
+	CLI_EXAMPLE("atoll doctor --json > host.json",
+		    .why = "what to keep beside a report of a problem"),
+	{},
+};
+
+const struct cli_command cli_doctor_command = {
+	.name = "doctor",
+	.summary = "say what this host can enforce",
+	.about =
+		"Say what this host can enforce, tier by tier and mechanism by mechanism. Each is\n"
+		"tried for real, in a process of its own, and leaves nothing behind; at the end "
+		"the\n"
+		"default policy is run with /bin/true.\n",
+	.notes = "ok: it works; missing: it does not; weak: it works, with less than there could "
+		 "be;\n"
+		 "info: a fact to weigh. What can be done about it follows on the next line. Root "
+		 "can\n"
+		 "have more than others: ask as the user who will run sandboxes.\n"
+		 "\n"
+		 "exit: 0 the default policy can run here, 1 it cannot, 125 the doctor could not "
+		 "tell\n",
+	.options = options,
+	.examples = examples,
+	.run = run,
+};

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "front/cli/cli.h"
+#include "front/cli/commands.h"
 #include "front/cli/run-options.h"
 #include "front/session.h"
 #include "keeper/state.h"
@@ -311,7 +312,7 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	return r < 0 ? r : report(result, o->quiet, s, o->command[0]);
 }
 
-int cmd_run(int argc, char **argv)
+int cmd_run(const struct cli_command *c, int argc, char **argv)
 {
 	struct run_options o;
 	struct session s = {.socket = FD_NONE};
@@ -324,7 +325,8 @@ int cmd_run(int argc, char **argv)
 		return r > 0 ? CLI_OK : -r;
 	}
 	if (!o.command && !o.plan_only) {
-		return cli_usage("run", "a command is missing");
+		return cli_complain(c->name, "a command is missing; see 'atoll %s --help'",
+				    c->name);
 	}
 	if (!o.plan_only) {
 		r = session_open(&s, &e);

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "front/cli/cli.h"
+#include "front/cli/commands.h"
 #include "keeper/control.h"
 #include "keeper/state.h"
 
@@ -79,45 +80,52 @@ static void print_row(const json_t *row)
 	       json_string_value(json_object_get(row, "tier")), buf_str(&b));
 }
 
-static int print_list(const json_t *list, bool as_json)
+struct ps_options {
+	bool json;
+	bool quiet;
+};
+
+static const struct cli_option ps_options[] = {
+	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct ps_options, json)),
+	CLI_FLAG("--quiet", "the ids alone, one a line",
+		 .offset = offsetof(struct ps_options, quiet)),
+	{},
+};
+
+static int print_list(json_t *list, const struct ps_options *o)
 {
 	json_t *row;
 	size_t i;
 
-	if (as_json) {
-		return json_dumpf(list, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) == 0 &&
-				       putchar('\n') != EOF
-			       ? CLI_OK
-			       : CLI_FAILED;
+	if (o->json) {
+		return cli_print_json(json_incref(list));
 	}
-	printf("%-14s %9s %13s  %-10s %s\n", "SANDBOX", "AGE", "PEAK MEMORY", "TIER", "COMMAND");
+	if (!o->quiet) {
+		printf("%-14s %9s %13s  %-10s %s\n", "SANDBOX", "AGE", "PEAK MEMORY", "TIER",
+		       "COMMAND");
+	}
 	json_array_foreach(list, i, row)
 	{
-		print_row(row);
+		if (o->quiet) {
+			printf("%s\n", json_string_value(json_object_get(row, "sandbox")));
+		} else {
+			print_row(row);
+		}
 	}
-	return CLI_OK;
+	return cli_written();
 }
 
-static int help(const char *text)
-{
-	(void)fputs(text, stdout);
-	return CLI_OK;
-}
-
-int cmd_ps(int argc, char **argv)
+static int ps(const struct cli_command *c, int argc, char **argv)
 {
 	_cleanup_json_ json_t *list = json_array();
+	struct ps_options o = {};
+	struct cli_operands none;
 	struct state s;
 	struct err e = {};
-	bool as_json = argc == 2 && strcmp(argv[1], "--json") == 0;
-	int r;
+	int r = cli_parse(c, argc, argv, &o, &none);
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		return help("List the sandboxes that are running.\n\nusage: atoll ps [--json]\n\n"
-			    "examples:\n  atoll ps\n  atoll ps --json\n");
-	}
-	if (argc > 1 && !as_json) {
-		return cli_usage("ps", "ps takes no argument but --json");
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
 	}
 	r = state_open(&s, &e);
 	if (r >= 0) {
@@ -125,37 +133,69 @@ int cmd_ps(int argc, char **argv)
 		r = collect(&s, list, &e);
 	}
 	state_done(&s);
-	return r < 0 ? cli_fail(&e) : print_list(list, as_json);
+	return r < 0 ? cli_fail(&e) : print_list(list, &o);
 }
 
-int cmd_stop(int argc, char **argv)
+static const struct cli_example ps_examples[] = {
+	CLI_EXAMPLE("atoll ps"),
+	CLI_EXAMPLE("atoll ps --json"),
+	{},
+};
+
+const struct cli_command cli_ps_command = {
+	.name = "ps",
+	.summary = "list running sandboxes",
+	.about = "List the sandboxes that are running.\n",
+	.options = ps_options,
+	.examples = ps_examples,
+	.run = ps,
+};
+
+static int stop(const struct cli_command *c, int argc, char **argv)
 {
+	struct cli_operands ids;
 	struct state s;
 	struct err e = {};
-	int i, r;
+	size_t i;
+	int r = cli_parse(c, argc, argv, NULL, &ids);
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		return help(
-			"End running sandboxes: everything inside is killed, and torn down.\n\n"
-			"usage: atoll stop SANDBOX...\n\nexamples:\n  atoll stop s-k3m9w2xqzr\n");
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
 	}
-	if (argc < 2 || argv[1][0] == '-') {
-		return cli_usage("stop",
-				 "stop takes the ids of sandboxes, as 'atoll ps' shows them");
+	if (ids.n == 0) {
+		return cli_complain(c->name,
+				    "which sandbox? it takes ids, as 'atoll ps' shows them");
 	}
 	r = state_open(&s, &e);
-	for (i = 1; r >= 0 && i < argc; i++) {
+	for (i = 0; r >= 0 && i < ids.n; i++) {
 		_cleanup_json_ json_t *reply = NULL;
+		const char *id = ids.words[i];
 
 		/* An id is one name: no slashes, nothing hidden. */
-		r = strchr(argv[i], '/') || argv[i][0] == '.' || !argv[i][0]
+		r = strchr(id, '/') || id[0] == '.' || !id[0]
 			    ? -ENOENT
-			    : ask(&s, argv[i], CONTROL_STOP, &reply, &e);
+			    : ask(&s, id, CONTROL_STOP, &reply, &e);
 		if (r == -ENOENT) {
-			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'",
-				    argv[i]);
+			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'", id);
 		}
 	}
 	state_done(&s);
 	return r < 0 ? cli_fail(&e) : CLI_OK;
 }
+
+static const struct cli_example stop_examples[] = {
+	CLI_EXAMPLE("atoll stop s-k3m9w2xqzr"),
+	CLI_EXAMPLE("atoll stop $(atoll ps --quiet)", .why = "all of them"),
+	{},
+};
+
+const struct cli_command cli_stop_command = {
+	.name = "stop",
+	.summary = "end a running sandbox",
+	.operands = "SANDBOX...",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.about = "End running sandboxes: everything inside is killed, and torn down.\n",
+	.examples = stop_examples,
+	.run = stop,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program's table: every command is below it. */
+#include "front/cli/commands.h"
+
+static const struct cli_command *const commands[] = {
+	&cli_run_command,    &cli_ps_command,         &cli_stop_command,    &cli_policy_command,
+	&cli_doctor_command, &cli_completion_command, &cli_version_command, NULL,
+};
+
+static const struct cli_option options[] = {
+	CLI_FLAG("--version", "print the version", .take = cli_take_version),
+	{},
+};
+
+static const struct cli_example examples[] = {
+	CLI_EXAMPLE("atoll run -- python3 script.py",
+		    .why = "the current directory is visible, read-only"),
+	CLI_EXAMPLE("atoll run --workspace .:direct -- make", .why = "and this may change it"),
+	CLI_EXAMPLE("atoll policy explain --trust medium", .why = "what the default policy means"),
+	{},
+};
+
+const struct cli_command cli_atoll = {
+	.name = "",
+	.about = "Run untrusted code behind a boundary that you choose, can see, and can prove.\n",
+	.notes = "'atoll COMMAND --help' tells more.\n",
+	.options = options,
+	.examples = examples,
+	.commands = commands,
+};

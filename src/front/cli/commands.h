@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of all commands; commands.c has the one of the program. */
+#pragma once
+
+#include "front/cli/cli-options.h"
+
+extern const struct cli_command cli_run_command;
+extern const struct cli_command cli_ps_command;
+extern const struct cli_command cli_stop_command;
+extern const struct cli_command cli_policy_command;
+extern const struct cli_command cli_doctor_command;
+extern const struct cli_command cli_completion_command;
+extern const struct cli_command cli_version_command;
+
+/* The table of `run` has a file of its own. */
+int cmd_run(const struct cli_command *c, int argc, char **argv);
+
+/* --version of the program; the exit status. */
+int cli_take_version(void *into, const struct cli_option *option, char *value);

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every --help has examples, and every example works as it stands."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import runner
+
+POLICY = "version: 1\ntime: {wall: 1m}\n"
+MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
+ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running
+
+
+class Place:
+    """What a user has who types the examples: a project, policies, a template, a home."""
+
+    def __init__(self, base, atoll):
+        self.base, self.atoll = base, atoll
+        self.work, self.home = base / "work", base / "home"
+        for name in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
+            (self.home / name).mkdir(parents=True)
+        self.write("work/script.py", "print('hello')\n")
+        self.write("work/Makefile", MAKEFILE)
+        self.write("work/agent", "#!/bin/sh\necho hello\n").chmod(0o755)
+        for name in ("agent.yaml", "policy.yaml", "policies/a.yaml", "policies/b.yaml"):
+            self.write(f"work/{name}", POLICY)
+        self.write("work/new-floor.yaml", "version: 1\ntime: {wall: 10m}\n")
+        self.write("home/.config/atoll/templates/ci.yaml", "version: 1\ntime: {wall: 5m}\n")
+        self.write("etc/atoll/templates/ci.yaml", "version: 1\ntime: {wall: 5m}\n")
+        (base / "bin").mkdir()
+        (base / "bin/atoll").symlink_to(atoll.binary)
+        self.environment = atoll.environment({
+            "HOME": str(self.home), "XDG_CONFIG_HOME": "", "TERM": "dumb",
+            "PATH": f"{base}/bin:/usr/local/bin:/usr/bin:/bin"})
+
+    def write(self, name, text):
+        path = self.base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def shell(self, line):
+        """As typed; root has templates in /etc only, so there something is laid over /etc."""
+        argv = ["/bin/sh", "-c", line]
+        if os.geteuid() == 0 and "--template" in line:
+            over = f'mount -t overlay none -o lowerdir="{self.base}/etc":/etc /etc && exec "$@"'
+            argv = ["unshare", "--mount", "--", "/bin/sh", "-c", over, "sh", *argv]
+        return runner.capture(argv, cwd=self.work, env=self.environment)
+
+    def running(self):
+        process = self.atoll.start("sleep", "600")
+        ids = runner.eventually(lambda: self.atoll.tool("ps", "--quiet").out.split())
+        return process, ids[0]
+
+
+@pytest.fixture
+def place(base, atoll):
+    return Place(base, atoll)
+
+
+def commands(atoll, *group):
+    """Every command of which a --help tells, as words."""
+    said = atoll.tool(*group, "--help").out.split("\nexamples:")[0]
+    for word in re.findall(r"^  ([a-z]+) +\S", said, re.M):
+        yield [*group, word]
+        yield from commands(atoll, *group, word)
+
+
+def examples(atoll, words):
+    result = atoll.tool(*words, "--help")
+    assert result.status == 0 and result.err == ""
+    assert result.out.startswith(f"usage: {' '.join(['atoll', *words])}"), words
+    assert result.out.count("\nexamples:\n") == 1, words
+    lines = result.out.split("\nexamples:\n")[1].splitlines()
+    assert lines and all(re.match(r"  \S", line) for line in lines), words
+    assert max(map(len, result.out.splitlines())) <= 100, words
+    return [line.strip() for line in lines]
+
+
+def test_every_example_works(place, atoll, world):
+    every = [[], *commands(atoll)]
+    assert len(every) >= 12
+    wrong, seen = [], 0
+    for words in every:
+        for line in examples(atoll, words):
+            assert line.startswith("atoll "), line
+            process = None
+            if "stop" in words:
+                process, running = place.running()
+                line = line.replace(ID, running)
+            result = place.shell(line)
+            seen += 1
+            if result.status != 0:
+                wrong.append(str(result))
+            if process:
+                assert process.wait(timeout=runner.TIMEOUT) == 137
+    assert wrong == [] and seen >= 25
+    assert (place.work / "made").read_text() == "made\n"
+
+
+def test_help_in_every_spelling(atoll):
+    for words in [[], *commands(atoll)]:
+        said = [atoll.tool(*words, spelling) for spelling in ("--help", "-h")]
+        assert said[0].out == said[1].out and said[0].status == said[1].status == 0
+    assert atoll.tool("help").out == atoll.tool("--help").out
+    nothing = atoll.tool()
+    assert (nothing.status, nothing.out, nothing.err) == (125, "", atoll.tool("--help").out)
+
+
+def test_help_on_a_full_disk(atoll):
+    for words in [[], *commands(atoll)]:
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([atoll.binary, *words, "--help"], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, check=False, env=atoll.environment())
+        assert done.returncode == 125 and "cannot write to standard output" in done.stderr, words
+
+
+@pytest.mark.parametrize("words, option, key", [
+    (["run"], "--trust", "trust"),
+    (["run"], "--provenance", "provenance"),
+    (["run"], "--accept-tier", "tier"),
+    (["run"], "--workspace", "filesystem.workspace.mode"),
+    (["run"], "--syscalls", "execution.syscalls"),
+    (["policy", "new"], "--limits", "execution.limits.mechanism"),
+    (["policy", "explain"], "--trust", "trust"),
+])
+def test_help_names_the_words(atoll, words, option, key):
+    schema = json.loads(atoll.tool("policy", "schema").out)
+    for part in key.split("."):
+        schema = schema["properties"][part]
+    row = next(line for line in atoll.tool(*words, "--help").out.splitlines() if line.startswith(f"  {option} "))
+    assert re.split(", | or ", row.rsplit(": ", 1)[1]) == schema["enum"]
