@@ -74,13 +74,6 @@ int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 	struct err why = {};
 
 	*l = (struct limits){.plan = &plan->limits};
-	if (plan->tier == TIER_PROCESS && l->plan->mechanism == MECHANISM_GROUP) {
-		return err_set(
-			e, ERR_POLICY, EOPNOTSUPP,
-			"the policy asks for limits by control group alone, and at the process "
-			"tier the keeper measures the scratch directory; use tier container, or "
-			"accept that by name with 'execution: {limits: {mechanism: any}}'");
-	}
 	group_find(&l->group, &why);
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		group_hide(&l->group);

@@ -59,12 +59,45 @@ static int fill_in(const char *template, const struct schema_key *k, const struc
 	return out->failed ? -ENOMEM : 0;
 }
 
+/* Where the host's own files and network are around the payload, these are other walls. */
+static const struct {
+	enum key_id key;
+	const char *class;
+	const char *say;
+} at_process_tier[] = {
+	{KEY_ROOT, "wall",
+	 "It can open the host's /usr and a few files of /etc, /dev and /proc, and nothing else of "
+	 "the "
+	 "host; that a path exists, its size and its times can be seen by who knows it. HOME and "
+	 "TMPDIR are in a directory made for it."},
+	{KEY_NETWORK_DEFAULT, "wall",
+	 "It has no network: it can make no socket but pairs that are connected for good."},
+	{KEY_SCRATCH, "guard-rail",
+	 "Its scratch directory may hold {}: the keeper looks, and ends it beyond that. It is gone "
+	 "afterwards."},
+};
+
+/* The row above for a key, or -1. */
+static int process_row(const struct settled *s, const struct schema_key *k)
+{
+	size_t i = s->tier == TIER_PROCESS ? 0 : ARRAY_SIZE(at_process_tier);
+
+	while (i < ARRAY_SIZE(at_process_tier) && at_process_tier[i].key != schema_id(k)) {
+		i++;
+	}
+	return i < ARRAY_SIZE(at_process_tier) ? (int)i : -1;
+}
+
 /* The sentence of one key, or NULL when it has none. */
 static const char *template_of(const struct settled *s, const struct schema_key *k)
 {
 	const struct value *v = &s->policy.v[schema_id(k)];
 	bool no_workspace = s->policy.v[KEY_WORKSPACE_MODE].num == WORKSPACE_NONE;
+	int row = process_row(s, k);
 
+	if (row >= 0) {
+		return at_process_tier[row].say;
+	}
 	if (k->type == TYPE_WORD) {
 		return v->set ? k->words[v->num].say : NULL;
 	}
@@ -99,6 +132,7 @@ static int add_key(json_t *list, const struct settled *s, const struct schema_ke
 	const char *template = k->type == TYPE_SECTION ? NULL : template_of(s, k);
 	_cleanup_buf_ struct buf text = {};
 	char from[ORIGIN_TEXT_SIZE] = "default";
+	int row = process_row(s, k);
 	const char *class;
 
 	if (!template) {
@@ -112,6 +146,7 @@ static int add_key(json_t *list, const struct settled *s, const struct schema_ke
 		(void)origin_text(&v->at, from);
 	}
 	class = schema_id(k) == KEY_EXEC_ALLOW && !v->set ? "fact" : class_of(s, k);
+	class = row >= 0 ? at_process_tier[row].class : class;
 	return add(list, k->path, class, buf_str(&text), from);
 }
 

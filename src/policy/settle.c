@@ -342,12 +342,38 @@ static int settle_tier(const char *accept, struct settled *s, struct err *e)
 	return 0;
 }
 
+/* What the process tier has no means for: namespaces, and a scratch space that the kernel walls. */
+static int process_available(const struct settled *s, struct err *e)
+{
+	const struct value *syscalls = &s->policy.v[KEY_SYSCALLS];
+	const struct value *mechanism = &s->policy.v[KEY_MECHANISM];
+
+	if (syscalls->num == SYSCALLS_NESTED) {
+		return origin_fail(
+			&syscalls->at, e,
+			"execution.syscalls: 'nested' needs namespaces of the sandbox's own, "
+			"which the process tier does not have; use tier container");
+	}
+	if (mechanism->num == MECHANISM_GROUP) {
+		return origin_fail(
+			&mechanism->at, e,
+			"execution.limits.mechanism: 'group' asks for control groups alone, and "
+			"at the process tier the keeper measures the scratch directory; use tier "
+			"container, or accept that with 'mechanism: any' where the trust level "
+			"allows it");
+	}
+	return 0;
+}
+
 int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
-	if (s->tier == TIER_CONTAINER || s->tier == TIER_PROCESS) {
+	if (s->tier == TIER_CONTAINER) {
 		return 0;
+	}
+	if (s->tier == TIER_PROCESS) {
+		return process_available(s, e);
 	}
 	if (s->tier != TIER_MICROVM) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,

@@ -4,6 +4,7 @@
 What does not differ from the container tier (exit codes, streams, terminals, denials) is in the
 other modules of this folder, which scripts/run-tests also runs at this tier.
 """
+import json
 import os
 import pathlib
 import signal
@@ -71,6 +72,13 @@ def test_what_the_tier_cannot_do_is_refused(tier, world, options, remedy):
 def test_root_needs_a_container_for_a_direct_workspace(tier, need_root):
     result = tier.run("/bin/true", options=DIRECT)
     assert result.status == 125 and "start atoll as the user" in result.err, result
+
+
+def test_the_policy_says_what_it_means(tier, world):
+    result = tier.tool("policy", "explain", "--json", "--accept-tier", "process")
+    said = {row["key"]: (row["class"], row["text"]) for row in json.loads(ok(result))}
+    assert "no socket" in said["network.default"][1]
+    assert said["execution.limits.scratch"][0] == "guard-rail" and "TMPDIR" in said["filesystem.root"][1]
 
 
 # ---- home and scratch ----
