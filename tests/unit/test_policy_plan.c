@@ -114,30 +114,34 @@ static void test_tier(void **state)
 {
 	static const struct {
 		const char *trust, *tier, *accept;
-		const char *refusal; /* NULL: container */
+		const char *refusal; /* NULL: it is planned, at the tier below */
+		enum tier is;        /* none: container */
 	} rows[] = {
-		{"medium", NULL, NULL, NULL},
-		{"medium", "container", NULL, NULL},
-		{"medium", "container", "container", NULL},
-		{"medium", "microvm", NULL, "the microvm tier is not in this version"},
-		{"medium", "process", NULL, "--accept-tier process"},
-		{"medium", "process", "process", "the process tier is not in this version"},
-		{"medium", NULL, "process", "the process tier is not in this version"},
-		{"medium", "none", NULL, "--accept-tier none"},
-		{"medium", NULL, "none", "the none tier is not in this version"},
-		{"high", NULL, NULL, NULL},
-		{"high", "process", NULL, "the process tier is not in this version"},
-		{"low", NULL, NULL, "with --accept-tier container, which is recorded"},
-		{"low", NULL, "container", NULL},
+		{"medium", NULL, NULL, NULL, 0},
+		{"medium", "container", NULL, NULL, 0},
+		{"medium", "container", "container", NULL, 0},
+		{"medium", "microvm", NULL, "the microvm tier is not in this version", 0},
+		{"medium", "process", NULL, "--accept-tier process", 0},
+		{"medium", "process", "process", NULL, TIER_PROCESS},
+		{"medium", NULL, "process", NULL, TIER_PROCESS},
+		{"medium", "none", NULL, "--accept-tier none", 0},
+		{"medium", NULL, "none", "the none tier is not in this version", 0},
+		{"high", NULL, NULL, NULL, 0},
+		{"high", "process", NULL, NULL, TIER_PROCESS},
+		{"high", NULL, "process", NULL, TIER_PROCESS},
+		{"low", NULL, "process", "'group' asks for control groups alone", 0},
+		{"low", NULL, NULL, "with --accept-tier container, which is recorded", 0},
+		{"low", NULL, "container", NULL, 0},
 		{"low", "container", NULL,
-		 "say so on the command line with --accept-tier container"},
-		{"low", "container", "container", NULL},
-		{"low", "container", "process", NULL},
-		{"low", "microvm", "container", "--accept-tier: 'container' is weaker than tier"},
-		{"none", "container", "microvm", "--accept-tier container"},
-		{"none", NULL, "container", NULL},
-		{"none", NULL, "vm", "--accept-tier: 'vm' is not one of none, process"},
-		{"none", NULL, "wasm", "--accept-tier: 'wasm' is not one of"},
+		 "say so on the command line with --accept-tier container", 0},
+		{"low", "container", "container", NULL, 0},
+		{"low", "container", "process", NULL, 0},
+		{"low", "microvm", "container", "--accept-tier: 'container' is weaker than tier",
+		 0},
+		{"none", "container", "microvm", "--accept-tier container", 0},
+		{"none", NULL, "container", NULL, 0},
+		{"none", NULL, "vm", "--accept-tier: 'vm' is not one of none, process", 0},
+		{"none", NULL, "wasm", "--accept-tier: 'wasm' is not one of", 0},
 	};
 	const struct fixture *f = *state;
 
@@ -157,8 +161,9 @@ static void test_tier(void **state)
 			continue;
 		}
 		p = planned(&a);
-		assert_int_equal(p.tier, TIER_CONTAINER);
-		assert_int_equal(p.tier_accepted, p.trust < TRUST_MEDIUM);
+		assert_int_equal(p.tier, rows[i].is ? rows[i].is : TIER_CONTAINER);
+		assert_int_equal(p.tier_accepted,
+				 p.trust < TRUST_MEDIUM || (rows[i].is && p.trust == TRUST_MEDIUM));
 		plan_done(&p);
 	}
 }

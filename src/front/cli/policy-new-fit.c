@@ -148,6 +148,13 @@ static void find_tier(struct new_policy *n, const struct settled *s)
 
 	if (tier_available(s, &why) < 0) {
 		find(n, KEY_TIER, true, "it does not start: %s", reason(&why, "--tier"));
+	} else if (s->tier == TIER_PROCESS) {
+		find(n, KEY_TIER, true,
+		     "the process tier has no view, network or /tmp of its own: it stands on the "
+		     "host's "
+		     "files, where one system call filter and Landlock are the wall; container has "
+		     "more "
+		     "walls where it runs");
 	}
 }
 
