@@ -75,7 +75,8 @@ int scope_available(struct err *e)
 int scope_make(const struct scope_request *q, struct err *e)
 {
 	char path[PATH_MAX], pid[16], memory[24], tasks[24], cpu[24];
-	char *const argv[] = {PROGRAM, (char *)q->name, pid, memory, tasks, cpu, NULL};
+	char *const argv[] = {PROGRAM, (char *)q->name,   pid, memory, tasks,
+			      cpu,     q->io ? "1" : "0", NULL};
 	_cleanup_buf_ struct buf said = {};
 	posix_spawn_file_actions_t actions;
 	int ends[2], status = 0, r = find_program(path, e);

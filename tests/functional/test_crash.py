@@ -22,7 +22,10 @@ PAIRS = [("front", "front"), ("keeper", "keeper"), ("init", "init"), ("init", "k
          ("keeper", "front"), ("init", "front"), ("keeper", "init")]
 # These alone also in the short sweep; the others add the same deaths at other moments.
 SHORT = PAIRS[:4]
-STEP = 7
+# Where everything takes longer, a sweep that is short strikes less often: its time grows with the
+# length of a run and once more with the number of moments in it.
+STEP = 7 * round(max(1, runner.SLOW / 2))
+MOMENT = 3 * round(max(1, runner.SLOW))
 LATE = 40  # steps beyond the count of an undisturbed run: no two runs are the same
 
 
@@ -125,7 +128,7 @@ def test_kill_at_some_system_calls(sweep, world, clock, victim):
 
 @pytest.mark.parametrize("victim", ["front", "keeper", "init"])
 def test_kill_at_some_moments(sweep, world, victim):
-    sweep.over_time(victim, 3)
+    sweep.over_time(victim, MOMENT)
 
 
 @pytest.mark.long

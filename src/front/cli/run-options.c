@@ -43,6 +43,7 @@ static const struct option {
 	{"--scratch", "execution.limits.scratch", "SIZE", "all of /tmp, HOME and /dev/shm"},
 	{"--output", "execution.limits.output", "SIZE", "standard output and error together"},
 	{"--starts", "execution.limits.starts", "N", "new processes and threads in a second"},
+	{"--io", "execution.limits.io", "SIZE/s", "reading, and writing, of each disk"},
 	{"--limits", "execution.limits.mechanism", "WORD", "group: only by control group; any"},
 	{"--wall", "time.wall", "DURATION", "wall-clock time, such as 10m"},
 	{"--cpu-time", "time.cpu", "DURATION", "CPU time of all processes together"},
