@@ -259,7 +259,11 @@ int cgroup2_find_manager(struct cgroup2 *c, char **ret, bool *ret_cpu, struct er
 	mask = listed(path, "cgroup.controllers");
 	if ((mask & 3) != 3) {
 		return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-			       access(path, F_OK) < 0
+			       access("/run/systemd/system", F_OK) < 0
+				       ? "no systemd that could be asked for a control group is to "
+					 "be seen here, as in a container; start atoll outside for "
+					 "limits by the kernel"
+			       : access(path, F_OK) < 0
 				       ? "this user has no service manager; log in with a session "
 					 "(pam_systemd), or as root: loginctl enable-linger %s"
 				       : "memory and pids are not delegated to this user's service "

@@ -97,14 +97,15 @@ def delegated(need_root):
 
 def test_a_user_with_the_controller(delegated, base):
     """What the remedy says is enough: a scope with io.max, written within the limit."""
-    place = base / "user"
-    place.mkdir()
-    os.chown(place, delegated, delegated)
-    argv = [runner.BIN, "run", "--json", place / "result", "--workspace", f"{place}:direct",
+    place, work = base / "user", base / "work"
+    for directory in place, work:
+        directory.mkdir()
+        os.chown(directory, delegated, delegated)
+    argv = [runner.BIN, "run", "--json", place / "result", "--workspace", f"{work}:direct",
             "--io", f"{RATE}/s", "--", *WRITE]
     result = runner.capture([
         "/usr/bin/systemd-run", "--quiet", "--wait", "--pipe", f"--uid={USER}", "-p", "PAMName=login",
-        f"--working-directory={place}", f"--setenv=ATOLL_HOME={place}/state", *map(str, argv)])
+        f"--working-directory={work}", f"--setenv=ATOLL_HOME={place}/state", *map(str, argv)])
     assert result.status == 0, result
     document = runner.read_json(place / "result")
     row = next(limit for limit in document["limits"] if limit["name"] == "io")

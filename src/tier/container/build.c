@@ -40,7 +40,7 @@
 
 static _Noreturn void builder_fail(struct builder *b, const struct err *e)
 {
-	struct build_report report = {.op = BUILD_FAILED, .error = *e};
+	struct build_report report = {.op = BUILD_FAILED, .refused = b->refused, .error = *e};
 
 	(void)fdpass_send(b->control, &report, sizeof(report), NULL, 0);
 	_exit(125);
@@ -269,7 +269,8 @@ static _Noreturn void become_init(struct builder *b, int landlock_abi, int liste
 	builder_fail(b, &e);
 }
 
-static int builder_prepare(struct builder *b, struct err *e)
+/* What depends on the kernel and on what is around this process, and on nothing of the plan. */
+static int builder_surround(struct builder *b, struct err *e)
 {
 	int r = take_identity(b, e);
 
@@ -288,6 +289,14 @@ static int builder_prepare(struct builder *b, struct err *e)
 	if (r >= 0 && sethostname("atoll", 5) < 0) {
 		r = err_sys(e, errno, "cannot set the host name");
 	}
+	b->refused = r < 0;
+	return r;
+}
+
+static int builder_prepare(struct builder *b, struct err *e)
+{
+	int r = builder_surround(b, e);
+
 	if (r >= 0) {
 		r = take_parts(b, e);
 	}
@@ -300,7 +309,11 @@ static int builder_prepare(struct builder *b, struct err *e)
 	if (r >= 0) {
 		r = join_groups(b, e);
 	}
-	return r >= 0 ? enter_view(b, e) : r;
+	if (r >= 0) {
+		r = enter_view(b, e);
+		b->refused = r < 0;
+	}
+	return r;
 }
 
 _Noreturn void builder_run(struct builder *b)

@@ -24,6 +24,7 @@ enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_READY, BUILD_FAILED };
 struct build_report {
 	uint32_t op;
 	uint32_t landlock_abi;
+	uint32_t refused; /* it failed at namespaces and mounts as such, not at a path */
 	struct err error;
 };
 
@@ -53,6 +54,7 @@ struct builder {
 	int proc;
 	int terminal;
 	mode_t umask;                    /* the caller's, for the payload */
+	bool refused;                    /* what failed was a namespace or a mount as such */
 	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */
 	bool pushed;                     /* we may be somewhere else, and take it back */
 	int mounts[BUILD_MAX_READS + 1]; /* FD_NONE where the builder copies the mount itself */

@@ -35,6 +35,7 @@
 #include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "linux/mount.h"
+#include "linux/refusal.h"
 #include "linux/userns.h"
 #include "tier/container/container-internal.h"
 #include "tier/tier.h"
@@ -50,24 +51,6 @@ static int make_image(struct err *e)
 		return err_sys(e, errno, "cannot prepare atoll-init");
 	}
 	return TAKE_FD(fd);
-}
-
-static int clone_failed(int code, struct err *e)
-{
-	if (code == EPERM || code == EACCES) {
-		return err_set(
-			e, ERR_SYSTEM, code,
-			"user namespaces are refused here; allow them (sysctl "
-			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000, "
-			"or an AppArmor profile with 'userns,' on Ubuntu 24.04 and newer), or "
-			"run atoll as root");
-	}
-	if (code == ENOSPC || code == EUSERS) {
-		return err_set(e, ERR_SYSTEM, code,
-			       "the limit of namespaces is reached; raise the sysctls "
-			       "user.max_*_namespaces");
-	}
-	return err_sys(e, code, "cannot create namespaces");
 }
 
 static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err *e)
@@ -96,7 +79,8 @@ static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err 
 	b->pushed = cpu_affinity(0, &b->cpus);
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {
-		return clone_failed(errno, e);
+		(void)err_sys(e, errno, "cannot create namespaces");
+		return err_advise(e, refusal_remedy(e->code));
 	}
 	if (pid == 0) {
 		/* With the keeper's ends open here, the builder would never see it die. */
@@ -218,6 +202,16 @@ static int send_parts(const struct tier_sandbox *sb, const int *groups, size_t n
 	return r;
 }
 
+/* The builder's words, with what can be done where the kernel refused a namespace or a mount. */
+static int pass_on(struct build_report *report, struct err *e)
+{
+	report->error.msg[sizeof(report->error.msg) - 1] = '\0';
+	(void)err_set(e, report->error.kind, report->error.code, "%s", report->error.msg);
+	return report->refused && report->error.kind == ERR_SYSTEM
+		       ? err_advise(e, refusal_remedy(e->code))
+		       : -e->code;
+}
+
 /* Waits for the builder's report; its own words are passed on. */
 static int await_walls(struct tier_sandbox *sb, struct err *e)
 {
@@ -231,8 +225,7 @@ static int await_walls(struct tier_sandbox *sb, struct err *e)
 			       "the builder of the sandbox ended without a word");
 	}
 	if (report.op != BUILD_READY || n < BUILD_FD_TERMINAL + (sb->spec->tty != 0)) {
-		report.error.msg[sizeof(report.error.msg) - 1] = '\0';
-		return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+		return pass_on(&report, e);
 	}
 	sb->landlock_abi = (int)report.landlock_abi;
 	sb->proc = fds[BUILD_FD_PROC];
@@ -339,6 +332,7 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 	r = clone_builder(&b, sb, e);
 	if (r >= 0) {
 		r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
+		r = r < 0 ? err_advise(e, refusal_remedy(e->code)) : r;
 	}
 	/* The builder alone holds the other ends now: if it dies, we see the end of file. */
 	control = fd_close(control);
@@ -380,12 +374,14 @@ static int init_failed(const struct tier_sandbox *sb, struct err *e)
 	struct build_report report;
 	ssize_t n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
 
+	if (n < 0 && errno == ECONNRESET) { /* told once, before what waits (fdpass_recv()) */
+		n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
+	}
 	if (n != (ssize_t)sizeof(report) || report.op != BUILD_FAILED) {
 		return err_set(e, ERR_SYSTEM, EPIPE,
 			       "atoll-init ended before the payload could start");
 	}
-	report.error.msg[sizeof(report.error.msg) - 1] = '\0';
-	return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+	return pass_on(&report, e);
 }
 
 static int container_hold(struct tier_sandbox *sb, struct err *e)

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/mutant.h"
 #include "linux/mount.h"
+#include "linux/refusal.h"
 #include "tier/tier.h"
 
 #define RO_TREE (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -261,8 +262,8 @@ static int make_proc(struct builder *b, struct err *e)
 
 	b->proc = mount_new("proc", NULL, RW_TREE | MOUNT_ATTR_NOEXEC, e);
 	if (b->proc < 0) {
-		return err_wrap(e, "a fresh /proc is refused here (inside a container, start that "
-				   "container with its /proc unmasked)");
+		return strstr(e->msg, "mount a new proc") ? err_advise(e, REFUSAL_PROC_REMEDY)
+							  : b->proc;
 	}
 	r = mount_attach(b->proc, b->root, "proc", e);
 	return r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) ? mask_proc(b, e) : r;
