@@ -5,7 +5,7 @@ DESTDIR ?=
 BUILD   ?= build
 MESON    = $(BUILD)/build.ninja
 
-.PHONY: build run test test-long bench fuzz lint install clean help
+.PHONY: build run test test-long bench bench-hosts fuzz lint install clean help
 
 build: $(MESON)
 	@ninja -C $(BUILD)
@@ -33,6 +33,11 @@ bench:
 	@bench/start --atoll $(BUILD)/src/atoll
 	@bench/run-cost --atoll $(BUILD)/src/atoll
 
+bench-hosts:
+	@scripts/setup build run test
+	@$(MAKE) --no-print-directory build
+	@scripts/bench-hosts
+
 fuzz:
 	@scripts/setup build lint
 	@scripts/fuzz
@@ -54,6 +59,7 @@ help:
 	@echo 'make test       set up and run every test of the CI set'
 	@echo 'make test-long  also the races, sweeps and everything else that takes long'
 	@echo 'make bench      start-up and run cost beside other sandboxes'
+	@echo 'make bench-hosts  start-up on control groups of version 2, in an emulated machine'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
 	@echo 'make lint       format, arrows, sizes, globals, clang-tidy'
 	@echo 'make install    DESTDIR and PREFIX are honoured'

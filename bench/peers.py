@@ -44,8 +44,8 @@ def inside(atoll, *command):
     return subprocess.run([*atoll, *command], capture_output=True, check=True).stdout
 
 
-def bwrap_mounts(mountinfo, empty):
-    """The same mounts for bubblewrap, what lies above first."""
+def bwrap_mounts(mountinfo, empty, nothing):
+    """The same mounts for bubblewrap, what lies above first; masks are an empty file or directory."""
     arguments = []
     for line in sorted(mountinfo.splitlines(), key=lambda line: line.split()[4]):
         fields, _, rest = line.partition(" - ")
@@ -56,7 +56,7 @@ def bwrap_mounts(mountinfo, empty):
         if point == "/proc":
             arguments += ["--proc", "/proc"]
         elif point.startswith("/proc/") and kind == "tmpfs":
-            arguments += ["--ro-bind", empty, point]
+            arguments += ["--ro-bind", nothing if fields.split()[3].endswith(".d") else empty, point]
         elif kind == "tmpfs":
             arguments += ["--tmpfs", point]
         else:
@@ -85,6 +85,8 @@ def bubblewrap_same(atoll, work, payload):
         return peer
     empty = work / "empty"
     empty.write_text("")
+    nothing = work / "nothing"
+    nothing.mkdir()
     copies = work / "etc-copies"
     copies.mkdir()
     links, files = bwrap_root(atoll)
@@ -94,7 +96,7 @@ def bubblewrap_same(atoll, work, payload):
         copy.write_bytes(inside(atoll, "/bin/cat", f"/{path}"))
         etc += ["--file", str(fd), f"/{path}"]
         peer.files[fd] = copy
-    mounts = bwrap_mounts(inside(atoll, "/bin/cat", "/proc/self/mountinfo").decode(), empty)
+    mounts = bwrap_mounts(inside(atoll, "/bin/cat", "/proc/self/mountinfo").decode(), empty, nothing)
     peer.argv = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000",
                  "--hostname", "atoll", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
                  "--clearenv", "--dev", "/dev", *mounts, *links, *etc,
@@ -145,6 +147,27 @@ def nspawn(work, payload):
     return peer
 
 
+# What systemd.exec(5) has for services that are to be shut in, with limits like the product's.
+SYSTEMD_PROPERTIES = (
+    "NoNewPrivileges=yes PrivateUsers=yes PrivateNetwork=yes PrivateIPC=yes PrivateTmp=yes "
+    "PrivateDevices=yes ProtectSystem=strict ProtectHome=tmpfs ProtectProc=invisible ProcSubset=pid "
+    "ProtectKernelTunables=yes ProtectKernelModules=yes ProtectKernelLogs=yes ProtectControlGroups=yes "
+    "ProtectHostname=yes ProtectClock=yes RestrictNamespaces=yes RestrictRealtime=yes "
+    "RestrictSUIDSGID=yes LockPersonality=yes CapabilityBoundingSet= SystemCallArchitectures=native "
+    "SystemCallFilter=@system-service MemoryMax=2G MemorySwapMax=0 TasksMax=512 CPUQuota=200%").split()
+
+
+def systemd_run(payload):
+    """A transient service: made by the service manager, root's or the user's own."""
+    peer = Peer("systemd-run", version=version("systemd-run", "--version"))
+    if not pathlib.Path("/run/systemd/system").is_dir():
+        peer.absent = "systemd does not run here"
+    properties = [f"--property={p}" for p in SYSTEMD_PROPERTIES]
+    peer.argv = ["systemd-run", *([] if os.geteuid() == 0 else ["--user"]), "--quiet", "--wait", "--pipe",
+                 "--collect", *properties, f"--property=BindReadOnlyPaths={payload.parent}", str(payload)]
+    return peer
+
+
 def firejail(payload):
     peer = Peer("firejail", version=version("firejail", "--version"))
     if not shutil.which("firejail"):
@@ -185,6 +208,7 @@ def contenders(atoll, work, payload):
         bubblewrap_one(payload),
         attempt(crun, "crun", work, payload),
         attempt(nspawn, "systemd-nspawn", work, payload),
+        systemd_run(payload),
         firejail(payload),
         sandbox_runtime(work, payload),
     ]

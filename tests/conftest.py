@@ -21,6 +21,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "asan: also runs against the build with sanitizers")
 
 
+def pytest_runtest_logreport(report):
+    """Where a run takes an hour, what failed is told at once: it may be cut off."""
+    if report.failed and runner.SLOW > 1:
+        print(f"\n{report.longreprtext[-4000:]}", flush=True)
+
+
 @pytest.fixture
 def base():
     """A directory that a sandbox may be given parts of; removed afterwards, whatever is in it."""

@@ -67,6 +67,20 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	return -e->code;
 }
 
+int err_advise(struct err *e, const char *remedy)
+{
+	size_t used;
+
+	if (!e) {
+		return -EIO;
+	}
+	used = strlen(e->msg);
+	if (!strchr(e->msg, ';')) {
+		(void)snprintf(e->msg + used, sizeof(e->msg) - used, "; %s", remedy);
+	}
+	return -e->code;
+}
+
 const char *err_kind_name(enum err_kind kind)
 {
 	static const char *const names[] = {

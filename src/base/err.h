@@ -38,5 +38,8 @@ int err_sys(struct err *e, int code, const char *fmt, ...) __attribute__((format
  */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds "; remedy" to a message that has no remedy yet; returns -e->code (-EIO if e is NULL). */
+int err_advise(struct err *e, const char *remedy);
+
 /* The word for a kind as it stands in JSON: "user", "policy", "guest", "system", "bug". */
 const char *err_kind_name(enum err_kind kind);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * atoll-scope NAME PID MEMORY TASKS CPU: asks the caller's service manager for a transient scope
+ * atoll-scope NAME PID MEMORY TASKS CPU IO: asks the caller's service manager for a transient scope
  * around a process (org.freedesktop.systemd1(5), StartTransientUnit), and ends when it stands.
- * CPU is microseconds for each second, 0 for no limit. Words of failure go to standard error.
+ * CPU is microseconds for each second, 0 for no limit; IO is 1 for the io controller, too. Words of
+ * failure go to standard error.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -77,6 +78,10 @@ static int fill(sd_bus_message *m, char **argv)
 	if (r >= 0 && cpu > 0) {
 		r = property(m, "CPUQuotaPerSecUSec", cpu);
 	}
+	/* Brings the controller; what it is to hold is written by the keeper. */
+	if (r >= 0 && strcmp(argv[6], "1") == 0) {
+		r = sd_bus_message_append(m, "(sv)", "IOAccounting", "b", 1);
+	}
 	r = r < 0 ? r : sd_bus_message_close_container(m);
 	return r < 0 ? r : sd_bus_message_append(m, "a(sa(sv))", 0);
 }
@@ -123,8 +128,8 @@ int main(int argc, char **argv)
 	sd_bus *bus = NULL;
 	int r;
 
-	if (argc != 6) {
-		fprintf(stderr, "usage: atoll-scope NAME PID MEMORY TASKS CPU\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: atoll-scope NAME PID MEMORY TASKS CPU IO\n");
 		return 2;
 	}
 	r = open_bus(&bus);

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/mutant.h"
 #include "keeper/scope.h"
 
 #define CPU_PERIOD_US 100000U
@@ -85,6 +86,7 @@ static bool find_scope(struct group *g, struct err *why)
 		return false;
 	}
 	g->no_cpu = !cpu;
+	g->no_io = !cgroup2_offers_io(manager);
 	return true;
 }
 
@@ -116,6 +118,33 @@ void group_find(struct group *g, struct err *why)
 	if (geteuid() != 0 && find_scope(g, why)) {
 		g->kind = GROUP_SCOPE;
 	}
+}
+
+int group_want_io(struct group *g, struct err *e)
+{
+	struct err why = {};
+
+	if (g->kind == GROUP_V1) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "control groups of version 1 do not hold what is written through "
+			       "the page cache; boot with systemd.unified_cgroup_hierarchy=1, or "
+			       "leave the limit out");
+	}
+	if (g->kind == GROUP_SCOPE && g->no_io) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "the io controller is not delegated to this user's service "
+			       "manager; as root: systemctl edit user@.service, and there "
+			       "[Service] Delegate=cpu memory pids io; then end all sessions of "
+			       "this user (loginctl terminate-user) and log in anew");
+	}
+	if (g->kind == GROUP_V2 && cgroup2_want_io(&g->v2, &why) < 0) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "%s; delegate it (systemd: Delegate=cpu memory pids io), or use a "
+			       "kernel with CONFIG_BLK_DEV_THROTTLING",
+			       why.msg);
+	}
+	g->io = true;
+	return disk_list(&g->disks, &g->n_disks, e);
 }
 
 json_t *group_paths(const struct group *g, const char *id)
@@ -214,6 +243,28 @@ static int arm_swap_v2(struct group *g, struct err *e)
 	return 0;
 }
 
+/* The words of io.max for one disk: "MAJOR:MINOR", and what follows it. */
+static void name_disk(const struct disk *d, char out[32])
+{
+	(void)snprintf(out, 32, "%u:%u", d->major, d->minor);
+}
+
+static int arm_io(const struct group *g, uint64_t rate, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; !MUTANT(ATOLL_MUTATE_IO) && r >= 0 && i < g->n_disks; i++) {
+		char name[32], text[128];
+
+		name_disk(&g->disks[i], name);
+		(void)snprintf(text, sizeof(text), "%s rbps=%" PRIu64 " wbps=%" PRIu64, name, rate,
+			       rate);
+		r = cgroup2_write(&g->v2, "io.max", text, e);
+	}
+	return r;
+}
+
 static int make_v2(struct group *g, const char *name, const struct plan_limits *plan, struct err *e)
 {
 	char cpu[64];
@@ -233,7 +284,8 @@ static int make_v2(struct group *g, const char *name, const struct plan_limits *
 	if (r >= 0) {
 		r = write_number(&g->v2, "pids.max", PLUS_INIT(plan->processes), e);
 	}
-	return r >= 0 ? cgroup2_write(&g->v2, "cpu.max", cpu, e) : r;
+	r = r >= 0 ? cgroup2_write(&g->v2, "cpu.max", cpu, e) : r;
+	return r >= 0 ? arm_io(g, plan->io, e) : r;
 }
 
 /* ---- a scope ---- */
@@ -245,7 +297,8 @@ static int make_scope(struct group *g, const char *name, const struct plan_limit
 					      .pid = first,
 					      .memory = plan->memory,
 					      .tasks = PLUS_INIT(plan->processes),
-					      .cpu_us_per_s = g->no_cpu ? 0 : quota_us(plan) * 10};
+					      .cpu_us_per_s = g->no_cpu ? 0 : quota_us(plan) * 10,
+					      .io = g->io};
 	_cleanup_free_ char *path = NULL;
 	int r;
 
@@ -263,6 +316,7 @@ static int make_scope(struct group *g, const char *name, const struct plan_limit
 	if (r >= 0) {
 		r = arm_swap_v2(g, e);
 	}
+	r = r >= 0 ? arm_io(g, plan->io, e) : r;
 	if (r < 0) {
 		return r;
 	}
@@ -308,23 +362,28 @@ static int read_value(const struct group *g, enum cgroup1_controller k, const ch
 				   : cgroup2_read(&g->v2, v2, ret, e);
 }
 
+static int add_row(const struct group *g, json_t *list, const char *name, uint64_t value,
+		   struct err *e)
+{
+	json_t *row = json_pack("{s:s, s:s, s:I}", "name", name, "mechanism", group_name(g->kind),
+				"value", (json_int_t)value);
+
+	return json_array_append_new(list, row) < 0
+		       ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
+		       : 0;
+}
+
 /* One value: what the kernel says must be what was asked for, in whole pages. */
 static int check_value(const struct group *g, json_t *list, const char *name, const char *file,
 		       uint64_t have, uint64_t want, struct err *e)
 {
-	json_t *row;
-
 	if (have != want && (have > want || want - have >= 4096)) {
 		return err_set(e, ERR_SYSTEM, EBADMSG,
 			       "the read-back does not match the plan: %s is %" PRIu64
 			       ", planned is %" PRIu64,
 			       file, have, want);
 	}
-	row = json_pack("{s:s, s:s, s:I}", "name", name, "mechanism", group_name(g->kind), "value",
-			(json_int_t)have);
-	return json_array_append_new(list, row) < 0
-		       ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
-		       : 0;
+	return add_row(g, list, name, have, e);
 }
 
 static int check_swap(const struct group *g, struct err *e)
@@ -341,6 +400,30 @@ static int check_swap(const struct group *g, struct err *e)
 					     "memory.swap.max is %" PRIu64 ", planned is 0",
 					     swap)
 				   : r;
+}
+
+/* The kernel's line for every disk says what was asked for. */
+static int check_io(const struct group *g, uint64_t rate, json_t *list, struct err *e)
+{
+	bool compare = !MUTANT(ATOLL_MUTATE_RECEIPT_COMPARE);
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < g->n_disks; i++) {
+		char name[32], have[256], want[128];
+
+		name_disk(&g->disks[i], name);
+		(void)snprintf(want, sizeof(want), "%s rbps=%" PRIu64 " wbps=%" PRIu64 " ", name,
+			       rate, rate);
+		r = cgroup2_read_line(&g->v2, "io.max", name, have, sizeof(have), e);
+		if (compare && r >= 0 && strncmp(have, want, strlen(want)) != 0) {
+			r = err_set(e, ERR_SYSTEM, EBADMSG,
+				    "the read-back does not match the plan: io.max is '%s', "
+				    "planned is '%s'",
+				    have, want);
+		}
+	}
+	return r >= 0 && g->io ? add_row(g, list, "io", rate, e) : r;
 }
 
 int group_receipt(const struct group *g, const struct plan_limits *plan, pid_t pid, json_t *list,
@@ -377,6 +460,7 @@ int group_receipt(const struct group *g, const struct plan_limits *plan, pid_t p
 					rows[i].want, e);
 		}
 	}
+	r = r >= 0 ? check_io(g, plan->io, list, e) : r;
 	return r >= 0 ? check_swap(g, e) : r;
 }
 
@@ -464,5 +548,6 @@ void group_done(struct group *g)
 	cgroup2_done(&g->v2);
 	g->oom = fd_close(g->oom);
 	free(g->scope);
+	free(g->disks);
 	group_init(g);
 }

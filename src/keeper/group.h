@@ -21,6 +21,7 @@
 
 #include "linux/cgroup1.h"
 #include "linux/cgroup2.h"
+#include "linux/disk.h"
 #include "policy/plan.h"
 
 struct err;
@@ -37,8 +38,12 @@ struct group {
 	struct cgroup1 v1;
 	struct cgroup2 v2;
 	char *scope; /* GROUP_SCOPE: the path of the group that will be made, without its name */
+	bool no_io;  /* GROUP_SCOPE: the manager has no io controller */
 	bool no_cpu; /* GROUP_SCOPE: the manager has no cpu controller; pin instead */
 	bool hidden; /* GROUP_SCOPE: the limits must be out of the payload's sight (see below) */
+	bool io;     /* a limit of I/O is asked for: it is set for these disks */
+	struct disk *disks;
+	size_t n_disks;
 	bool no_swap_limit;       /* memory is counted without swap, because the host has no swap */
 	int tasks[CGROUP1_COUNT]; /* GROUP_V1: the task lists that the first process joins */
 	size_t n_tasks;
@@ -67,6 +72,12 @@ static inline void group_hide(struct group *g)
 {
 	g->hidden = true;
 }
+
+/*
+ * To be called after find() where the policy limits I/O: the group is to have the io controller.
+ * -EOPNOTSUPP with the remedy where it cannot hold such a limit.
+ */
+int group_want_io(struct group *g, struct err *e);
 
 /* The paths that make() will make for this sandbox, to be removed by whoever finds it dead: a new
  * array; NULL: out of memory. */

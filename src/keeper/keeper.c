@@ -558,7 +558,7 @@ int keeper_main(void)
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);
 	if (r >= 0 && k.plan.identity.from_root) {
-		r = state_host_id(&k.spec.host_uid, &k.error);
+		r = state_host_id(k.plan.tier == TIER_CONTAINER, &k.spec.host_uid, &k.error);
 		k.spec.host_gid = k.spec.host_uid;
 	} else if (r >= 0) {
 		k.spec.host_uid = k.plan.identity.uid;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -13,6 +14,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "linux/cgroup-file.h"
+#include "linux/disk.h"
 #include "linux/tree.h"
 #include "tier/tier.h"
 
@@ -69,6 +72,63 @@ static int check_pinning(const struct plan_limits *plan, struct err *e)
 						      "Delegate=cpu memory pids");
 }
 
+static int check_place(const char *mountinfo, const char *path, struct err *e)
+{
+	char type[DISK_TYPE_SIZE];
+	struct stat st;
+	int r;
+
+	if (!path || stat(path, &st) < 0) {
+		return 0; /* what is not there is not shown */
+	}
+	r = disk_find_elsewhere(mountinfo, path, st.st_dev, type);
+	if (r < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	return r == 0 ? 0
+		      : err_set(e, ERR_POLICY, EOPNOTSUPP,
+				"'%s' is, or holds, a file system that is on no disk of this host "
+				"(%s); leave the limit out, or work on a copy",
+				path, type);
+}
+
+/* Everything that the payload can read or write must be where io.max holds. */
+static int check_places(const struct plan *plan, struct err *e)
+{
+	_cleanup_buf_ struct buf mounts = {};
+	size_t i;
+	int r;
+
+	buf_init(&mounts, 4 * 1024 * 1024);
+	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read what is mounted here");
+	}
+	r = check_place(buf_str(&mounts), "/usr", e);
+	r = r < 0 ? r : check_place(buf_str(&mounts), plan->workspace.path, e);
+	for (i = 0; r >= 0 && i < plan->n_read; i++) {
+		r = check_place(buf_str(&mounts), plan->read[i].path, e);
+	}
+	return r;
+}
+
+/* A limit of I/O is armed as the policy says, or nothing starts. */
+static int want_io(struct limits *l, const struct plan *plan, const struct err *why, struct err *e)
+{
+	int r;
+
+	if (l->group.kind == GROUP_NONE) {
+		r = err_set(e, ERR_POLICY, EOPNOTSUPP,
+			    "it needs a control group of version 2, and there is none: %s; run as "
+			    "root, or leave the limit out",
+			    why->msg);
+	} else {
+		r = group_want_io(&l->group, e);
+		r = r < 0 ? r : check_places(plan, e);
+	}
+	return r < 0 ? err_wrap(e, "execution.limits.io") : 0;
+}
+
 int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 {
 	struct err why = {};
@@ -77,6 +137,13 @@ int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 	group_find(&l->group, &why);
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		group_hide(&l->group);
+	}
+	if (plan->limits.io > 0) {
+		int r = want_io(l, plan, &why, e);
+
+		if (r < 0) {
+			return r;
+		}
 	}
 	return l->group.kind == GROUP_NONE ? check_sampler(l->plan, &why, e)
 	       : l->group.no_cpu           ? check_pinning(l->plan, e)

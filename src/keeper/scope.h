@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +18,7 @@ struct scope_request {
 	uint64_t memory; /* bytes; there is no swap beside them */
 	uint64_t tasks;
 	uint64_t cpu_us_per_s; /* CPU time for each second; 0: no limit */
+	bool io;               /* with the io controller */
 };
 
 /* 0 if atoll-scope is installed and the caller has a bus; -EOPNOTSUPP with the remedy. */

@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "keeper/group.h"
 #include "keeper/scratch.h"
+#include "linux/refusal.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 
@@ -418,7 +419,7 @@ static bool map_has_range(const char *path)
 	return false;
 }
 
-int state_host_id(uid_t *ret, struct err *e)
+int state_host_id(bool owners, uid_t *ret, struct err *e)
 {
 	uint32_t raw;
 
@@ -426,8 +427,14 @@ int state_host_id(uid_t *ret, struct err *e)
 		return err_set(
 			e, ERR_SYSTEM, EADDRNOTAVAIL,
 			"root here is confined to a range of ids without %u to %u, so there is no "
-			"unused id for the payload; start atoll as an ordinary user",
+			"unused id for the payload; start atoll as an ordinary user (podman: "
+			"--userns keep-id, unshare: --map-current-user)",
 			HOST_ID_BASE, HOST_ID_BASE + HOST_ID_MASK);
+	}
+	if (owners && refusal_of_root()) {
+		return err_set(e, ERR_SYSTEM, EPERM,
+			       "root here has no CAP_SYS_ADMIN, so files cannot be given to the "
+			       "payload's id; " REFUSAL_ROOT_REMEDY);
 	}
 	if (getrandom(&raw, sizeof(raw), 0) != (ssize_t)sizeof(raw)) {
 		return err_sys(e, errno, "cannot get random bytes");

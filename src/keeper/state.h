@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -67,5 +68,6 @@ void state_sandbox_done(struct state_sandbox *sb);
 int state_reap(const struct state *s, struct err *e);
 
 /* A user id that nobody on the host has: 0x70000000 to 0x7fffffff, above what distributions and
- * container managers hand out. -EADDRNOTAVAIL when this user namespace has no such ids. */
-int state_host_id(uid_t *ret, struct err *e);
+ * container managers hand out. -EADDRNOTAVAIL when this user namespace has no such ids; -EPERM when
+ * `owners` of files are to be translated to it and root may not do that. */
+int state_host_id(bool owners, uid_t *ret, struct err *e);

@@ -22,10 +22,12 @@
 
 #define LEAF         "leaf"
 #define ALL_ON       "+memory +pids +cpu"
+#define IO_TOO       "+memory +pids +cpu +io"
 #define REMOVE_STEP  1000000 /* ns */
 #define REMOVE_STEPS 1000
 
-static const char *const needed[] = {"memory", "pids", "cpu"};
+/* The last one only where the policy asks for it. */
+static const char *const controllers[] = {"memory", "pids", "cpu", "io"};
 
 /* True if `word` is one of the blank-separated words of `list`. */
 static bool has_word(const char *list, const char *word)
@@ -69,7 +71,7 @@ static char *find_mount(const char *mountinfo)
 	return NULL;
 }
 
-/* Which of the needed controllers a list in a group's file names: bit n for needed[n]. */
+/* Which of the controllers a list in a group's file names: bit n for controllers[n]. */
 static unsigned listed(const char *group, const char *file)
 {
 	_cleanup_buf_ struct buf path = {}, text = {};
@@ -82,13 +84,14 @@ static unsigned listed(const char *group, const char *file)
 	    cgroup_read_text(AT_FDCWD, buf_str(&path), &text) < 0) {
 		return 0;
 	}
-	for (i = 0; i < ARRAY_SIZE(needed); i++) {
-		mask |= has_word(buf_str(&text), needed[i]) ? 1U << i : 0;
+	for (i = 0; i < ARRAY_SIZE(controllers); i++) {
+		mask |= has_word(buf_str(&text), controllers[i]) ? 1U << i : 0;
 	}
 	return mask;
 }
 
-#define ALL_LISTED ((1U << ARRAY_SIZE(needed)) - 1)
+#define ALL_LISTED 7U
+#define IO_LISTED  8U
 
 static int write_file(const char *group, const char *file, const char *text)
 {
@@ -129,10 +132,10 @@ static bool usable(const char *group, struct err *why)
 			      "the control group '%s' is not delegated to this user", group);
 		return false;
 	}
-	if (listed(group, "cgroup.subtree_control") == ALL_LISTED) {
+	if ((listed(group, "cgroup.subtree_control") & ALL_LISTED) == ALL_LISTED) {
 		return true;
 	}
-	if (listed(group, "cgroup.controllers") != ALL_LISTED) {
+	if ((listed(group, "cgroup.controllers") & ALL_LISTED) != ALL_LISTED) {
 		(void)err_set(
 			why, ERR_SYSTEM, EOPNOTSUPP,
 			"the control group '%s' does not have the controllers memory, pids and cpu",
@@ -217,6 +220,26 @@ int cgroup2_find(struct cgroup2 *c, struct err *e)
 	return -EOPNOTSUPP;
 }
 
+int cgroup2_want_io(struct cgroup2 *c, struct err *e)
+{
+	int r = 0;
+
+	if (!(listed(c->parent, "cgroup.subtree_control") & IO_LISTED)) {
+		r = write_file(c->parent, "cgroup.subtree_control", "+io");
+	}
+	if (r < 0) {
+		return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
+			       "the control group '%s' has no io controller to pass on", c->parent);
+	}
+	c->io = true;
+	return 0;
+}
+
+bool cgroup2_offers_io(const char *group)
+{
+	return listed(group, "cgroup.controllers") & IO_LISTED;
+}
+
 int cgroup2_find_manager(struct cgroup2 *c, char **ret, bool *ret_cpu, struct err *e)
 {
 	_cleanup_free_ char *own = NULL, *path = NULL;
@@ -236,7 +259,11 @@ int cgroup2_find_manager(struct cgroup2 *c, char **ret, bool *ret_cpu, struct er
 	mask = listed(path, "cgroup.controllers");
 	if ((mask & 3) != 3) {
 		return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-			       access(path, F_OK) < 0
+			       access("/run/systemd/system", F_OK) < 0
+				       ? "no systemd that could be asked for a control group is to "
+					 "be seen here, as in a container; start atoll outside for "
+					 "limits by the kernel"
+			       : access(path, F_OK) < 0
 				       ? "this user has no service manager; log in with a session "
 					 "(pam_systemd), or as root: loginctl enable-linger %s"
 				       : "memory and pids are not delegated to this user's service "
@@ -282,7 +309,7 @@ int cgroup2_make(struct cgroup2 *c, const char *name, struct err *e)
 	if (r < 0) {
 		return r;
 	}
-	r = write_file(c->path, "cgroup.subtree_control", ALL_ON);
+	r = write_file(c->path, "cgroup.subtree_control", c->io ? IO_TOO : ALL_ON);
 	if (r < 0) {
 		return err_sys(e, -r, "cannot pass controllers on in '%s'", c->path);
 	}
@@ -320,6 +347,29 @@ int cgroup2_write(const struct cgroup2 *c, const char *file, const char *text, s
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) {
 		return err_sys(e, errno, "cannot write %s to %s", text, file);
 	}
+	return 0;
+}
+
+int cgroup2_read_line(const struct cgroup2 *c, const char *file, const char *key, char *out,
+		      size_t size, struct err *e)
+{
+	_cleanup_buf_ struct buf b = {};
+	size_t len = strlen(key);
+	const char *line;
+	int r;
+
+	buf_init(&b, 1024 * 1024);
+	r = cgroup_read_text(c->dir, file, &b);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read %s", file);
+	}
+	for (line = buf_str(&b); *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncmp(line, key, len) == 0 && line[len] == ' ') {
+			(void)snprintf(out, size, "%.*s", (int)strcspn(line, "\n"), line);
+			return 0;
+		}
+	}
+	out[0] = '\0';
 	return 0;
 }
 

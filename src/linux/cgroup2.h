@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ struct cgroup2 {
 	char *path;   /* ours, NULL before make() or adopt() */
 	int dir;      /* ours, FD_NONE before that */
 	int leaf;     /* where the processes are */
+	bool io;      /* it has the io controller, too */
 	bool single;  /* made by somebody else: one directory, which is the leaf too */
 };
 
@@ -38,6 +40,12 @@ struct cgroup2 {
  * Enables those controllers there where they are not. -EOPNOTSUPP with the reason in *e.
  */
 int cgroup2_find(struct cgroup2 *c, struct err *e);
+
+/* After find(): the group that will be made is to have the io controller, too. -EOPNOTSUPP. */
+int cgroup2_want_io(struct cgroup2 *c, struct err *e);
+
+/* True if the group at that path has the io controller. */
+bool cgroup2_offers_io(const char *group);
 
 /*
  * The group of the caller's service manager (user@UID.service), as a path, for groups that it is
@@ -60,6 +68,10 @@ int cgroup2_write(const struct cgroup2 *c, const char *file, const char *text, s
 /* The first number of a file; "max" is UINT64_MAX. */
 int cgroup2_read(const struct cgroup2 *c, const char *file, uint64_t *ret, struct err *e);
 bool cgroup2_has(const struct cgroup2 *c, const char *file);
+
+/* The line of a file that begins with the word `key`; "" where there is none. */
+int cgroup2_read_line(const struct cgroup2 *c, const char *file, const char *key, char *out,
+		      size_t size, struct err *e);
 
 /* The value of "key N" in a file of several lines; 0 when the key is absent. */
 uint64_t cgroup2_stat(const struct cgroup2 *c, const char *file, const char *key);

@@ -3,6 +3,7 @@
 #include "linux/fdpass.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -81,10 +82,17 @@ ssize_t fdpass_recv(int sock, void *data, size_t len, int *fds, size_t *n_fds)
 			     .msg_control = control.space,
 			     .msg_controllen = sizeof(control.space)};
 	size_t max = n_fds ? *n_fds : 0, seen;
+	bool reset = false;
 	ssize_t n;
 
+	/* A peer that closed with something of ours unread is told as an error, once, before what
+	 * it has said (unix(7), SOCK_SEQPACKET). */
 	do {
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+		if (n < 0 && errno == ECONNRESET && !reset) {
+			reset = true;
+			errno = EINTR;
+		}
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		return -errno;

@@ -39,8 +39,8 @@ int mount_idmap(int mount, const char *name, int userns, struct err *e)
 		return err_sys(
 			e, errno,
 			"cannot translate owners on the filesystem of '%s' (idmapped mounts); "
-			"use a directory on ext4, xfs, btrfs or tmpfs, or start atoll as the "
-			"owner of the directory instead of root",
+			"use a directory on ext4, xfs or btrfs (tmpfs from Linux 6.3), or start "
+			"atoll as the owner of the directory instead of root",
 			name);
 	}
 	return 0;

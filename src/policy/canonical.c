@@ -46,6 +46,7 @@ json_t *policy_canonical_value(const struct schema_key *k, const struct value *v
 		return json_null();
 	case TYPE_INT:
 	case TYPE_SIZE:
+	case TYPE_RATE:
 	case TYPE_DURATION:
 	case TYPE_CPUS:
 		return json_integer((json_int_t)v->num);

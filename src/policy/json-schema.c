@@ -9,6 +9,7 @@
 #include "policy/schema.h"
 
 #define SIZE_PATTERN     "^[0-9]+(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$"
+#define RATE_PATTERN     "^[0-9]+(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?/s$"
 #define DURATION_PATTERN "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 #define NAME_PATTERN     "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 #define VARIABLE_PATTERN "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -17,6 +18,7 @@
 static const char *const literals[] = {
 	[TYPE_SIZE] = "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":1},"
 		      "{\"type\":\"string\",\"pattern\":\"" SIZE_PATTERN "\"}]}",
+	[TYPE_RATE] = "{\"type\":\"string\",\"pattern\":\"" RATE_PATTERN "\"}",
 	[TYPE_DURATION] = "{\"type\":\"string\",\"pattern\":\"" DURATION_PATTERN "\"}",
 	[TYPE_NAME] = "{\"type\":\"string\",\"pattern\":\"" NAME_PATTERN "\"}",
 	[TYPE_TEXT] = "{\"type\":\"string\",\"minLength\":1}",

@@ -23,7 +23,15 @@
 #include "policy/schema.h"
 #include "policy/value.h"
 
-enum field_type { FIELD_TEXT, FIELD_OPTIONAL, FIELD_BOOL, FIELD_WORD, FIELD_U32, FIELD_U64 };
+enum field_type {
+	FIELD_TEXT,
+	FIELD_OPTIONAL,
+	FIELD_BOOL,
+	FIELD_WORD,
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_U64_OR_0
+};
 
 struct field {
 	const char *name;
@@ -66,6 +74,7 @@ static const struct field limit_fields[] = {
 	AT("scratch", limits.scratch, FIELD_U64, KEY_SCRATCH),
 	AT("output", limits.output, FIELD_U64, KEY_OUTPUT),
 	AT("starts", limits.starts, FIELD_U32, KEY_STARTS),
+	AT("io", limits.io, FIELD_U64_OR_0, KEY_IO),
 	AT("wall_ns", limits.wall, FIELD_U64, KEY_WALL),
 	AT("cpu_time_ns", limits.cpu_time, FIELD_U64, KEY_CPU),
 	AT("idle_ns", limits.idle, FIELD_U64, KEY_IDLE),
@@ -113,6 +122,7 @@ static json_t *field_value(const struct plan *p, const struct field *f)
 		memcpy(&n32, at, sizeof(n32));
 		return json_integer(n32);
 	case FIELD_U64:
+	case FIELD_U64_OR_0:
 		return json_integer((json_int_t) * (const uint64_t *)at);
 	}
 	return NULL;
@@ -295,6 +305,12 @@ static int read_field(const json_t *obj, const struct field *f, struct plan *p, 
 		n32 = (uint32_t)n;
 		memcpy(at, &n32, sizeof(n32));
 		return r;
+	case FIELD_U64_OR_0:
+		if (json_is_integer(v) && json_integer_value(v) == 0) {
+			*(uint64_t *)at = 0;
+			return 0;
+		}
+		/* fallthrough */
 	case FIELD_U64:
 		r = read_number(v, f, &n, e);
 		*(uint64_t *)at = n;

@@ -44,7 +44,8 @@ struct plan_path {
 	bool is_dir;
 };
 
-/* Sizes in bytes, times in nanoseconds; 0 never stands for "unlimited": each limit is armed. */
+/* Sizes in bytes, times in nanoseconds; 0 never stands for "unlimited": each
+ * limit but io is armed. */
 struct plan_limits {
 	enum limit_mechanism mechanism;
 	uint64_t memory;     /* anonymous, page cache and tmpfs, swap included */
@@ -55,6 +56,7 @@ struct plan_limits {
 	uint64_t scratch; /* all writable tmpfs of the sandbox together */
 	uint64_t output;  /* bytes of standard output and error together */
 	uint32_t starts;  /* new tasks in any one second */
+	uint64_t io;      /* bytes in a second, of each disk and each direction; 0: not asked for */
 	int64_t wall;
 	int64_t cpu_time;
 	int64_t idle;

@@ -237,6 +237,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.scratch = v[KEY_SCRATCH].num,
 		.output = v[KEY_OUTPUT].num,
 		.starts = (uint32_t)v[KEY_STARTS].num,
+		.io = v[KEY_IO].num,
 		.wall = (int64_t)v[KEY_WALL].num,
 		.cpu_time = (int64_t)v[KEY_CPU].num,
 		.idle = (int64_t)v[KEY_IDLE].num,

@@ -92,6 +92,23 @@ int scalar_size(const char *s, uint64_t *ret)
 	return -EINVAL;
 }
 
+int scalar_rate(const char *s, uint64_t *ret)
+{
+	char size[SCALAR_TEXT_SIZE];
+	const char *slash = strchr(s, '/');
+	size_t len = slash ? (size_t)(slash - s) : 0;
+
+	if (!slash || strcmp(slash, "/s") != 0) {
+		return -EINVAL;
+	}
+	if (len >= sizeof(size)) {
+		return -ERANGE;
+	}
+	memcpy(size, s, len);
+	size[len] = '\0';
+	return scalar_size(size, ret);
+}
+
 /* Length of the letters at s. */
 static size_t letters(const char *s)
 {
@@ -182,6 +199,15 @@ const char *scalar_size_text(uint64_t bytes, char out[SCALAR_TEXT_SIZE])
 	}
 	(void)snprintf(out, SCALAR_TEXT_SIZE, "%llu%s", (unsigned long long)(bytes / best->factor),
 		       best->factor == 1 ? "B" : best->name);
+	return out;
+}
+
+const char *scalar_rate_text(uint64_t bytes, char out[SCALAR_TEXT_SIZE])
+{
+	char size[SCALAR_TEXT_SIZE];
+
+	(void)snprintf(out, SCALAR_TEXT_SIZE, "%.*s/s", SCALAR_TEXT_SIZE - 3,
+		       scalar_size_text(bytes, size));
 	return out;
 }
 

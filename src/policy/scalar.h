@@ -20,9 +20,13 @@ int scalar_duration(const char *s, uint64_t *ret);
 /* Thousandths: digits with at most three decimals. */
 int scalar_cpus(const char *s, uint64_t *ret);
 
+/* Bytes in a second: a size, then "/s". */
+int scalar_rate(const char *s, uint64_t *ret);
+
 #define SCALAR_TEXT_SIZE 64
 
 /* The shortest exact spelling that the parsers above read back. Return `out`. */
 const char *scalar_size_text(uint64_t bytes, char out[SCALAR_TEXT_SIZE]);
 const char *scalar_duration_text(uint64_t ns, char out[SCALAR_TEXT_SIZE]);
+const char *scalar_rate_text(uint64_t bytes, char out[SCALAR_TEXT_SIZE]);
 const char *scalar_cpus_text(uint64_t milli, char out[SCALAR_TEXT_SIZE]);

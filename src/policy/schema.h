@@ -39,6 +39,7 @@ enum key_id {
 	KEY_SCRATCH,
 	KEY_OUTPUT,
 	KEY_STARTS,
+	KEY_IO,
 	KEY_DATA,
 	KEY_ENV,
 	KEY_TIME,
@@ -56,6 +57,7 @@ enum key_type {
 	TYPE_SECTION,  /* a mapping of further keys */
 	TYPE_INT,      /* num */
 	TYPE_SIZE,     /* num, bytes */
+	TYPE_RATE,     /* num, bytes in a second */
 	TYPE_DURATION, /* num, nanoseconds */
 	TYPE_CPUS,     /* num, thousandths */
 	TYPE_WORD,     /* num, index into words */

@@ -61,6 +61,8 @@ static const struct number_form number_forms[] = {
 	[TYPE_INT] = {scalar_int, int_text, "is no whole number"},
 	[TYPE_SIZE] = {scalar_size, scalar_size_text,
 		       "is no size; write bytes, or a unit as in 512MiB or 2GB"},
+	[TYPE_RATE] = {scalar_rate, scalar_rate_text,
+		       "is no rate; write a size for each second as in 20MiB/s"},
 	[TYPE_DURATION] = {scalar_duration, scalar_duration_text,
 			   "is no duration; write a unit as in 500ms, 10m or 1h30m"},
 	[TYPE_CPUS] = {scalar_cpus, scalar_cpus_text,
@@ -250,6 +252,7 @@ int setting_take(const struct schema_key *k, const struct origin *at, const char
 		return origin_fail(at, e, "%s: it has keys of its own and no value", k->path);
 	case TYPE_INT:
 	case TYPE_SIZE:
+	case TYPE_RATE:
 	case TYPE_DURATION:
 	case TYPE_CPUS:
 		r = take_number(k, at, text, v, e);
@@ -305,6 +308,7 @@ int setting_show(const struct schema_key *k, const struct value *v, struct buf *
 		return 0;
 	case TYPE_INT:
 	case TYPE_SIZE:
+	case TYPE_RATE:
 	case TYPE_DURATION:
 	case TYPE_CPUS:
 		return buf_adds(out, number_forms[k->type].show(v->num, text));

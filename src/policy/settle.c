@@ -434,7 +434,7 @@ static int check_complete(const struct settled *s, struct err *e)
 {
 	static const enum key_id optional[] = {KEY_VERSION,    KEY_PROFILE,    KEY_OWNER,
 					       KEY_PROVENANCE, KEY_EXEC_ALLOW, KEY_ACCOUNT,
-					       KEY_PURPOSE};
+					       KEY_PURPOSE,    KEY_IO};
 
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		bool needed = schema_keys[i].type != TYPE_SECTION &&

@@ -24,7 +24,7 @@
 
 _Noreturn void builder_fail(const struct builder *b, const struct err *e)
 {
-	struct build_report report = {.op = BUILD_FAILED, .error = *e};
+	struct build_report report = {.op = BUILD_FAILED, .refused = b->refused, .error = *e};
 
 	(void)fdpass_send(b->control, &report, sizeof(report), NULL, 0);
 	_exit(125);

@@ -26,6 +26,7 @@ struct build_report {
 	uint32_t op;
 	uint32_t landlock_abi;
 	uint32_t bounded; /* the capability bounding set is empty */
+	uint32_t refused; /* it failed at namespaces and mounts as such, not at a path */
 	struct err error;
 };
 
@@ -51,6 +52,7 @@ struct builder {
 	int start;
 	int image; /* sealed memfd of atoll-init */
 	int terminal;
+	bool refused;                    /* what failed was a namespace or a mount as such */
 	bool mapped;                     /* in a user namespace of its own */
 	mode_t umask;                    /* the caller's, for the payload */
 	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */

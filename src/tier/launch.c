@@ -31,6 +31,7 @@
 #include "guest/protocol.h"
 #include "linux/cpu.h"
 #include "linux/fdpass.h"
+#include "linux/refusal.h"
 #include "policy/plan.h"
 #include "tier/builder.h"
 #include "tier/tier.h"
@@ -100,7 +101,8 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {
 		*ret_refused = errno;
-		return err_sys(e, errno, "cannot start the builder of the sandbox");
+		(void)err_sys(e, errno, "cannot create namespaces");
+		return err_advise(e, refusal_remedy(e->code));
 	}
 	if (pid == 0) {
 		/* With the keeper's ends open here, the builder would never see it die. */
@@ -162,6 +164,16 @@ int launch_parts(const struct tier_sandbox *sb, uint32_t mounts, size_t n_groups
 							: 0;
 }
 
+/* The builder's words, with what can be done where the kernel refused a namespace or a mount. */
+static int pass_on(struct build_report *report, struct err *e)
+{
+	report->error.msg[sizeof(report->error.msg) - 1] = '\0';
+	(void)err_set(e, report->error.kind, report->error.code, "%s", report->error.msg);
+	return report->refused && report->error.kind == ERR_SYSTEM
+		       ? err_advise(e, refusal_remedy(e->code))
+		       : -e->code;
+}
+
 /* Waits for the builder's report; its own words are passed on. */
 int launch_await(struct tier_sandbox *sb, struct err *e)
 {
@@ -175,8 +187,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 			       "the builder of the sandbox ended without a word");
 	}
 	if (report.op != BUILD_READY || n < BUILD_FD_TERMINAL + (sb->spec->tty != 0)) {
-		report.error.msg[sizeof(report.error.msg) - 1] = '\0';
-		return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+		return pass_on(&report, e);
 	}
 	sb->landlock_abi = (int)report.landlock_abi;
 	sb->bounded = report.bounded != 0;
@@ -205,12 +216,14 @@ static int init_failed(const struct tier_sandbox *sb, struct err *e)
 	struct build_report report;
 	ssize_t n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
 
+	if (n < 0 && errno == ECONNRESET) { /* told once, before what waits (fdpass_recv()) */
+		n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
+	}
 	if (n != (ssize_t)sizeof(report) || report.op != BUILD_FAILED) {
 		return err_set(e, ERR_SYSTEM, EPIPE,
 			       "atoll-init ended before the payload could start");
 	}
-	report.error.msg[sizeof(report.error.msg) - 1] = '\0';
-	return err_set(e, report.error.kind, report.error.code, "%s", report.error.msg);
+	return pass_on(&report, e);
 }
 
 int launch_hold(struct tier_sandbox *sb, struct err *e)

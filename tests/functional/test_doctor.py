@@ -37,10 +37,10 @@ SCHEMA = {
     }}
 WALLS = ["user namespace", "mount namespace", "proc in a pid namespace", "pivot_root",
          "network namespace", "IPC, UTS, cgroup namespaces", "seccomp", "Landlock", "ptrace"]
-NUMBERS = {"ptrace": 101, "pivot_root": 155, "prctl": 157, "sethostname": 170, "seccomp": 317,
+NUMBERS = {"ptrace": 101, "pivot_root": 155, "mount": 165, "prctl": 157, "sethostname": 170, "seccomp": 317,
            "fsopen": 430, "clone3": 435, "mount_setattr": 442, "landlock_create_ruleset": 444,
            "landlock_restrict_self": 446}
-EPERM, EOPNOTSUPP, KILL = 1, 95, None
+EPERM, EACCES, ENOSYS, EOPNOTSUPP, KILL = 1, 13, 38, 95, None
 
 
 def filtered(name, code):
@@ -181,6 +181,41 @@ def test_one_mechanism_taken_away(atoll, world, call, code, mechanism, found, re
     assert row["state"] == "missing" and found in row["found"] and remedy in row["remedy"], row
     assert document["default_policy"] is False
     assert rows["default policy"]["state"] == "missing" and rows["default policy"]["remedy"]
+
+
+@pytest.mark.parametrize("call, code, found", [
+    ("clone3", EPERM, "cannot create namespaces"),
+    ("clone3", ENOSYS, "cannot create namespaces"),
+    ("mount", EACCES, "cannot make mounts private"),
+    ("fsopen", EPERM, "cannot open a new tmpfs"),
+    ("sethostname", EPERM, "cannot set the host name"),
+    ("pivot_root", EACCES, "cannot change the root"),
+])
+def test_a_run_says_what_the_doctor_says(atoll, world, call, code, found):
+    """The refusal names its cause; a clone that works and a mount that does not are told apart."""
+    if platform.machine() != "x86_64":
+        pytest.skip("this processor is no x86-64")
+    document, rows = examine(atoll, preexec_fn=filtered(call, code))
+    result = atoll.run("/bin/echo", "ran", preexec_fn=filtered(call, code))
+    assert (result.status, result.out) == (125, ""), result
+    assert found in result.err and "seccomp=unconfined" in result.err, result
+    assert rows["user namespace"]["state"] == ("missing" if call == "clone3" else "ok")
+    assert found in rows["default policy"]["found"], rows["default policy"]
+    assert "seccomp=unconfined" in rows["default policy"]["remedy"], rows["default policy"]
+
+
+def test_in_a_chroot(atoll, world, need_root):
+    """Refused by the kernel itself, with no filter around: it says what else it can be."""
+    root = atoll.base / "root"
+    root.mkdir()
+    os.chown(atoll.workspace, 1234, 1234)
+    script = ('mount --rbind / "$1" && cd "$2" && ATOLL_HOME=$2/../state && export ATOLL_HOME && '
+              'install -d -o 1234 -g 1234 "$ATOLL_HOME" && shift 2 && '
+              'exec chroot --userspec=1234:1234 "$0" /bin/sh -c \'cd "$0" && exec "$@"\' "$@"')
+    result = runner.capture(["unshare", "--mount", "/bin/sh", "-c", script, root, root, atoll.workspace,
+                             atoll.workspace, atoll.binary, "run", "--", "/bin/true"])
+    assert result.status == 125 and "cannot create namespaces" in result.err, result
+    assert "a security module, a container or a chroot" in result.err, result
 
 
 def test_idmapped_mounts_taken_away(atoll, world, need_root):

@@ -433,7 +433,7 @@ def test_schema_accepts_what_the_loader_accepts(place, validator):
             "  {host: '*.example.com', ports: [80]}]}\n"
             "execution: {allow: [sh], syscalls: strict, denials: end, limits: {mechanism: group,\n"
             "  memory: 1073741824, cpus: 0.5, processes: 10, open_files: 64, file_size: 1MB,\n"
-            "  scratch: 1GiB, output: 1kB, starts: 5}}\n"
+            "  scratch: 1GiB, output: 1kB, starts: 5, io: 20MiB/s}}\n"
             "data: {env: {A: x, B: 8080, C: true, D: {inherit: true}}}\n"
             "time: {wall: 1h30m, idle: 500ms, cpu: 1d}\n"
             "governance: {owner: me, account: team, purpose: test}\n")

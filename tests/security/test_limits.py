@@ -191,6 +191,18 @@ def test_every_limit_is_in_the_receipt_and_the_result(atoll):
     assert "limits" in json.dumps(result.receipt)
 
 
+def test_io_is_held_or_refused(atoll, world):
+    """A limit of I/O is armed by a group that holds it; else nothing starts, with the remedy."""
+    result = atoll.run("/bin/echo", "ran", options=("--io", "20MiB/s"))
+    if result.status == 0:
+        assert result.mechanism("io").startswith("cgroup v2"), result
+        return
+    assert (result.status, result.out, result.reason) == (125, "", "error:policy"), result
+    assert "execution.limits.io: " in result.err, result
+    assert any(remedy in result.err for remedy in (
+        "systemd.unified_cgroup_hierarchy=1", "run as root", "Delegate=cpu memory pids io")), result
+
+
 def test_ten_at_once_do_not_share_a_limit(atoll, base):
     """One that breaks its limit does not take the others along."""
     (atoll.workspace / "go").write_text("")

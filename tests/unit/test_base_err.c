@@ -86,12 +86,30 @@ static void test_kind_names(void **state)
 	}
 }
 
+/* A remedy follows the message, once. */
+static void test_advise(void **state)
+{
+	struct err e = {};
+
+	(void)state;
+	(void)err_sys(&e, EPERM, "cannot do it");
+	assert_int_equal(err_advise(&e, "ask"), -EPERM);
+	assert_string_equal(e.msg, "cannot do it: Operation not permitted; ask");
+	assert_int_equal(err_advise(&e, "ask somebody else"), -EPERM);
+	assert_string_equal(e.msg, "cannot do it: Operation not permitted; ask");
+	assert_int_equal(err_advise(NULL, "ask"), -EIO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),           cmocka_unit_test(test_code_that_is_none),
-		cmocka_unit_test(test_sys),           cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_long_messages), cmocka_unit_test(test_kind_names),
+		cmocka_unit_test(test_advise),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_code_that_is_none),
+		cmocka_unit_test(test_sys),
+		cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_long_messages),
+		cmocka_unit_test(test_kind_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

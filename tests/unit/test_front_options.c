@@ -59,6 +59,7 @@ static void test_settings(void **state)
 		{"--scratch", "1MB", "execution.limits.scratch"},
 		{"--output", "1MB", "execution.limits.output"},
 		{"--starts", "9", "execution.limits.starts"},
+		{"--io", "20MiB/s", "execution.limits.io"},
 		{"--limits", "any", "execution.limits.mechanism"},
 		{"--wall", "10m", "time.wall"},
 		{"--cpu-time", "10m", "time.cpu"},

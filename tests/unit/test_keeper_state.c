@@ -323,7 +323,7 @@ static void test_host_id(void **state)
 {
 	struct err e = {};
 	uid_t id = 0;
-	int r = state_host_id(&id, &e);
+	int r = state_host_id(true, &id, &e);
 
 	(void)state;
 	if (r == 0) {

@@ -100,6 +100,23 @@ static void test_ends(void **state)
 	assert_int_equal(fdpass_recv(pair[1], &byte, 1, NULL, NULL), -EBADF);
 }
 
+/* Last words are read although their speaker left something unread. */
+static void test_last_words(void **state)
+{
+	int pair[2];
+	char byte = 0;
+
+	(void)state;
+	open_pair(pair);
+	assert_int_equal(fdpass_send(pair[0], "x", 1, NULL, 0), 0);
+	assert_int_equal(fdpass_send(pair[1], "unread", 6, NULL, 0), 0);
+	(void)close(pair[0]);
+	assert_int_equal(fdpass_recv(pair[1], &byte, 1, NULL, NULL), 1);
+	assert_int_equal(byte, 'x');
+	assert_int_equal(fdpass_recv(pair[1], &byte, 1, NULL, NULL), 0);
+	(void)close(pair[1]);
+}
+
 static void test_credentials(void **state)
 {
 	struct ucred cred = {};
@@ -125,9 +142,8 @@ static void test_credentials(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_surplus),
-		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_last_words),  cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_surplus),     cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_credentials),
 	};
 

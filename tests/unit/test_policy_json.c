@@ -41,6 +41,7 @@ static void test_round_trip(void **state)
 	p.workspace.ino = UINT64_MAX;
 	p.workspace.dev = UINT64_MAX - 1;
 	p.limits.memory = 1ULL << 50;
+	p.limits.io = 1ULL << 50;
 	p.limits.wall = 365LL * 86400 * 1000000000;
 	p.identity.uid = UINT32_MAX - 1;
 	j = as_json(&p);
@@ -53,6 +54,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(plan_digest(&back, two), 0);
 	assert_string_equal(one, two);
 	assert_int_equal(back.workspace.ino, UINT64_MAX);
+	assert_int_equal(back.limits.io, p.limits.io);
 	assert_int_equal(back.limits.wall, p.limits.wall);
 	assert_int_equal(back.denials, DENIALS_END);
 	assert_string_equal(back.read[0].path, p.read[0].path);
@@ -163,6 +165,9 @@ static void test_impossible(void **state)
 		{"limits", "memory", "-1"},
 		{"limits", "memory", "9223372036854775807"},
 		{"limits", "cpus_milli", "4294967296"},
+		{"limits", "io", "1"},
+		{"limits", "io", "-1"},
+		{"limits", "io", "null"},
 		{"limits", "wall_ns", "0"},
 		{"limits", "processes", "0"},
 		{"limits", "mechanism", "\"none\""},
@@ -212,7 +217,7 @@ static void test_schema(void **state)
 						"properties"),
 				"limits"),
 		"properties");
-	assert_int_equal(json_object_size(limits), 9);
+	assert_int_equal(json_object_size(limits), 10);
 	assert_non_null(json_object_get(json_object_get(limits, "memory"), "description"));
 }
 

@@ -300,6 +300,14 @@ static const struct bad_document bad_documents[] = {
 	 "2:34: execution.limits.open_files: '3' is too small; it must be at least 16"},
 	{V "execution: {limits: {starts: 0}}\n",
 	 "2:30: execution.limits.starts: '0' is too small; it must be at least 1"},
+	{V "execution: {limits: {io: 1MiB}}\n", "2:26: execution.limits.io: '1MiB' is no rate; "
+						"write a size for each second as in 20MiB/s"},
+	{V "execution: {limits: {io: 1000/s}}\n",
+	 "2:26: execution.limits.io: '1000/s' is too small; it must be at least 4KiB/s"},
+	{V "execution: {limits: {io: 2000TiB/s}}\n",
+	 "2:26: execution.limits.io: '2000TiB/s' is too large; it may be at most 1024TiB/s"},
+	{V "execution: {limits: {io: -1/s}}\n",
+	 "2:26: execution.limits.io: '-1/s' is negative; it must be at least 4KiB/s"},
 	{V "execution: {limits: {output: 0}}\n",
 	 "2:30: execution.limits.output: '0' is too small; it must be at least 1B"},
 	{V "execution: {limits: {scratch: 1B}}\n",
@@ -417,6 +425,7 @@ static void test_everything(void **state)
 		       "  denials: end\n"
 		       "  limits: {memory: 2GiB, cpus: 0.5, processes: 256, open_files: 1024,\n"
 		       "    file_size: 100MB, scratch: 1048576, output: 10kB, starts: 100,\n"
+		       "    io: 20MiB/s,\n"
 		       "    mechanism: group}\n"
 		       "data: {env: {LANG: C.UTF-8, PORT: 8080, HTTP_PROXY: {inherit: true}}}\n"
 		       "time: {wall: 1h30m, idle: 500ms, cpu: 10m}\n"
@@ -437,6 +446,7 @@ static void test_everything(void **state)
 	assert_string_equal(v[KEY_NETWORK_ALLOW].items[1].text, "*.example.org:80");
 	assert_string_equal(v[KEY_NETWORK_ALLOW].items[2].text, "*.example.org:443");
 	assert_int_equal(v[KEY_EXEC_ALLOW].n_items, 2);
+	assert_int_equal(v[KEY_IO].num, 20 << 20);
 	assert_int_equal(v[KEY_DENIALS].num, 0);
 	assert_int_equal(v[KEY_MEMORY].num, 2147483648);
 	assert_int_equal(v[KEY_CPUS].num, 500);

@@ -52,6 +52,7 @@ static bool sample(const struct fixture *f, const struct schema_key *k, struct s
 		return false;
 	case TYPE_INT:
 	case TYPE_SIZE:
+	case TYPE_RATE:
 	case TYPE_DURATION:
 	case TYPE_CPUS:
 		show_number(k, k->min, s->tight);
@@ -182,7 +183,7 @@ static void test_matrix(void **state)
 			}
 		}
 	}
-	assert_int_equal(checked, 6 * 30);
+	assert_int_equal(checked, 6 * 31);
 }
 
 /* A link inside the allowed directory that leads out of it is wider. */

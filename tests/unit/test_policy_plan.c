@@ -32,6 +32,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.limits.memory, 2ULL << 30);
 	assert_int_equal(p.limits.cpus_milli, 2000);
 	assert_int_equal(p.limits.processes, 512);
+	assert_int_equal(p.limits.io, 0);
 	assert_int_equal(p.limits.wall, 600000000000);
 	assert_string_equal(p.identity.home, f->home);
 	assert_int_equal(p.identity.from_root, getuid() == 0);

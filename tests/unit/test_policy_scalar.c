@@ -73,6 +73,19 @@ static const struct number numbers[] = {
 	{scalar_duration, "1M", -EINVAL, 0},
 	{scalar_duration, "1.5h", -EINVAL, 0},
 	{scalar_duration, "1us", -EINVAL, 0},
+	{scalar_rate, "20MiB/s", 0, 20 << 20},
+	{scalar_rate, "4096/s", 0, 4096},
+	{scalar_rate, "0/s", 0, 0},
+	{scalar_rate, "20MiB", -EINVAL, 0},
+	{scalar_rate, "20MiB/", -EINVAL, 0},
+	{scalar_rate, "20MiB/m", -EINVAL, 0},
+	{scalar_rate, "20MiB/s/s", -EINVAL, 0},
+	{scalar_rate, "20/sMiB", -EINVAL, 0},
+	{scalar_rate, "/s", -EINVAL, 0},
+	{scalar_rate, "", -EINVAL, 0},
+	{scalar_rate, "16777216TiB/s", -ERANGE, 0},
+	{scalar_rate, "0000000000000000000000000000000000000000000000000000000000000000000001/s",
+	 -ERANGE, 0},
 	{scalar_cpus, "1", 0, 1000},
 	{scalar_cpus, "0.5", 0, 500},
 	{scalar_cpus, "0.05", 0, 50},
@@ -111,6 +124,9 @@ static void test_round_trip(void **state)
 			uint64_t back = 0, ns = factors[i] * n / 1000000 * 1000000;
 
 			assert_int_equal(scalar_size(scalar_size_text(factors[i] * n, text), &back),
+					 0);
+			assert_int_equal(back, factors[i] * n);
+			assert_int_equal(scalar_rate(scalar_rate_text(factors[i] * n, text), &back),
 					 0);
 			assert_int_equal(back, factors[i] * n);
 			assert_int_equal(scalar_duration(scalar_duration_text(ns, text), &back), 0);

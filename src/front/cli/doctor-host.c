@@ -138,7 +138,7 @@ void doctor_payload_id(struct finding *f, const char *scratch)
 	(void)scratch;
 	if (geteuid() != 0) {
 		doctor_set(f, DOCTOR_INFO, "not needed: the payload keeps the caller's id");
-	} else if (state_host_id(&id, &e) < 0) {
+	} else if (state_host_id(true, &id, &e) < 0) {
 		doctor_take(f, DOCTOR_MISSING, e.msg);
 	} else {
 		doctor_set(f, DOCTOR_OK, "an id that nobody has can be given to the payload");

@@ -52,12 +52,6 @@ bool doctor_line(const char *path, char *out, size_t size);
 /* The next word of a line, cut out in place; "" at its end. */
 char *doctor_word(char **line);
 
-/* True if a seccomp filter is around this process already: then it, not the host, may refuse. */
-bool doctor_is_filtered(void);
-
-/* Why namespaces and mounts are refused here, as far as the kernel's settings tell. */
-void doctor_remedy_namespaces(struct finding *f, int code);
-
 /* Runs fn in a child in new namespaces (CLONE_NEW*), root of its user namespace where that is one
  * of them. 0, or what the child or the clone failed with. */
 int doctor_try(uint64_t namespaces, int (*fn)(struct err *e), struct err *e);

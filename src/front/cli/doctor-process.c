@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "linux/landlock.h"
 #include "linux/proctree.h"
+#include "linux/refusal.h"
 
 /* What Landlock of this kernel does not know; the tier keeps all of it by other means. */
 void doctor_newer_landlock(struct finding *f, const char *scratch)
@@ -63,6 +64,6 @@ void doctor_processes(struct finding *f, const char *scratch)
 		doctor_set(f, DOCTOR_MISSING,
 			   "neither a user namespace nor the kernel's lists of children "
 			   "(CONFIG_PROC_CHILDREN)");
-		doctor_remedy_namespaces(f, e.code);
+		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	}
 }

@@ -20,71 +20,10 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/mount.h"
+#include "linux/refusal.h"
 #include "linux/userns.h"
 
 #define NOSUID_NODEV (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
-#define PROFILE      ATOLL_DATADIR "/atoll/apparmor.d/atoll"
-
-/* Settings that refuse; the first one that fits what was answered is the cause. */
-static const struct cause {
-	const char *file; /* below /proc/sys */
-	const char *value;
-	bool limit; /* a number that is used up; else a right, which root has */
-	const char *remedy;
-} causes[] = {
-	{"kernel/unprivileged_userns_clone", "0", false,
-	 "sysctl kernel.unprivileged_userns_clone=1 (for good: a file in /etc/sysctl.d)"},
-	{"kernel/apparmor_restrict_unprivileged_userns", "1", false,
-	 "install the AppArmor profile that lets atoll make user namespaces: cp " PROFILE
-	 " /etc/apparmor.d/atoll && apparmor_parser -r /etc/apparmor.d/atoll"},
-	{"user/max_user_namespaces", "0", true,
-	 "sysctl user.max_user_namespaces=10000 (for good: a file in /etc/sysctl.d)"},
-	{"user/max_mnt_namespaces", "0", true, "sysctl user.max_mnt_namespaces=10000"},
-	{"user/max_pid_namespaces", "0", true, "sysctl user.max_pid_namespaces=10000"},
-	{"user/max_net_namespaces", "0", true, "sysctl user.max_net_namespaces=10000"},
-	{"user/max_ipc_namespaces", "0", true, "sysctl user.max_ipc_namespaces=10000"},
-	{"user/max_uts_namespaces", "0", true, "sysctl user.max_uts_namespaces=10000"},
-	{"user/max_cgroup_namespaces", "0", true, "sysctl user.max_cgroup_namespaces=10000"},
-};
-
-static bool fits(const struct cause *c, int code)
-{
-	char path[128], value[32];
-	bool answered = c->limit ? code == ENOSPC || code == EUSERS
-				 : (code == EPERM || code == EACCES) && geteuid() != 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/sys/%s", c->file);
-	return answered && doctor_line(path, value, sizeof(value)) && strcmp(value, c->value) == 0;
-}
-
-void doctor_remedy_namespaces(struct finding *f, int code)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(causes); i++) {
-		if (fits(&causes[i], code)) {
-			doctor_remedy(f, "%s", causes[i].remedy);
-			return;
-		}
-	}
-	if (code == ENOSPC || code == EUSERS) {
-		doctor_remedy(f, "a limit of namespaces is reached: raise the sysctls "
-				 "user.max_*_namespaces here, and in the namespaces around");
-	} else if (doctor_is_filtered()) {
-		doctor_remedy(f, "a seccomp filter is around this process already: start atoll "
-				 "outside of that container or sandbox, or allow clone3, unshare, "
-				 "mount, fsopen and pivot_root in its filter (docker: "
-				 "--security-opt seccomp=PROFILE)");
-	} else if (code == EINVAL || code == ENOSYS) {
-		doctor_remedy(f, "use a kernel 5.12 or newer with CONFIG_USER_NS, CONFIG_PID_NS, "
-				 "CONFIG_NET_NS, CONFIG_IPC_NS, CONFIG_UTS_NS and CONFIG_CGROUPS");
-	} else {
-		doctor_remedy(f, "a container or a chroot around this process refuses it: start "
-				 "atoll outside (docker: --security-opt seccomp=unconfined "
-				 "--security-opt apparmor=unconfined --security-opt "
-				 "systempaths=unconfined)");
-	}
-}
 
 /* One trial that either works or is missing. */
 static void try(struct finding *f, uint64_t namespaces, int (*fn)(struct err *e), const char *good)
@@ -96,7 +35,7 @@ static void try(struct finding *f, uint64_t namespaces, int (*fn)(struct err *e)
 		return;
 	}
 	doctor_set(f, DOCTOR_MISSING, "%s", e.msg);
-	doctor_remedy_namespaces(f, e.code);
+	doctor_remedy(f, "%s", refusal_remedy(e.code));
 }
 
 /* ---- the trials, each in a process of its own ---- */
@@ -248,9 +187,7 @@ void doctor_proc(struct finding *f, const char *scratch)
 	try(f, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID, try_proc,
 	    "a fresh proc was mounted in a pid namespace");
 	if (f->state == DOCTOR_MISSING && strstr(f->found, "mount a new proc")) {
-		doctor_remedy(f, "parts of /proc are covered by mounts, as in a container: start "
-				 "atoll outside, or uncover it (docker: --security-opt "
-				 "systempaths=unconfined, podman: --security-opt unmask=ALL)");
+		doctor_remedy(f, "%s", REFUSAL_PROC_REMEDY);
 	}
 }
 
@@ -299,7 +236,8 @@ void doctor_idmap(struct finding *f, const char *scratch)
 	doctor_take(f, DOCTOR_MISSING,
 		    e.code ? e.msg : "the current directory cannot be looked at");
 	if (!f->remedy[0]) {
-		doctor_remedy_namespaces(f, e.code);
+		doctor_remedy(f, "%s",
+			      refusal_of_root() ? REFUSAL_ROOT_REMEDY : refusal_remedy(e.code));
 	}
 }
 
@@ -318,7 +256,7 @@ void doctor_overlay(struct finding *f, const char *scratch)
 	}
 	doctor_set(f, DOCTOR_INFO, "%s; later versions use it for copies", e.msg);
 	if (strstr(e.msg, "namespace")) {
-		doctor_remedy_namespaces(f, e.code);
+		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	} else if (geteuid() == 0) {
 		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay)");
 	} else {

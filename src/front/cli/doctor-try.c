@@ -28,6 +28,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "linux/refusal.h"
 #include "linux/userns.h"
 
 _Static_assert(sizeof(struct finding) <= 4096, "a finding is one write to a pipe");
@@ -91,19 +92,6 @@ char *doctor_word(char **line)
 	*line = word + len + (word[len] != '\0');
 	word[len] = '\0';
 	return word;
-}
-
-bool doctor_is_filtered(void)
-{
-	_cleanup_fclose_ FILE *file = fopen("/proc/self/status", "re");
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (strncmp(line, "Seccomp:", 8) == 0) {
-			return strchr(line, '2') != NULL;
-		}
-	}
-	return false;
 }
 
 /* ---- in new namespaces ---- */
@@ -260,7 +248,7 @@ static void no_answer(struct finding *f, int late_ms, const siginfo_t *how)
 	} else {
 		doctor_set(f, DOCTOR_MISSING, "the probe ended without an answer");
 	}
-	if (doctor_is_filtered()) {
+	if (refusal_is_filtered()) {
 		doctor_remedy(f, "a seccomp filter is around this process already: start atoll "
 				 "outside of that container or sandbox, or allow the call there");
 	}

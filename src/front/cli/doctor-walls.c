@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/landlock.h"
+#include "linux/refusal.h"
 #include "linux/seccomp.h"
 
 #define OUTSIDE                                                                                   \
@@ -27,7 +28,7 @@
 /* A filter's refusal and a missing kernel option look alike; the kernel says which it can be. */
 static void remedy_kernel(struct finding *f, const char *option)
 {
-	doctor_remedy(f, "%s%s", doctor_is_filtered() ? OUTSIDE "; or " : "", option);
+	doctor_remedy(f, "%s%s", refusal_is_filtered() ? OUTSIDE "; or " : "", option);
 }
 
 /* ---- seccomp ---- */
@@ -73,7 +74,7 @@ void doctor_seccomp(struct finding *f, const char *scratch)
 		if (e.code == EBUSY) {
 			doctor_remedy(f, "a filter with a listener is around this process already, "
 					 "and the kernel admits one: start atoll outside of it");
-		} else if (doctor_is_filtered()) {
+		} else if (refusal_is_filtered()) {
 			doctor_remedy(f, OUTSIDE);
 		} else {
 			doctor_remedy(f, "use a kernel 5.0 or newer with CONFIG_SECCOMP=y and "
@@ -152,7 +153,7 @@ void doctor_landlock(struct finding *f, const char *scratch)
 
 		doctor_set(f, DOCTOR_MISSING, "%s",
 			   code == EOPNOTSUPP ? "built into the kernel, but switched off at boot"
-			   : code == ENOSYS && !doctor_is_filtered()
+			   : code == ENOSYS && !refusal_is_filtered()
 				   ? "this kernel does not have it"
 				   : strerror(code));
 		remedy_landlock(f, code);

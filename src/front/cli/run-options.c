@@ -60,6 +60,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("execution.limits.output"), SETS),
 	CLI_TAKES("--starts", "N", CLI_TEXT, "new processes and threads in a second",
 		  CLI_OF_KEY("execution.limits.starts"), SETS),
+	CLI_TAKES("--io", "SIZE/s", CLI_TEXT, "reading, and writing, of each disk",
+		  CLI_OF_KEY("execution.limits.io"), SETS),
 	CLI_TAKES("--limits", "WORD", CLI_WORDS,
 		  "what may arm the limits, control groups or sampling, too",
 		  CLI_OF_KEY("execution.limits.mechanism"), SETS),

@@ -108,7 +108,8 @@ static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 		       : 0;
 }
 
-static int prepare(struct builder *b, struct view *v, struct err *e)
+/* What depends on the kernel and on what is around this process, and on nothing of the plan. */
+static int surround(struct builder *b, struct view *v, struct err *e)
 {
 	int r = builder_take_identity(b, e);
 
@@ -127,6 +128,14 @@ static int prepare(struct builder *b, struct view *v, struct err *e)
 	if (r >= 0 && sethostname("atoll", 5) < 0) {
 		r = err_sys(e, errno, "cannot set the host name");
 	}
+	b->refused = r < 0;
+	return r;
+}
+
+static int prepare(struct builder *b, struct view *v, struct err *e)
+{
+	int r = surround(b, v, e);
+
 	if (r >= 0) {
 		r = builder_take_parts(b, e);
 	}
@@ -139,7 +148,11 @@ static int prepare(struct builder *b, struct view *v, struct err *e)
 	if (r >= 0) {
 		r = join_groups(b, e);
 	}
-	return r >= 0 ? enter_view(v, e) : r;
+	if (r >= 0) {
+		r = enter_view(v, e);
+		b->refused = r < 0;
+	}
+	return r;
 }
 
 /* Sends what the keeper needs, then becomes init, whose words come before the payload's. */

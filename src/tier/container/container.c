@@ -22,6 +22,7 @@
 #include "base/mutant.h"
 #include "linux/fdpass.h"
 #include "linux/mount.h"
+#include "linux/refusal.h"
 #include "linux/userns.h"
 #include "tier/builder.h"
 #include "tier/container/container-internal.h"
@@ -143,25 +144,6 @@ static void container_stop(struct tier_sandbox *sb)
 	}
 }
 
-/* What may be done about a clone3(2) that failed. */
-static int clone_failed(int code, struct err *e)
-{
-	if (code == EPERM || code == EACCES) {
-		return err_set(
-			e, ERR_SYSTEM, code,
-			"user namespaces are refused here; allow them (sysctl "
-			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000, "
-			"or an AppArmor profile with 'userns,' on Ubuntu 24.04 and newer), or "
-			"run atoll as root");
-	}
-	if (code == ENOSPC || code == EUSERS) {
-		return err_set(e, ERR_SYSTEM, code,
-			       "the limit of namespaces is reached; raise the sysctls "
-			       "user.max_*_namespaces");
-	}
-	return err_sys(e, code, "cannot create namespaces");
-}
-
 static int check_spec(const struct tier_spec *spec, struct err *e)
 {
 	if (!spec->argv[0]) {
@@ -207,10 +189,10 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 	}
 	r = launch_clone(sb, namespaces(), run_builder, &refused, e);
 	if (r < 0) {
-		return refused ? clone_failed(refused, e) : r;
+		return r;
 	}
 	r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
-	return r >= 0 ? launch_begin(sb, e) : r;
+	return r >= 0 ? launch_begin(sb, e) : err_advise(e, refusal_remedy(e->code));
 }
 
 static int container_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups,

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/mutant.h"
 #include "linux/mount.h"
+#include "linux/refusal.h"
 #include "tier/hostview.h"
 #include "tier/tier.h"
 
@@ -50,8 +51,13 @@ static const struct {
  * vmallocinfo, slabinfo, ...) stays closed by its mode: nobody inside is root.
  */
 static const char *const proc_masks[] = {
-	"kcore",    "keys",          "key-users",     "timer_list", "sched_debug", "kmsg",
-	"kallsyms", "latency_stats", "sysrq-trigger", "iomem",      "ioports",     "interrupts",
+	"kcore",   "keys",       "key-users",     "timer_list",    "sched_debug",
+	"kmsg",    "kallsyms",   "latency_stats", "sysrq-trigger", "iomem",
+	"ioports", "interrupts", "mtrr",
+};
+/* The same for directories: hardware, and what file systems of the host are in use. */
+static const char *const proc_masked_dirs[] = {
+	"acpi", "asound", "bus", "driver", "fs", "irq", "scsi",
 };
 static const char *const proc_read_only[] = {"sys"};
 
@@ -207,22 +213,22 @@ static int make_devices(const struct view *v, struct err *e)
 	return r >= 0 ? mount_attach(pts, v->root, "dev/pts", e) : r;
 }
 
-/* Covers entries of the new /proc with an empty file of mode 0 that nobody can chmod. */
-static int mask_proc(const struct view *v, struct err *e)
+/* Covers entries of the new /proc with what is at `cover` in the new root. */
+static int cover_all(const struct view *v, const char *cover, const char *const *names, size_t n,
+		     struct err *e)
 {
 	_cleanup_fd_ int spare = FD_NONE;
 	size_t i;
-	int r = make_file(v->root, "etc/.masked", 0, e);
+	int r = 0;
 
-	for (i = 0; r >= 0 && i < ARRAY_SIZE(proc_masks); i++) {
+	for (i = 0; r >= 0 && i < n; i++) {
 		if (spare < 0) {
-			r = spare =
-				mount_clone(v->root, "etc/.masked", RO_TREE | MOUNT_ATTR_NOEXEC, e);
+			r = spare = mount_clone(v->root, cover, RO_TREE | MOUNT_ATTR_NOEXEC, e);
 		}
 		if (r < 0) {
 			break;
 		}
-		r = mount_attach(spare, v->proc, proc_masks[i], e);
+		r = mount_attach(spare, v->proc, names[i], e);
 		if (r == -ENOENT) {
 			r = 0; /* this kernel has no such entry; the copy serves the next one */
 		} else {
@@ -232,14 +238,28 @@ static int mask_proc(const struct view *v, struct err *e)
 	return r;
 }
 
+/* An empty file and an empty directory of mode 0 that nobody can chmod. */
+static int mask_proc(const struct view *v, struct err *e)
+{
+	int r = make_file(v->root, "etc/.masked", 0, e);
+
+	if (r >= 0 && mkdirat(v->root, "etc/.masked.d", 0) < 0) {
+		r = err_sys(e, errno, "cannot make '/etc/.masked.d' in the view");
+	}
+	r = r < 0 ? r : cover_all(v, "etc/.masked", proc_masks, ARRAY_SIZE(proc_masks), e);
+	return r < 0 ? r
+		     : cover_all(v, "etc/.masked.d", proc_masked_dirs, ARRAY_SIZE(proc_masked_dirs),
+				 e);
+}
+
 static int make_proc(struct view *v, struct err *e)
 {
 	int r;
 
 	v->proc = mount_new("proc", NULL, RW_TREE | MOUNT_ATTR_NOEXEC, e);
 	if (v->proc < 0) {
-		return err_wrap(e, "a fresh /proc is refused here (inside a container, start that "
-				   "container with its /proc unmasked)");
+		return strstr(e->msg, "mount a new proc") ? err_advise(e, REFUSAL_PROC_REMEDY)
+							  : v->proc;
 	}
 	r = mount_attach(v->proc, v->root, "proc", e);
 	return r >= 0 && !MUTANT(ATOLL_MUTATE_MASK_PROC) ? mask_proc(v, e) : r;
