@@ -84,7 +84,7 @@ static void check_kind(const struct cli_option *o)
 		{TYPE_CPUS, CLI_TEXT},    {TYPE_WORD, CLI_WORDS}, {TYPE_WORD, CLI_WORKSPACE},
 		{TYPE_NAME, CLI_PROFILE}, {TYPE_NAME, CLI_TEXT},  {TYPE_TEXT, CLI_TEXT},
 		{TYPE_PATH, CLI_FILE},    {TYPE_PATHS, CLI_FILE}, {TYPE_PROGRAMS, CLI_PROGRAM},
-		{TYPE_ENV, CLI_VARIABLE}, {TYPE_RULES, CLI_TEXT},
+		{TYPE_ENV, CLI_VARIABLE}, {TYPE_RULES, CLI_TEXT}, {TYPE_RATE, CLI_TEXT},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;
@@ -133,7 +133,7 @@ static const char *sample(const struct cli_option *o)
 		[TYPE_INT] = "64",      [TYPE_SIZE] = "16MiB",  [TYPE_DURATION] = "1s",
 		[TYPE_CPUS] = "1",      [TYPE_NAME] = "name",   [TYPE_TEXT] = "text",
 		[TYPE_PATH] = "/path",  [TYPE_PATHS] = "/path", [TYPE_PROGRAMS] = "sh",
-		[TYPE_RULES] = "a.b:1", [TYPE_ENV] = "A=b",
+		[TYPE_RULES] = "a.b:1", [TYPE_ENV] = "A=b",     [TYPE_RATE] = "1MiB/s",
 	};
 	const struct schema_key *k =
 		o->value.key ? schema_find(o->value.key, strlen(o->value.key)) : NULL;

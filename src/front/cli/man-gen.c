@@ -155,6 +155,7 @@ static void put_sections(const struct cli_command *c)
 static const char *const types[] = {
 	[TYPE_INT] = "a whole number",
 	[TYPE_SIZE] = "a size: bytes, or with a unit as in 512MiB or 2GB",
+	[TYPE_RATE] = "a size and /s, as in 50MiB/s",
 	[TYPE_DURATION] = "a duration with units, as in 500ms, 10m or 1h30m",
 	[TYPE_CPUS] = "a number, as in 2 or 0.5",
 	[TYPE_WORD] = "one of the words below",
