@@ -99,25 +99,6 @@ static json_t *created_event(const struct keeper *k)
 	return data;
 }
 
-/* The payload's own directories, and what points there. */
-static int make_scratch(struct keeper *k, struct err *e)
-{
-	int r = scratch_make(&k->scratch, k->home.id, k->spec.host_uid, k->spec.host_gid,
-			     k->plan.env, e);
-
-	if (r < 0) {
-		return r;
-	}
-	k->spec.scratch = k->scratch.path;
-	k->spec.env = k->scratch.env;
-	/* The front names the home directory where nothing else of the plan can be entered. */
-	if (strcmp(k->cwd, k->plan.identity.home) == 0 &&
-	    k->plan.workspace_mode == WORKSPACE_NONE) {
-		k->spec.cwd = k->scratch.home;
-	}
-	return 0;
-}
-
 /* State and record: everything outside the sandbox, in the order of the header. */
 static int prepare(struct keeper *k, struct err *e)
 {
@@ -141,7 +122,7 @@ static int prepare(struct keeper *k, struct err *e)
 		r = keeper_record(k, "created", created_event(k), e);
 	}
 	if (r >= 0 && needs_scratch(k)) {
-		r = make_scratch(k, e);
+		r = scratch_make(&k->scratch, k->spec.host_uid, k->spec.host_gid, e);
 	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
@@ -293,6 +274,24 @@ static json_t *started_event(const struct keeper *k)
 	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(k->cwd));
 }
 
+/* Where the scratch directory will be, so that the tier can begin with it. */
+static int name_scratch(struct keeper *k, struct err *e)
+{
+	int r = scratch_name(&k->scratch, k->home.id, k->plan.env, e);
+
+	if (r < 0) {
+		return r;
+	}
+	k->spec.scratch = k->scratch.path;
+	k->spec.env = k->scratch.env;
+	/* The front names the home directory where nothing else of the plan can be entered. */
+	if (strcmp(k->cwd, k->plan.identity.home) == 0 &&
+	    k->plan.workspace_mode == WORKSPACE_NONE) {
+		k->spec.cwd = k->scratch.home;
+	}
+	return 0;
+}
+
 /* What the tier and the limits need to know of each other before either begins. */
 static int choose(struct keeper *k, const int theirs[3], struct err *e)
 {
@@ -311,7 +310,7 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
 	k->spec.tty = k->tty;
 	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
 	limits_delegate(&k->limits, &k->spec);
-	return 0;
+	return needs_scratch(k) ? name_scratch(k, e) : 0;
 }
 
 /*
@@ -320,15 +319,12 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
  */
 static int begin(struct keeper *k, struct err *e)
 {
-	bool first = group_comes_first(&k->limits.group), early = !first && !needs_scratch(k);
+	bool first = group_comes_first(&k->limits.group);
 	struct err unused = {};
-	int r = early ? k->tier->start(&k->spec, &k->sandbox, e) : 0;
+	int r = first ? 0 : k->tier->start(&k->spec, &k->sandbox, e);
 	int prepared = prepare(k, r < 0 ? &unused : e);
 
 	r = r < 0 ? r : prepared;
-	if (r >= 0 && !early && !first) {
-		r = k->tier->start(&k->spec, &k->sandbox, e);
-	}
 	if (r >= 0) {
 		r = limits_arm(&k->limits, k->home.id, first ? 0 : k->sandbox.init, e);
 	}
@@ -347,7 +343,10 @@ static int start(struct keeper *k, struct err *e)
 	int r;
 
 	k->output_left = k->plan.limits.output;
-	r = make_pipes(k, theirs, &in, to_front, e);
+	r = state_name(&k->home, e);
+	if (r >= 0) {
+		r = make_pipes(k, theirs, &in, to_front, e);
+	}
 	if (r >= 0) {
 		r = choose(k, theirs, e);
 	}

@@ -51,20 +51,21 @@ static int make_dir(int at, const char *name, uid_t uid, gid_t gid, bool *ret_ma
 	return TAKE_FD(fd);
 }
 
-/* The path without links, which the payload's own tools will say. */
-static int name_path(struct scratch *s, struct err *e)
+/* Without links: the payload's own tools will say it so. */
+static int name_path(struct scratch *s, int place, struct err *e)
 {
-	char link[48];
+	char link[48], path[SCRATCH_PATH_SIZE];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->dir);
-	n = readlink(link, s->path, sizeof(s->path) - 1);
-	if (n <= 0 || (size_t)n > sizeof(s->path) - sizeof("/home") - 1) {
-		return err_set(e, ERR_SYSTEM, ENAMETOOLONG,
-			       "the scratch directory in '%s' has too long a path", PLACE);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || (size_t)n + strlen(s->name) + sizeof("//home") > sizeof(s->home)) {
+		return err_set(e, ERR_SYSTEM, ENAMETOOLONG, "'%s' leads too far away", PLACE);
 	}
-	s->path[n] = '\0';
-	(void)snprintf(s->home, sizeof(s->home), "%.*s/home", (int)n, s->path);
+	(void)snprintf(s->path, sizeof(s->path), "%.*s/%.*s", (int)n, path,
+		       (int)(sizeof(s->path) - (size_t)n - 8), s->name);
+	(void)snprintf(s->home, sizeof(s->home), "%.*s/home", (int)sizeof(s->home) - 6, s->path);
 	return 0;
 }
 
@@ -102,25 +103,31 @@ static int add_environment(struct scratch *s, char *const *env, struct err *e)
 	return 0;
 }
 
-int scratch_make(struct scratch *s, const char *id, uid_t uid, gid_t gid, char *const *env,
-		 struct err *e)
+int scratch_name(struct scratch *s, const char *id, char *const *env, struct err *e)
+{
+	_cleanup_fd_ int place = open_place(e);
+	int r = place;
+
+	name_of(id, s->name);
+	r = r < 0 ? r : name_path(s, place, e);
+	return r < 0 ? r : add_environment(s, env, e);
+}
+
+int scratch_make(struct scratch *s, uid_t uid, gid_t gid, struct err *e)
 {
 	_cleanup_fd_ int place = open_place(e);
 	static const char *const parts[] = {"tmp", "home"};
-	char name[SCRATCH_PATH_SIZE];
 	size_t i;
 	int r = place;
 
-	name_of(id, name);
 	if (r >= 0) {
-		r = s->dir = make_dir(place, name, uid, gid, &s->made, e);
+		r = s->dir = make_dir(place, s->name, uid, gid, &s->made, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++) {
 		r = make_dir(s->dir, parts[i], uid, gid, &s->made, e);
 		(void)fd_close(r);
 	}
-	r = r < 0 ? r : name_path(s, e);
-	return r < 0 ? r : add_environment(s, env, e);
+	return r < 0 ? r : 0;
 }
 
 int scratch_remove(const char *id, struct err *e)

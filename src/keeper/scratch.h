@@ -17,20 +17,23 @@ struct err;
 struct scratch {
 	char path[SCRATCH_PATH_SIZE]; /* canonical */
 	char home[SCRATCH_PATH_SIZE];
-	bool made;    /* something of it may be there */
-	int dir;      /* FD_NONE: none */
-	char *own[3]; /* variables for it: HOME, TMPDIR, GIT_CONFIG_NOSYSTEM */
-	char **env;   /* the payload's environment with them; NULL-terminated */
+	char name[SCRATCH_PATH_SIZE]; /* in its directory; "" until scratch_name() */
+	bool made;                    /* something of it may be there */
+	int dir;                      /* FD_NONE: none */
+	char *own[3];                 /* variables for it: HOME, TMPDIR, GIT_CONFIG_NOSYSTEM */
+	char **env;                   /* the payload's environment with them; NULL-terminated */
 };
 
 void scratch_init(struct scratch *s);
 
 /*
- * Makes it for sandbox `id` and user `uid`, and fills s->env from `env`, whose strings are
- * borrowed. A variable of ours that is there is one that the policy declares: it stands.
+ * Says where it will be for sandbox `id`, and fills s->env from `env`, whose strings are borrowed.
+ * A variable of ours that is there is one that the policy declares: it stands.
  */
-int scratch_make(struct scratch *s, const char *id, uid_t uid, gid_t gid, char *const *env,
-		 struct err *e);
+int scratch_name(struct scratch *s, const char *id, char *const *env, struct err *e);
+
+/* Makes it, for user `uid`. */
+int scratch_make(struct scratch *s, uid_t uid, gid_t gid, struct err *e);
 
 /* Removes that of sandbox `id`, with all that is in it; nothing inside may run any more. */
 int scratch_remove(const char *id, struct err *e);

@@ -195,36 +195,32 @@ static int make_id(char id[STATE_ID_SIZE], struct err *e)
 	return 0;
 }
 
-int state_create(const struct state *s, struct state_sandbox *ret, struct err *e)
+int state_name(struct state_sandbox *ret, struct err *e)
 {
-	struct state_sandbox sb = {.dir = FD_NONE};
-	int r = make_id(sb.id, e);
+	*ret = (struct state_sandbox){.dir = FD_NONE};
+	return make_id(ret->id, e);
+}
 
-	if (r < 0) {
-		return r;
-	}
+int state_create(const struct state *s, struct state_sandbox *sb, struct err *e)
+{
+	int r = 0;
+
 	if (flock(s->sandboxes, LOCK_SH) < 0) {
 		return err_sys(e, errno, "cannot lock the state directory");
 	}
-	if (mkdirat(s->sandboxes, sb.id, 0700) < 0) {
-		r = err_sys(e, errno, "cannot make the directory of sandbox %s", sb.id);
+	if (mkdirat(s->sandboxes, sb->id, 0700) < 0) {
+		r = err_sys(e, errno, "cannot make the directory of sandbox %s", sb->id);
 	} else {
-		sb.dir = openat(s->sandboxes, sb.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		sb->dir = openat(s->sandboxes, sb->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		/* Somebody who looks for the dead may hold it for a moment: wait. */
-		if (sb.dir < 0 || flock(sb.dir, LOCK_EX) < 0) {
-			r = err_sys(e, errno, "cannot lock the directory of sandbox %s", sb.id);
+		if (sb->dir < 0 || flock(sb->dir, LOCK_EX) < 0) {
+			r = err_sys(e, errno, "cannot lock the directory of sandbox %s", sb->id);
+			(void)unlinkat(s->sandboxes, sb->id, AT_REMOVEDIR);
+			state_sandbox_done(sb);
 		}
 	}
-	if (r < 0) {
-		(void)unlinkat(s->sandboxes, sb.id, AT_REMOVEDIR);
-		state_sandbox_done(&sb);
-	}
 	(void)flock(s->sandboxes, LOCK_UN);
-	if (r < 0) {
-		return r;
-	}
-	*ret = sb;
-	return 0;
+	return r;
 }
 
 int state_write(const struct state_sandbox *sb, const char *name, const char *text, size_t len,

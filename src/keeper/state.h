@@ -49,7 +49,11 @@ struct state_sandbox {
 	int dir;
 };
 
-int state_create(const struct state *s, struct state_sandbox *ret, struct err *e);
+/* Names one that is not there yet. */
+int state_name(struct state_sandbox *ret, struct err *e);
+
+/* Makes and locks the directory of a sandbox that has a name. */
+int state_create(const struct state *s, struct state_sandbox *sb, struct err *e);
 
 /* Writes a small file into the sandbox's directory, whole or not at all. */
 int state_write(const struct state_sandbox *sb, const char *name, const char *text, size_t len,

@@ -34,7 +34,8 @@ static void test_life(void **state)
 	(void)state;
 	make_id(id);
 	scratch_init(&s);
-	assert_int_equal(scratch_make(&s, id, 12345, 12346, env, &e), 0);
+	assert_int_equal(scratch_name(&s, id, env, &e), 0);
+	assert_int_equal(scratch_make(&s, 12345, 12346, &e), 0);
 	assert_int_equal(stat(s.path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(st.st_uid, geteuid() == 0 ? 12345 : geteuid());
@@ -61,7 +62,8 @@ static void test_declared(void **state)
 	(void)state;
 	make_id(id);
 	scratch_init(&s);
-	assert_int_equal(scratch_make(&s, id, 12345, 12346, env, &e), 0);
+	assert_int_equal(scratch_name(&s, id, env, &e), 0);
+	assert_int_equal(scratch_make(&s, 12345, 12346, &e), 0);
 	assert_string_equal(find(s.env, "HOME"), "/h");
 	assert_string_equal(find(s.env, "TMPDIR"), "/t");
 	assert_string_equal(find(s.env, "GIT_CONFIG_NOSYSTEM"), "0");
@@ -82,7 +84,8 @@ static void test_taken(void **state)
 	(void)snprintf(path, sizeof(path), "/tmp/atoll-%s", id);
 	assert_int_equal(symlink("/usr", path), 0);
 	scratch_init(&s);
-	assert_int_equal(scratch_make(&s, id, 12345, 12346, env, &e), -EEXIST);
+	assert_int_equal(scratch_name(&s, id, env, &e), 0);
+	assert_int_equal(scratch_make(&s, 12345, 12346, &e), -EEXIST);
 	assert_false(s.made);
 	assert_true(scratch_remove(id, &e) < 0);
 	assert_int_equal(access("/usr/bin", F_OK), 0);

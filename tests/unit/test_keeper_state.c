@@ -127,7 +127,9 @@ static void test_create(void **state)
 
 	(void)state;
 	open_state(&s);
+	assert_int_equal(state_name(&a, &e), 0);
 	assert_int_equal(state_create(&s, &a, &e), 0);
+	assert_int_equal(state_name(&b, &e), 0);
 	assert_int_equal(state_create(&s, &b, &e), 0);
 	assert_string_not_equal(a.id, b.id);
 	assert_int_equal(strlen(a.id), 12);
@@ -152,6 +154,7 @@ static void test_write(void **state)
 
 	(void)state;
 	open_state(&s);
+	assert_int_equal(state_name(&sb, &e), 0);
 	assert_int_equal(state_create(&s, &sb, &e), 0);
 	assert_int_equal(state_write(&sb, "sandbox.json", "first", 5, &e), 0);
 	assert_int_equal(state_write(&sb, "sandbox.json", "second", 6, &e), 0);
@@ -175,6 +178,7 @@ static void test_the_living(void **state)
 	(void)state;
 	open_state(&s);
 	open_state(&other);
+	assert_int_equal(state_name(&sb, &e), 0);
 	assert_int_equal(state_create(&s, &sb, &e), 0);
 	assert_int_equal(state_write(&sb, "sandbox.json", "{}", 2, &e), 0);
 	assert_int_equal(state_reap(&other, &e), 0);
@@ -197,6 +201,7 @@ static void test_the_dead(void **state)
 
 	(void)state;
 	open_state(&s);
+	assert_int_equal(state_name(&sb, &e), 0);
 	assert_int_equal(state_create(&s, &sb, &e), 0);
 	assert_int_equal(trail_create(&t, s.trail, sb.id, &e), 0);
 	assert_int_equal(trail_add(&t, "created", NULL, &e), 0);
@@ -265,6 +270,7 @@ static void test_undo_fails(void **state)
 	(void)close(openat(s.home, "no-group", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	(void)snprintf(note, sizeof(note), "{\"groups\":[\"%s\"]}",
 		       below(state, "deep/state/no-group", path));
+	assert_int_equal(state_name(&sb, &e), 0);
 	assert_int_equal(state_create(&s, &sb, &e), 0);
 	assert_int_equal(state_write(&sb, "sandbox.json", note, strlen(note), &e), 0);
 	state_sandbox_done(&sb);
@@ -304,7 +310,7 @@ static void test_births_during_searches(void **state)
 	for (i = 0; i < 2000; i++) {
 		struct state_sandbox sb;
 
-		if (state_create(&s, &sb, &e) < 0) {
+		if (state_name(&sb, &e) < 0 || state_create(&s, &sb, &e) < 0) {
 			print_error("%d: %s\n", i, e.msg);
 			status = -1;
 			break;

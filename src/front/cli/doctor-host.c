@@ -165,7 +165,8 @@ static int use_state(struct err *e)
 	int r = state_open(&s, e);
 
 	if (r >= 0) {
-		r = state_create(&s, &sb, e);
+		r = state_name(&sb, e);
+		r = r < 0 ? r : state_create(&s, &sb, e);
 	}
 	if (r >= 0) {
 		r = state_remove(&s, &sb, e);
