@@ -59,8 +59,8 @@ class Sweep:
     def kill(self, clock, victim, step):
         self.marker.unlink(missing_ok=True)
         argv = [runner.PROBES / "probe-killer", self.report, clock, victim, str(step),
-                self.atoll.binary, "run", "--quiet", "--workspace", ".:direct", "--",
-                "/bin/sh", "-c", "echo x >>marker"]
+                self.atoll.binary, "run", "--quiet", *runner.tier_options(self.atoll.tier),
+                "--workspace", ".:direct", "--", "/bin/sh", "-c", "echo x >>marker"]
         result = runner.capture(argv, env=self.atoll.environment(), cwd=self.atoll.workspace)
         report = json.loads(self.report.read_text()) if result.status in (0, 1) else None
         assert report, f"{clock} {victim} {step}: {result}"
@@ -77,6 +77,7 @@ class Sweep:
         written = runner.text_of(self.marker) or ""
         assert written in ("", "x\n"), f"{what}: the payload ran more than once: {written!r}"
         for path in (self.atoll.home / "trail").iterdir():
+            assert not pathlib.Path(f"/tmp/atoll-{path.stem}").exists(), f"{what}: {path.stem}"
             left = [g for g in self.groups if (g / f"atoll-{path.stem}").exists()]
             assert left == [], f"{what}: {left} of {path.stem}"
             events = trail.names(path)
