@@ -193,6 +193,9 @@ def sandbox_runtime(work, payload):
     return peer
 
 
+PROCESS_TIER = "atoll run, process tier"
+
+
 def contenders(atoll, work, payload):
     """`atoll` is the whole command up to the payload. A peer that fails once is absent."""
     def attempt(make, name, *arguments):
@@ -203,7 +206,9 @@ def contenders(atoll, work, payload):
 
     found = [
         Peer("posix_spawn", [payload]),
+        Peer("atoll version", [atoll[0], "version"]),
         Peer("atoll run", [*atoll, payload], version=version(atoll[0], "version")),
+        Peer(PROCESS_TIER, [*atoll[:2], "--quiet", "--accept-tier", "process", *atoll[2:], payload]),
         attempt(bubblewrap_same, "bubblewrap, the same walls", atoll, work, payload),
         bubblewrap_one(payload),
         attempt(crun, "crun", work, payload),
