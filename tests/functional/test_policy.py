@@ -21,7 +21,7 @@ class Place:
     def __init__(self, base):
         self.base = base
         self.home = base / "home"
-        self.work = self.home / "work"
+        self.work = self.home / "project"
         self.work.mkdir(parents=True)
         self.variables = {"HOME": str(self.home), "PATH": "/usr/local/bin:/usr/bin:/bin",
                           "ATOLL_HOME": str(base / "state")}
@@ -339,7 +339,7 @@ def test_payloads_cannot_make_templates(place):
         "'/etc/atoll/templates/ci.yaml'; name the template by its path, or use mode read-only\n")
     done = behind(place, *plan, "/etc/atoll/templates/ci.yaml", "--workspace", ".:direct")
     assert done.returncode == 0, done.stderr
-    own_template(place, "version: 1\n", below="home/work/config")
+    own_template(place, "version: 1\n", below="home/project/config")
     done = behind(place, *plan, "ci", "--workspace", ".:direct")
     assert done.returncode == 125 and "lies in the workspace" in done.stderr
 
@@ -512,7 +512,7 @@ def test_network_rules_are_never_ignored(place):
 
 
 def test_policy_inside_a_writable_workspace(place):
-    path = place.write("home/work/policy.yaml", "version: 1\n")
+    path = place.write("home/project/policy.yaml", "version: 1\n")
     place.plan("--policy", path)
     assert "lies in the workspace" in place.no_plan("--policy", path, "--workspace", ".:direct")
     outside = place.base / "policy.yaml"
