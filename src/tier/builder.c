@@ -21,6 +21,7 @@
 #include "linux/fdpass.h"
 #include "policy/plan.h"
 #include "tier/tier.h"
+#include "tier/walls.h"
 
 _Noreturn void builder_fail(const struct builder *b, const struct err *e)
 {
@@ -65,6 +66,10 @@ int builder_take_identity(struct builder *b, struct err *e)
 	}
 	if (b->pushed && cpu_restore(&b->cpus, e) < 0) {
 		return -e->code;
+	}
+	/* Outside of a user namespace nothing is left to do it with afterwards. */
+	if (id->from_root && !b->mapped && !MUTANT(ATOLL_MUTATE_CAPABILITIES) && !walls_bound()) {
+		return err_sys(e, errno, "cannot empty the capability bounding set");
 	}
 	if (id->from_root && setgroups(0, NULL) < 0) {
 		return err_sys(e, errno, "cannot drop supplementary groups");

@@ -195,22 +195,31 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
 	return r;
 }
 
+/* EINVAL marks the first number above the kernel's last capability. */
+bool walls_bound(void)
+{
+	int cap;
+
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
+		if (prctl(PR_CAPBSET_READ, cap) == 1 && prctl(PR_CAPBSET_DROP, cap) < 0) {
+			return false;
+		}
+	}
+	return errno == EINVAL && cap > CAP_AUDIT_READ;
+}
+
 /* Bounding and ambient first, which need what capset removes. */
 static int drop_capabilities(enum wall_kind kind, bool *ret_bounded, struct err *e)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {};
-	int cap;
 
 	*ret_bounded = true;
 	if (MUTANT(ATOLL_MUTATE_CAPABILITIES)) {
 		return 0;
 	}
-	/* EINVAL marks the first number above the kernel's last capability. */
-	for (cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
-	}
-	*ret_bounded = kind == WALLS_CONTAINER || errno != EPERM || cap > 0;
-	if (*ret_bounded && (errno != EINVAL || cap <= CAP_AUDIT_READ)) {
+	*ret_bounded = walls_bound();
+	if (!*ret_bounded && (kind == WALLS_CONTAINER || errno != EPERM)) {
 		return err_sys(e, errno, "cannot empty the capability bounding set");
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||

@@ -50,6 +50,9 @@ static inline bool walls_limit_nproc(const struct tier_spec *spec, enum wall_kin
 int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
 		   const char *scratch, struct err *e);
 
+/* Empties the capability bounding set; false, with errno, where that is not allowed. */
+bool walls_bound(void);
+
 /*
  * Every set of capabilities is emptied on this only thread; then the filter is loaded, and with it
  * the payload's limit of descriptors, for its listener is the last one of ours. Returns the
