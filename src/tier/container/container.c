@@ -80,7 +80,7 @@ static int clone_builder(struct builder *b, struct tier_sandbox *sb, struct err 
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {
 		(void)err_sys(e, errno, "cannot create namespaces");
-		return err_advise(e, refusal_remedy(e->code));
+		return refusal_advise(e);
 	}
 	if (pid == 0) {
 		/* With the keeper's ends open here, the builder would never see it die. */
@@ -207,8 +207,9 @@ static int pass_on(struct build_report *report, struct err *e)
 {
 	report->error.msg[sizeof(report->error.msg) - 1] = '\0';
 	(void)err_set(e, report->error.kind, report->error.code, "%s", report->error.msg);
-	return report->refused && report->error.kind == ERR_SYSTEM
-		       ? err_advise(e, refusal_remedy(e->code))
+	/* A mount that finds no room has met no limit of namespaces. */
+	return report->refused && report->error.kind == ERR_SYSTEM && e->code != ENOSPC
+		       ? refusal_advise(e)
 		       : -e->code;
 }
 
@@ -332,7 +333,7 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 	r = clone_builder(&b, sb, e);
 	if (r >= 0) {
 		r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
-		r = r < 0 ? err_advise(e, refusal_remedy(e->code)) : r;
+		r = r < 0 ? refusal_advise(e) : r;
 	}
 	/* The builder alone holds the other ends now: if it dies, we see the end of file. */
 	control = fd_close(control);
