@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 
 #define PROFILE ATOLL_DATADIR "/atoll/apparmor.d/atoll"
 
@@ -110,4 +111,11 @@ const char *refusal_remedy(int code)
 	       "atoll outside (podman, docker: --security-opt seccomp=unconfined --security-opt "
 	       "apparmor=unconfined, and --security-opt systempaths=unconfined or unmask=ALL), or "
 	       "load a profile that allows user namespaces and mounts, such as " PROFILE;
+}
+
+int refusal_advise(struct err *e)
+{
+	return is_right(e->code) || is_limit(e->code) || e->code == ENOSYS
+		       ? err_advise(e, refusal_remedy(e->code))
+		       : -e->code;
 }

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+struct err;
+
 /* True where a seccomp filter is around this process already. */
 bool refusal_is_filtered(void);
 
@@ -16,6 +18,10 @@ bool refusal_of_root(void);
 
 /* What to do about an errno value of such a call; never NULL. */
 const char *refusal_remedy(int code);
+
+/* Adds the remedy to an error of such a call; other errors, such as want of memory, stay as they
+ * are. Returns -e->code. */
+int refusal_advise(struct err *e);
 
 #define REFUSAL_ROOT_REMEDY                                                             \
 	"start atoll there as an ordinary user (podman, docker: --user 1000), or give " \

@@ -102,7 +102,7 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 	if (pid < 0) {
 		*ret_refused = errno;
 		(void)err_sys(e, errno, "cannot create namespaces");
-		return err_advise(e, refusal_remedy(e->code));
+		return refusal_advise(e);
 	}
 	if (pid == 0) {
 		/* With the keeper's ends open here, the builder would never see it die. */
@@ -169,8 +169,9 @@ static int pass_on(struct build_report *report, struct err *e)
 {
 	report->error.msg[sizeof(report->error.msg) - 1] = '\0';
 	(void)err_set(e, report->error.kind, report->error.code, "%s", report->error.msg);
-	return report->refused && report->error.kind == ERR_SYSTEM
-		       ? err_advise(e, refusal_remedy(e->code))
+	/* A mount that finds no room has met no limit of namespaces. */
+	return report->refused && report->error.kind == ERR_SYSTEM && e->code != ENOSPC
+		       ? refusal_advise(e)
 		       : -e->code;
 }
 

@@ -192,7 +192,7 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 		return r;
 	}
 	r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
-	return r >= 0 ? launch_begin(sb, e) : err_advise(e, refusal_remedy(e->code));
+	return r >= 0 ? launch_begin(sb, e) : refusal_advise(e);
 }
 
 static int container_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups,
