@@ -97,6 +97,12 @@ class Seen:
         assert self.mechanism("memory") == limits, self
         assert self.verdict is True and limits in self.rows["default policy"]["found"], self
 
+    def ran_accepted(self, who):
+        """The process tier ran, as the doctor says it can, and the default policy does not."""
+        assert self.status == 0 and self.out.startswith(f"ran as {who}"), self
+        assert self.result["tier"] == "process" and self.mechanism("memory") == "sampler", self
+        assert self.verdict is False and self.rows["default policy, accepted"]["state"] == "ok", self
+
     def refused(self, found, *remedies):
         """It did not start, said why and what to do, and the doctor says the same."""
         assert (self.status, self.out) == (125, ""), self
@@ -165,6 +171,29 @@ def test_rootful_without_user_namespaces(place, user, no_user_namespaces):
     seen = place.look(place.podman("--user", f"{user}:{user}", *UNMASK, *no_user_namespaces))
     seen.refused("cannot create namespaces", "seccomp=unconfined")
     assert seen.rows["user namespace"]["state"] == "missing"
+
+
+PROCESS_TIER = ("--accept-tier", "process")
+
+
+def test_rootful_process_tier(place, user):
+    """Under podman's own filter and masks, where no container can be made."""
+    place.look(place.podman("--user", f"{user}:{user}", how=PROCESS_TIER)).ran_accepted(user)
+
+
+def test_rootful_process_tier_without_namespaces(place, user, no_user_namespaces):
+    seen = place.look(place.podman("--user", f"{user}:{user}", *no_user_namespaces, how=PROCESS_TIER))
+    seen.ran_accepted(user)
+    assert "the keeper answers" in seen.rows["processes"]["found"], seen
+
+
+def test_rootful_process_tier_as_root(place):
+    """As an id that owns nothing."""
+    place.look(place.podman(how=PROCESS_TIER)).ran_accepted("")
+
+
+def test_rootless_process_tier(place, user):
+    place.look(place.podman("--userns", "keep-id", how=PROCESS_TIER), session=True).ran_accepted(user)
 
 
 def test_rootful_root(place):
