@@ -139,7 +139,7 @@ static bool cpu_of_all(struct sampler *s, int proc, const struct proctree *all, 
 	for (i = 0; i < all->n; i++) {
 		char pid[16];
 
-		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
+		(void)snprintf(pid, sizeof(pid), "%d", all->members[i].pid);
 		n += read_task(proc, pid, &list[n]);
 	}
 	qsort(list, n, sizeof(*list), by_pid);
@@ -191,7 +191,7 @@ static uint64_t sum(int proc, const struct proctree *all, uint64_t (*measure)(in
 	for (i = 0; i < all->n; i++) {
 		char pid[16];
 
-		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
+		(void)snprintf(pid, sizeof(pid), "%d", all->members[i].pid);
 		total += measure(proc, pid);
 	}
 	return total;

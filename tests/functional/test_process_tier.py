@@ -257,7 +257,8 @@ def test_limit_of_starts(tier, world):
     assert (result.status, result.reason) == (137, "limit:starts"), result
 
 
-@pytest.mark.parametrize("kind", ["bomb", "chain", "daemons", "stopped", "vforked", "threads"])
+@pytest.mark.parametrize("kind", ["bomb", "chain", "daemons", "stopped", "vforked", "threads",
+                                  "leaderless"])
 def test_everything_ends(tier, world, kind):
     """Bombs that grow, chains that no pid can catch, what ignores signals or sits in the kernel."""
     name = f"s{os.urandom(6).hex()}"
