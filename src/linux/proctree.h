@@ -52,6 +52,7 @@ int proctree_signal(const struct proctree_member *m, int signal);
 
 /*
  * Ends everything below `root` but `except` (0: none): stops all there is until two looks in a row
- * find nothing running, for only then can a kill not be outrun by a fork, then kills. 0 when nothing is left but what waits to be collected; -ETIMEDOUT after ten seconds.
+ * find nothing running, for only then can a kill not be outrun by a fork, then kills. 0 when
+ * nothing is left but what waits to be collected; -ETIMEDOUT after ten seconds.
  */
 int proctree_end(pid_t root, pid_t except);

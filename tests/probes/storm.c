@@ -205,9 +205,9 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} kinds[] = {
-		{"daemons", daemonise}, {"bomb", bomb},       {"chain", chain},
-		{"threads", threads},   {"stopped", stopped}, {"vforked", vforked},
-		{"traced", traced},     {"fifo", fifo},       {"herd", herd},
+		{"daemons", daemonise},     {"bomb", bomb},       {"chain", chain},
+		{"threads", threads},       {"stopped", stopped}, {"vforked", vforked},
+		{"traced", traced},         {"fifo", fifo},       {"herd", herd},
 		{"leaderless", leaderless},
 	};
 

@@ -228,10 +228,8 @@ static void test_storms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_except),
-		cmocka_unit_test(test_leaderless),
-		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_list),       cmocka_unit_test(test_except),
+		cmocka_unit_test(test_leaderless), cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_storms),
 	};
 
