@@ -134,6 +134,22 @@ def test_scratch_limit(tier, world, script):
     assert (result.status, result.reason) == (137, "limit:scratch"), result
 
 
+WATCH = ("import ctypes, sys\nlibc = ctypes.CDLL(None)\n"
+         "print(libc.inotify_add_watch(libc.inotify_init(), sys.argv[1].encode(), 0xfff))\n")
+
+
+def test_watching_needs_the_payloads_own_rights(tier, base, need_root):
+    """The keeper adds the watch, and root's groups are not the payload's."""
+    place = base / "for the group"
+    place.mkdir()
+    seen = []
+    for mode in (0o755, 0o750):
+        place.chmod(mode)
+        result = tier.run(*python(WATCH), place, options=("--read", place), extra_groups=[0])
+        seen.append(ok(result).strip())
+    assert seen == ["1", "-1"]
+
+
 # ---- real work ----
 
 def test_git(tier, world, need_program, need_user):

@@ -402,7 +402,8 @@ static int64_t broker_file(const struct tier_sandbox *sb, const struct seccomp_d
 	if (s->op == OP_MODE && (argument(d, s->value) & SET_ID)) {
 		return BROKER_REFUSE;
 	}
-	/* setfsuid(2): as long as it is not 0, no capability over files is in effect either. */
+	/* setfsuid(2): as long as it is not 0, no capability over files is in effect either. The
+	 * keeper has no supplementary groups (process.c). */
 	if (root) {
 		(void)setfsgid(sb->spec->host_gid);
 		(void)setfsuid(sb->spec->host_uid);

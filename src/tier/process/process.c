@@ -12,6 +12,7 @@
 #include "tier/process/process.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -50,6 +51,14 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 			       "CONFIG_SECURITY_LANDLOCK");
 	}
 	return 0;
+}
+
+/* What the keeper does in the payload's stead it does without its own groups' rights on files. */
+static int drop_groups(const struct tier_spec *spec, struct err *e)
+{
+	return spec->plan->identity.from_root && setgroups(0, NULL) < 0
+		       ? err_sys(e, errno, "cannot drop supplementary groups")
+		       : 0;
 }
 
 static void run_builder(struct builder *b)
@@ -99,6 +108,9 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 	launch_init(sb, &tier_process, spec);
 	sb->walls = WALLS_PROCESS;
 	r = check_spec(spec, e);
+	if (r >= 0) {
+		r = drop_groups(spec, e);
+	}
 	if (r < 0) {
 		return r;
 	}
