@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -213,6 +215,43 @@ int proctree_list(struct proctree *t, pid_t root)
 		}
 	}
 	return w.r;
+}
+
+static _Noreturn void hide(int ready)
+{
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)!write(ready, "", 1);
+	for (;;) {
+		(void)pause();
+	}
+}
+
+bool proctree_sees_all(void)
+{
+	_cleanup_fd_ int in = FD_NONE, out = FD_NONE;
+	struct task task;
+	bool seen = false;
+	int pair[2];
+	pid_t child;
+	char byte;
+
+	if (pipe2(pair, O_CLOEXEC) < 0) {
+		return false;
+	}
+	in = pair[0];
+	out = pair[1];
+	child = fork();
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		hide(out);
+	}
+	out = fd_close(out);
+	if (child > 0) {
+		seen = read(in, &byte, 1) == 1 && read_task(child, &task);
+		(void)kill(child, SIGKILL);
+		(void)waitpid(child, NULL, 0);
+	}
+	return seen;
 }
 
 bool proctree_has(pid_t root, pid_t pid)

@@ -39,6 +39,13 @@ int proctree_add(struct proctree *t, pid_t pid);
 int proctree_list(struct proctree *t, pid_t root);
 
 /*
+ * False where /proc hides processes that the caller may not trace (proc(5), hidepid): each of its
+ * own can make itself one of those (PR_SET_DUMPABLE), and then nothing here would see it. Starts a
+ * child to find out.
+ */
+bool proctree_sees_all(void);
+
+/*
  * True if `pid` is below `root`. A number that was given to another process while its parents were
  * followed is not taken for one of them: nobody is younger than its child.
  */

@@ -261,6 +261,27 @@ def test_job_control_on_a_terminal(tier, world):
     assert result.status == 0 and b"done" in result.stdout, result
 
 
+HIDING = ("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+          "mount -t proc -o hidepid=invisible proc /proc && "
+          "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"", "sh")
+
+
+def test_a_proc_that_hides_processes(base, need_root):
+    """A process that may not be traced would be hidden from who must end it."""
+    if not runner.has_userns():
+        pytest.skip("this host has no user namespaces")
+    (base / "state").mkdir(mode=0o700)
+    (base / "work").mkdir()
+    os.chown(base / "state", 65534, 65534)
+    run = (runner.BIN, "run", "--accept-tier", "process", "--", "/bin/true")
+    with_, without = [
+        runner.capture([*HIDING, *wrap, *run], cwd=base / "work",
+                       env=runner.command_environment({"ATOLL_HOME": str(base / "state")}))
+        for wrap in ((), runner.WITHOUT_USERNS)]
+    assert with_.status == 0, with_
+    assert without.status == 125 and "hidepid" in without.err, without
+
+
 def test_limit_of_processes(tier, world):
     result = tier.run(tier.probe("storm"), "herd", options=("--processes", "20", "--denials", "record"))
     refused = [name for name, word in result.probes().items() if word == "EAGAIN"]

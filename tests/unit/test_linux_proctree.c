@@ -76,6 +76,7 @@ static void test_list(void **state)
 	assert_int_equal(proctree_end(getpid(), 0), 0);
 	collect_all();
 	assert_false(proctree_has(getpid(), below));
+	assert_true(proctree_sees_all());
 	proctree_done(&t);
 }
 

@@ -88,6 +88,13 @@ static int start_guarded(struct tier_sandbox *sb, struct err *e)
 			"cannot hold a sandbox together; allow user namespaces (sysctl "
 			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000)");
 	}
+	if (r >= 0 && !proctree_sees_all()) {
+		return err_set(e, ERR_SYSTEM, EPERM,
+			       "user namespaces are refused here, and /proc hides processes "
+			       "(hidepid), so the process tier cannot hold a sandbox together; "
+			       "allow user namespaces, or mount /proc without hidepid, or with a "
+			       "gid= that you are a member of");
+	}
 	/* Whatever becomes of the guard, what it leaves comes to us. */
 	if (r < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
 		return err_sys(e, r < 0 ? -r : errno,
