@@ -17,7 +17,8 @@
  * It trusts the keeper's socket and nothing else. The payload has its uid, so init makes itself
  * non-dumpable: its memory, descriptors and /proc/PID/exe are then out of the payload's reach
  * (ptrace(2), CVE-2019-5736). Signals from inside do not touch a pid 1 that has no handler for them
- * (pid_namespaces(7)); without a namespace the keeper lets none of them through.
+ * (pid_namespaces(7)); without a namespace the keeper lets none of them through, and what else
+ * sends signals (a terminal) finds all but SIGKILL and SIGSTOP ignored.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -203,6 +204,19 @@ static pid_t start_payload(int tty, const sigset_t *mask, char **argv, char **en
 }
 
 /*
+ * As deaf as a pid 1 (pid_namespaces(7)): the payload may make our group the terminal's foreground
+ * one, and then what is typed there, or comes of O_ASYNC, goes to us.
+ */
+static void ignore_signals(void)
+{
+	int i;
+
+	for (i = 1; i < NSIG; i++) {
+		(void)signal(i, i == SIGCHLD ? SIG_DFL : SIG_IGN);
+	}
+}
+
+/*
  * The guard's payload exists already. Orphans come to us, as to a pid 1; and without a pid
  * namespace the keeper's death must not kill us before we have ended what it leaves.
  */
@@ -212,6 +226,7 @@ static pid_t adopt_payload(const char *number)
 	    chdir("/") < 0 || (getpid() != 1 && prctl(PR_SET_PDEATHSIG, 0) < 0)) {
 		return -1;
 	}
+	ignore_signals();
 	return (pid_t)strtol(number, NULL, 10);
 }
 

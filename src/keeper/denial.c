@@ -123,6 +123,9 @@ enum denial_code denial_classify(const struct seccomp_denial *d)
 	if (strcmp(d->name, "mknod") == 0 || strcmp(d->name, "mknodat") == 0) {
 		return classify_node(d);
 	}
+	if (strcmp(d->name, "renameat2") == 0) {
+		return DENIAL_DEVICE_NODE; /* RENAME_WHITEOUT */
+	}
 	if (strcmp(d->name, "socket") == 0) {
 		return classify_socket(d);
 	}

@@ -18,7 +18,7 @@
 /* Reads a small /proc file into `text`; false if the process is gone. */
 static bool read_small(int proc, const char *pid, const char *name, char *text, size_t size)
 {
-	char path[64];
+	char path[320];
 	_cleanup_fd_ int fd = FD_NONE;
 	ssize_t n;
 
@@ -139,7 +139,7 @@ static bool cpu_of_all(struct sampler *s, int proc, const struct proctree *all, 
 	for (i = 0; i < all->n; i++) {
 		char pid[16];
 
-		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
+		(void)snprintf(pid, sizeof(pid), "%d", all->members[i].pid);
 		n += read_task(proc, pid, &list[n]);
 	}
 	qsort(list, n, sizeof(*list), by_pid);
@@ -153,12 +153,12 @@ void sampler_done(struct sampler *s)
 	*s = (struct sampler){};
 }
 
-/* The second field of statm, in pages. */
-static uint64_t resident_of(int proc, const char *pid)
+/* The second field of statm, in pages. `task` is a process, or "PID/task/TID". */
+static uint64_t resident_of(int proc, const char *task)
 {
 	char text[256], *p;
 
-	if (!read_small(proc, pid, "statm", text, sizeof(text))) {
+	if (!read_small(proc, task, "statm", text, sizeof(text))) {
 		return 0;
 	}
 	p = strchr(text, ' ');
@@ -172,27 +172,53 @@ static uint64_t kilobytes_after(const char *text, const char *key)
 	return p ? strtoull(p + strlen(key), NULL, 10) * 1024 : 0;
 }
 
-static uint64_t share_of(int proc, const char *pid)
+/* What may not be looked at (prctl(2), PR_SET_DUMPABLE) shares nothing, as far as we can tell. */
+static uint64_t share_of(int proc, const char *task)
 {
 	char text[4096];
 
-	if (!read_small(proc, pid, "smaps_rollup", text, sizeof(text))) {
-		return 0;
+	if (!read_small(proc, task, "smaps_rollup", text, sizeof(text))) {
+		return resident_of(proc, task);
 	}
 	return kilobytes_after(text, "\nPss:") + kilobytes_after(text, "\nSwapPss:");
+}
+
+/* A process whose first thread has ended shows its memory in those that go on. */
+static uint64_t measure_threads(int proc, const char *pid, uint64_t (*measure)(int, const char *))
+{
+	char path[300];
+	struct dirent *entry;
+	uint64_t found = 0;
+	DIR *dir;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/task", pid);
+	fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!dir) {
+		(void)fd_close(fd);
+		return 0;
+	}
+	while (found == 0 && (entry = readdir(dir))) {
+		(void)snprintf(path, sizeof(path), "%s/task/%s", pid, entry->d_name);
+		found = entry->d_name[0] == '.' ? 0 : measure(proc, path);
+	}
+	(void)closedir(dir);
+	return found;
 }
 
 /* Calls `measure` for every process and returns the sum. */
 static uint64_t sum(int proc, const struct proctree *all, uint64_t (*measure)(int, const char *))
 {
-	uint64_t total = 0;
+	uint64_t total = 0, one;
 	size_t i;
 
 	for (i = 0; i < all->n; i++) {
 		char pid[16];
 
-		(void)snprintf(pid, sizeof(pid), "%d", all->pids[i]);
-		total += measure(proc, pid);
+		(void)snprintf(pid, sizeof(pid), "%d", all->members[i].pid);
+		one = measure(proc, pid);
+		total += one > 0 ? one : measure_threads(proc, pid, measure);
 	}
 	return total;
 }

@@ -42,8 +42,9 @@ enum {
 /* Memory fills at 8 MiB a millisecond at worst: nothing to see before. */
 #define FIRST_LOOK_MS 5
 
-/* Refused calls answered in one turn of the loop. */
-#define DENIALS_PER_TURN 64
+/* Calls answered in one turn of the loop, and how long that may keep the rest of it waiting. */
+#define CALLS_PER_TURN 64
+#define CALLS_NS       10000000LL
 
 /* How long the end waits for a terminal's last output: without any, and altogether. The same
  * second is what a reader gets for the rest once somebody has asked for the end. */
@@ -228,10 +229,14 @@ static int hear_listener(struct keeper *k, struct err *e)
 {
 	struct pollfd pfd = {.fd = k->sandbox.listener, .events = POLLIN};
 	bool ends = k->plan.denials == DENIALS_END;
+	const int64_t until = clock_now_ns() + CALLS_NS;
 	struct seccomp_denial d;
 	int i, r = 0;
 
-	for (i = 0; r >= 0 && !k->ended_ns && i < DENIALS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
+	for (i = 0; r >= 0 && !k->ended_ns && i < CALLS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
+		if (clock_now_ns() > until) {
+			break; /* a look at limits, output and the front come first */
+		}
 		if (!(pfd.revents & POLLIN)) {
 			k->sandbox.listener = fd_close(k->sandbox.listener);
 			break;

@@ -28,6 +28,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/ioprio.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
@@ -80,7 +82,7 @@ static const struct group allowed[] = {
 	      "fsync ftruncate getcwd getdents getdents64 getxattr lchown lgetxattr link linkat "
 	      "listxattr llistxattr lremovexattr lseek lstat mkdir mkdirat newfstatat "
 	      "pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead "
-	      "readlink readlinkat readv removexattr rename renameat renameat2 rmdir sendfile "
+	      "readlink readlinkat readv removexattr rename renameat rmdir sendfile "
 	      "splice stat statfs statx symlink symlinkat sync sync_file_range syncfs tee "
 	      "truncate umask unlink unlinkat utime utimensat utimes futimesat vmsplice write "
 	      "writev"},
@@ -331,19 +333,39 @@ static void allow_all_but(scmp_filter_ctx ctx, const char *name, const struct sc
  * (TIOCLINUX, CVE-2023-28100) and line disciplines (TIOCSETD). ioctl(2) takes the request as an
  * unsigned int, so the high half is not looked at, here as in the kernel.
  */
-static void add_ioctl(scmp_filter_ctx ctx, enum kind kind)
+static void add_ioctl(scmp_filter_ctx ctx)
 {
-	/* The last two say who gets a signal when a descriptor is ready: fcntl(2) by another name.
-	 */
-	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, FIOSETOWN, SIOCSPGRP};
-	static const uint32_t owners[] = {F_SETOWN, F_SETSIG, F_SETOWN_EX};
+	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
 
-	allow_all_but(ctx, "ioctl", NULL, 1, requests, kind >= K_PROCESS ? N(requests) : 3, 0, 0);
-	if (kind >= K_PROCESS) {
-		allow_all_but(ctx, "fcntl", NULL, 1, owners, N(owners), 0, 0);
-	} else {
-		allow(ctx, number_of("fcntl"));
-	}
+	allow_all_but(ctx, "ioctl", NULL, 1, requests, N(requests), 0, 0);
+	allow(ctx, number_of("fcntl"));
+}
+
+/*
+ * Where files are the host's own: to Landlock an ioctl(2) on a file or a directory is none of its
+ * business, and with one that is open for reading its owner can change flags, versions, projects
+ * and keys (ioctl_iflags(2), fsverity, fscrypt), or make subvolumes; any socket tells the host's
+ * addresses. So these pass: what reads and sets one's terminal and pipes, what reads of files, and
+ * clones into one that is open for writing.
+ */
+static void add_requests(scmp_filter_ctx ctx)
+{
+	static const uint64_t requests[] = {
+		/* terminals, pipes, every descriptor */
+		TCGETS, TCSETS, TCSETSW, TCSETSF, TCGETA, TCSETA, TCSETAW, TCSETAF, TCSBRK, TCSBRKP,
+		TCXONC, TCFLSH, TIOCEXCL, TIOCNXCL, TIOCGEXCL, TIOCSCTTY, TIOCNOTTY, TIOCGPGRP,
+		TIOCSPGRP, TIOCGSID, TIOCOUTQ, TIOCGWINSZ, TIOCSWINSZ, TIOCMGET, TIOCGETD, TIOCGDEV,
+		TIOCGPTN, FIONREAD, FIONBIO, FIOASYNC, FIONCLEX, FIOCLEX, FIOQSIZE,
+		0x802c542a /* TCGETS2 */, 0x402c542b /* TCSETS2 */, 0x402c542c /* TCSETSW2 */,
+		0x402c542d /* TCSETSF2 */,
+		/* files */
+		FIGETBSZ, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP,
+		FICLONE, FICLONERANGE};
+	/* Who gets a signal when a descriptor is ready; whom a writer has to wait for. */
+	static const uint32_t commands[] = {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE};
+
+	allow_if(ctx, "ioctl", 1, 0xffffffff, requests, N(requests));
+	allow_all_but(ctx, "fcntl", NULL, 1, commands, N(commands), 0, 0);
 }
 
 /* Where every process of the user has a number: none but the caller itself, which is 0. */
@@ -489,12 +511,19 @@ static void add_conditional(scmp_filter_ctx ctx, unsigned profile, enum kind kin
 	allow_if(ctx, "seccomp", 1, SECCOMP_FILTER_FLAG_NEW_LISTENER, none, N(none));
 	add_modes(ctx, kind);
 	add_init(ctx, kind);
-	add_ioctl(ctx, kind);
 	if (kind >= K_PROCESS) {
+		add_requests(ctx);
 		add_pairs(ctx);
 		refuse_attributes(ctx);
 	} else {
+		add_ioctl(ctx);
 		add_sockets(ctx, profile);
+	}
+	if (!(profile & P_NESTED)) {
+		/* What a file leaves behind must not be a device node. */
+		allow_if(ctx, "renameat2", 4, RENAME_WHITEOUT, none, N(none));
+	} else {
+		allow(ctx, number_of("renameat2"));
 	}
 }
 
@@ -559,7 +588,8 @@ static bool is_refused(const char *name)
 	static const char conditional[] =
 		" clone unshare personality seccomp socket socketpair ioctl chmod fchmod fchmodat "
 		"fchmodat2 creat open openat mknod mknodat prlimit64 sched_setaffinity "
-		"sched_setattr sched_setparam sched_setscheduler setpriority ioprio_set fcntl ";
+		"sched_setattr sched_setparam sched_setscheduler setpriority ioprio_set fcntl "
+		"renameat2 ";
 	char padded[64];
 
 	(void)snprintf(padded, sizeof(padded), " %s ", name);

@@ -142,6 +142,22 @@ def test_scratch_limit(tier, world, script):
     assert (result.status, result.reason) == (137, "limit:scratch"), result
 
 
+WATCH = ("import ctypes, sys\nlibc = ctypes.CDLL(None)\n"
+         "print(libc.inotify_add_watch(libc.inotify_init(), sys.argv[1].encode(), 0xfff))\n")
+
+
+def test_watching_needs_the_payloads_own_rights(tier, base, need_root):
+    """The keeper adds the watch, and root's groups are not the payload's."""
+    place = base / "for the group"
+    place.mkdir()
+    seen = []
+    for mode in (0o755, 0o750):
+        place.chmod(mode)
+        result = tier.run(*python(WATCH), place, options=("--read", place), extra_groups=[0])
+        seen.append(ok(result).strip())
+    assert seen == ["1", "-1"]
+
+
 # ---- real work ----
 
 def test_git(tier, world, need_program, need_user):
@@ -253,6 +269,27 @@ def test_job_control_on_a_terminal(tier, world):
     assert result.status == 0 and b"done" in result.stdout, result
 
 
+HIDING = ("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+          "mount -t proc -o hidepid=invisible proc /proc && "
+          "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"", "sh")
+
+
+def test_a_proc_that_hides_processes(base, need_root):
+    """A process that may not be traced would be hidden from who must end it."""
+    if not runner.has_userns():
+        pytest.skip("this host has no user namespaces")
+    (base / "state").mkdir(mode=0o700)
+    (base / "work").mkdir()
+    os.chown(base / "state", 65534, 65534)
+    run = (runner.BIN, "run", "--accept-tier", "process", "--", "/bin/true")
+    with_, without = [
+        runner.capture([*HIDING, *wrap, *run], cwd=base / "work",
+                       env=runner.command_environment({"ATOLL_HOME": str(base / "state")}))
+        for wrap in ((), runner.WITHOUT_USERNS)]
+    assert with_.status == 0, with_
+    assert without.status == 125 and "hidepid" in without.err, without
+
+
 def test_limit_of_processes(tier, world):
     result = tier.run(tier.probe("storm"), "herd", options=("--processes", "20", "--denials", "record"))
     refused = [name for name, word in result.probes().items() if word == "EAGAIN"]
@@ -265,7 +302,8 @@ def test_limit_of_starts(tier, world):
     assert (result.status, result.reason) == (137, "limit:starts"), result
 
 
-@pytest.mark.parametrize("kind", ["bomb", "chain", "daemons", "stopped", "vforked", "threads"])
+@pytest.mark.parametrize("kind", ["bomb", "chain", "daemons", "stopped", "vforked", "threads",
+                                  "leaderless"])
 def test_everything_ends(tier, world, kind):
     """Bombs that grow, chains that no pid can catch, what ignores signals or sits in the kernel."""
     name = f"s{os.urandom(6).hex()}"

@@ -305,3 +305,22 @@ def test_vim(terminal, need_program):
     assert terminal.wait() == 0
     assert (terminal.atoll.workspace / "text").read_text() == "hello\n"
     assert terminal.is_as_before()
+
+
+FOREGROUND = """
+import fcntl, os, signal, termios, time
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+os.tcsetpgrp(0, os.getpgid(os.getppid()))
+print('rea' + 'dy', flush=True)
+while fcntl.ioctl(0, termios.FIONREAD, bytes(4)) == bytes(4):
+    time.sleep(0.01)
+print('ali' + 've')
+"""
+
+
+def test_keys_do_not_reach_the_parent_of_the_payload(terminal):
+    """The payload says which group is in front, and may name that of atoll-init."""
+    terminal.run(f'exec /usr/bin/python3 -c "{FOREGROUND}"').expect(b"ready")
+    terminal.type(CTRL_C + CTRL_BACKSLASH + CTRL_Z + b"typed\r")
+    terminal.expect(b"alive")
+    assert terminal.wait() == 0

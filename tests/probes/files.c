@@ -113,6 +113,23 @@ static void write_file(const char *path)
 	probe_callf(unlink(path), "unlink:%s", path);
 }
 
+/* What renameat2(2) may leave behind is a device node, too. */
+static void leave_whiteout(const char *directory)
+{
+	char path[PATH_MAX], moved[PATH_MAX];
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "%s/node-whiteout", directory);
+	(void)snprintf(moved, sizeof(moved), "%s/moved", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	r = renameat2(AT_FDCWD, path, AT_FDCWD, moved, RENAME_WHITEOUT);
+	probe_callf(r, "mknod:whiteout:%s", directory);
+	(void)unlink(r == 0 ? moved : path);
+}
+
 static void make_node(const char *directory)
 {
 	static const struct {
@@ -133,6 +150,7 @@ static void make_node(const char *directory)
 			"mknod:%s:%s", nodes[i].name, directory);
 		opened(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "node", path);
 	}
+	leave_whiteout(directory);
 }
 
 /* Opening a device is the question; reading it is not. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes more and more of one resource: hog KIND MIB [DIRECTORY]. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "probe.h"
@@ -40,6 +42,29 @@ static void anonymous(void)
 		}
 		memset(p, 0x5a, BLOCK);
 	}
+}
+
+/* Without the owner's leave to look at it (prctl(2)). */
+static void undumpable(void)
+{
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	anonymous();
+}
+
+static void *take_and_exit(void *unused)
+{
+	(void)unused;
+	anonymous();
+	exit(0);
+}
+
+/* In a thread that goes on when the first has ended. */
+static void leaderless(void)
+{
+	pthread_t thread;
+
+	(void)pthread_create(&thread, NULL, take_and_exit, NULL);
+	pthread_exit(NULL);
 }
 
 static void fill(int fd, const char *what)
@@ -153,10 +178,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} kinds[] = {
-		{"anonymous", anonymous}, {"file", one_file},       {"files", many_files},
-		{"memfd", memfd},         {"pipes", pipes},         {"sockets", sockets},
-		{"watches", watches},     {"processor", processor}, {"line", endless_line},
-		{"tiny", tiny_writes},
+		{"anonymous", anonymous}, {"file", one_file},         {"files", many_files},
+		{"memfd", memfd},         {"pipes", pipes},           {"sockets", sockets},
+		{"watches", watches},     {"processor", processor},   {"line", endless_line},
+		{"tiny", tiny_writes},    {"undumpable", undumpable}, {"leaderless", leaderless},
 	};
 
 	if (argc < 3) {

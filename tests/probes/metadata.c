@@ -4,11 +4,13 @@
  * metadata race GOOD BAD LINK COUNT. LINK is a name that may be made into a link to PATH.
  */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -46,6 +48,9 @@ static void by_name(const char *how, const char *path)
 
 static void by_descriptor(const char *how, int fd)
 {
+	struct fsxattr attributes = {.fsx_xflags = FS_XFLAG_NODUMP};
+	int flags = FS_NODUMP_FL | FS_NOATIME_FL, version = 4242;
+
 	if (fd < 0) {
 		probe_callf(-1, "%s:open", how);
 		return;
@@ -57,6 +62,10 @@ static void by_descriptor(const char *how, int fd)
 	probe_callf(syscall(SYS_fchownat, fd, "", getuid(), -1, AT_EMPTY_PATH), "%s:chown-empty",
 		    how);
 	probe_callf(fsetxattr(fd, "user.atoll", "x", 1, 0), "%s:fsetxattr", how);
+	probe_callf(ioctl(fd, FS_IOC_SETFLAGS, &flags), "%s:flags", how);
+	probe_callf(ioctl(fd, FS_IOC_FSSETXATTR, &attributes), "%s:fsxattr", how);
+	probe_callf(ioctl(fd, FS_IOC_SETVERSION, &version), "%s:version", how);
+	probe_callf(fcntl(fd, F_SETLEASE, F_RDLCK), "%s:lease", how);
 }
 
 static void each(const char *path, const char *link)

@@ -5,6 +5,7 @@
  * written; NAME an abstract socket somebody listens on, PID a process outside.
  */
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
@@ -80,6 +81,17 @@ static void files(const char *dir, const char *own)
 					 RENAME_EXCHANGE));
 }
 
+/* Any socket answers for the network namespace that it was made in. */
+static void list_interfaces(void)
+{
+	char room[1024];
+	struct ifconf list = {.ifc_len = sizeof(room), .ifc_buf = room};
+	int pair[2] = {-1, -1};
+
+	(void)socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+	probe_call("interfaces", ioctl(pair[0], SIOCGIFCONF, &list));
+}
+
 static void network(const char *name)
 {
 	int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -95,6 +107,7 @@ static void network(const char *name)
 			     : connect(local, (struct sockaddr *)&address,
 				       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
 						   strlen(name))));
+	list_interfaces();
 	/* Each end of a pair of datagram sockets can send to any address. */
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		probe_call("abstract:pair", -1);

@@ -115,6 +115,25 @@ static void threads(void)
 	wait_forever();
 }
 
+/* The first thread of each ends and another goes on: to stat(5) these are zombies. */
+static void leaderless(void)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 8; i++) {
+		if (fork() == 0) {
+			ignore_signals();
+			(void)setsid();
+			(void)close(STDOUT_FILENO);
+			(void)close(STDERR_FILENO);
+			(void)pthread_create(&t, NULL, sleeper, NULL);
+			pthread_exit(NULL);
+		}
+	}
+	probe_say("leaderless", 0, 0);
+	wait_forever();
+}
+
 static void stopped(void)
 {
 	for (int i = 0; i < 8; i++) {
@@ -186,9 +205,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} kinds[] = {
-		{"daemons", daemonise}, {"bomb", bomb},       {"chain", chain},
-		{"threads", threads},   {"stopped", stopped}, {"vforked", vforked},
-		{"traced", traced},     {"fifo", fifo},       {"herd", herd},
+		{"daemons", daemonise},     {"bomb", bomb},       {"chain", chain},
+		{"threads", threads},       {"stopped", stopped}, {"vforked", vforked},
+		{"traced", traced},         {"fifo", fifo},       {"herd", herd},
+		{"leaderless", leaderless},
 	};
 
 	if (argc > 2) {

@@ -7,7 +7,7 @@ from harness.arms import REFUSED, Check
 from security.kernel import FILTERED
 
 SHUT = FILTERED | {"EACCES", "EXDEV", "ENOTDIR", "EOPNOTSUPP", "EAFNOSUPPORT", "ESRCH", "EROFS",
-                   "ENOENT"}
+                   "ENOENT", "ENOTTY"}
 
 
 def outside(t):

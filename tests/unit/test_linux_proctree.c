@@ -2,6 +2,8 @@
 /* Process trees: what is below a process, what is not, and that all of it ends. */
 #include "unit.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -11,7 +13,7 @@ static bool lists(const struct proctree *t, pid_t pid)
 {
 	size_t i;
 
-	for (i = 0; i < t->n && t->pids[i] != pid; i++) {
+	for (i = 0; i < t->n && t->members[i].pid != pid; i++) {
 	}
 	return i < t->n;
 }
@@ -60,7 +62,7 @@ static void test_list(void **state)
 	assert_int_equal(proctree_list(&t, getpid()), 0);
 	assert_true(lists(&t, child) && lists(&t, below) && !lists(&t, getpid()));
 	assert_int_equal(proctree_list(&t, child), 0);
-	assert_true(t.n == 1 && t.pids[0] == below);
+	assert_true(t.n == 1 && t.members[0].pid == below);
 	assert_int_equal(proctree_list(&t, below), 0);
 	assert_int_equal(t.n, 0);
 	assert_true(proctree_has(getpid(), below) && proctree_has(child, below));
@@ -74,6 +76,7 @@ static void test_list(void **state)
 	assert_int_equal(proctree_end(getpid(), 0), 0);
 	collect_all();
 	assert_false(proctree_has(getpid(), below));
+	assert_true(proctree_sees_all());
 	proctree_done(&t);
 }
 
@@ -121,6 +124,85 @@ static _Noreturn void chain(int depth)
 	}
 }
 
+/* The first thread ends, another goes on: stat(5) says Z of the process. */
+static void *go_on(void *ready)
+{
+	(void)!write(*(int *)ready, "", 1);
+	wait_forever();
+}
+
+static void test_leaderless(void **state)
+{
+	struct proctree t = {};
+	int tell[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(tell), 0);
+	pid = fork();
+	if (pid == 0) {
+		pthread_t thread;
+
+		(void)pthread_create(&thread, NULL, go_on, &tell[1]);
+		pthread_exit(NULL);
+	}
+	assert_int_equal(read(tell[0], &byte, 1), 1);
+	assert_int_equal(proctree_end(getpid(), 0), 0);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), pid); /* all of it */
+	assert_int_equal(proctree_list(&t, getpid()), 0);
+	assert_int_equal(t.n, 0);
+	proctree_done(&t);
+	(void)close(tell[0]);
+	(void)close(tell[1]);
+}
+
+#define DEEP  2000
+#define STACK 16384
+
+static struct {
+	char *stacks;
+	int tell;
+} deep;
+
+/* Without a copy of the memory, which the kernel makes the slower the longer the line is. */
+static int go_deeper(void *depth)
+{
+	intptr_t next = (intptr_t)depth + 1;
+
+	if (next == DEEP) {
+		(void)!write(deep.tell, "", 1);
+	} else {
+		(void)clone(go_deeper, deep.stacks + (next + 1) * STACK, CLONE_VM | SIGCHLD,
+			    (void *)next);
+	}
+	wait_forever();
+}
+
+/* A long line, each the child of the one before. What it costs grows with its length alone. */
+static void test_deep(void **state)
+{
+	struct proctree t = {};
+	int tell[2];
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(tell), 0);
+	deep.tell = tell[1];
+	deep.stacks = malloc((size_t)DEEP * STACK);
+	assert_non_null(deep.stacks);
+	assert_true(clone(go_deeper, deep.stacks + STACK, CLONE_VM | SIGCHLD, NULL) > 0);
+	assert_int_equal(read(tell[0], &byte, 1), 1);
+	assert_int_equal(proctree_list(&t, getpid()), 0);
+	assert_int_equal(t.n, DEEP);
+	assert_int_equal(proctree_end(getpid(), 0), 0);
+	collect_all();
+	proctree_done(&t);
+	free(deep.stacks);
+	(void)close(tell[0]);
+	(void)close(tell[1]);
+}
+
 static void end_of(void (*storm)(int))
 {
 	struct proctree t = {};
@@ -147,8 +229,8 @@ static void test_storms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_except),
+		cmocka_unit_test(test_list),       cmocka_unit_test(test_except),
+		cmocka_unit_test(test_leaderless), cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_storms),
 	};
 

@@ -20,11 +20,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -322,7 +324,7 @@ static pid_t group_of(pid_t tid)
 }
 
 /* The watch is the caller's: it is added to the very instance that it holds. */
-static int add_watch(const struct seccomp_denial *d, int target)
+static int add_watch(const struct tier_sandbox *sb, const struct seccomp_denial *d, int target)
 {
 	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, group_of(d->tid), 0);
 	_cleanup_fd_ int instance = FD_NONE;
@@ -335,6 +337,9 @@ static int add_watch(const struct seccomp_denial *d, int target)
 	instance = (int)syscall(SYS_pidfd_getfd, pidfd, argument(d, 0), 0);
 	if (instance < 0) {
 		return -errno;
+	}
+	if (!seccomp_pending(sb->listener, d)) {
+		return -EBADF;
 	}
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", target);
 	watch = inotify_add_watch(instance, link,
@@ -357,9 +362,12 @@ static int64_t operate(const struct tier_sandbox *sb, const struct seccomp_denia
 	case OP_LENGTH:
 		return change_length(sb, target, (int64_t)d->args[s->value]);
 	case OP_WATCH:
-		return add_watch(d, target);
+		return add_watch(sb, d, target);
 	default:
 		r = read_times(d, s, times);
+		if (r >= 0 && !seccomp_pending(sb->listener, d)) {
+			r = -EFAULT;
+		}
 		if (r >= 0 && utimensat(target, "", times, AT_EMPTY_PATH) < 0) {
 			r = -errno;
 		}
@@ -377,7 +385,8 @@ static int64_t do_file(const struct tier_sandbox *sb, const struct seccomp_denia
 	if (target < 0) {
 		return target;
 	}
-	/* If the caller is gone, its number may have been another's when we looked it up. */
+	/* If the caller is gone, its number may have been another's when we looked it up; so after
+	 * each look. */
 	if (!is_allowed(sb, target, access) || !seccomp_pending(sb->listener, d)) {
 		return -EACCES;
 	}
@@ -393,7 +402,8 @@ static int64_t broker_file(const struct tier_sandbox *sb, const struct seccomp_d
 	if (s->op == OP_MODE && (argument(d, s->value) & SET_ID)) {
 		return BROKER_REFUSE;
 	}
-	/* setfsuid(2): as long as it is not 0, no capability over files is in effect either. */
+	/* setfsuid(2): as long as it is not 0, no capability over files is in effect either. The
+	 * keeper has no supplementary groups (process.c). */
 	if (root) {
 		(void)setfsgid(sb->spec->host_gid);
 		(void)setfsuid(sb->spec->host_uid);
@@ -404,6 +414,20 @@ static int64_t broker_file(const struct tier_sandbox *sb, const struct seccomp_d
 		(void)setfsgid(0);
 	}
 	return result;
+}
+
+/* A request that the filter does not know: no file here has it, and some are attacks anywhere. */
+static int64_t answer_request(const struct seccomp_denial *d)
+{
+	static const unsigned attacks[] = {TIOCSTI, TIOCLINUX, TIOCSETD, FIOSETOWN, SIOCSPGRP};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(attacks); i++) {
+		if ((unsigned)argument(d, 1) == attacks[i]) {
+			return BROKER_REFUSE;
+		}
+	}
+	return -ENOTTY;
 }
 
 bool process_broker(struct tier_sandbox *sb, const struct seccomp_denial *d)
@@ -418,6 +442,8 @@ bool process_broker(struct tier_sandbox *sb, const struct seccomp_denial *d)
 	}
 	if (i < ARRAY_SIZE(shapes)) {
 		result = broker_file(sb, d, &shapes[i]);
+	} else if (d->number == SYS_ioctl) {
+		result = answer_request(d);
 	} else if (sb->walls == WALLS_GUARDED) {
 		result = broker_process(sb, d);
 	}

@@ -12,6 +12,7 @@
 #include "tier/process/process.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -52,6 +53,14 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 	return 0;
 }
 
+/* What the keeper does in the payload's stead it does without its own groups' rights on files. */
+static int drop_groups(const struct tier_spec *spec, struct err *e)
+{
+	return spec->plan->identity.from_root && setgroups(0, NULL) < 0
+		       ? err_sys(e, errno, "cannot drop supplementary groups")
+		       : 0;
+}
+
 static void run_builder(struct builder *b)
 {
 	process_build(b);
@@ -79,6 +88,13 @@ static int start_guarded(struct tier_sandbox *sb, struct err *e)
 			"cannot hold a sandbox together; allow user namespaces (sysctl "
 			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000)");
 	}
+	if (r >= 0 && !proctree_sees_all()) {
+		return err_set(e, ERR_SYSTEM, EPERM,
+			       "user namespaces are refused here, and /proc hides processes "
+			       "(hidepid), so the process tier cannot hold a sandbox together; "
+			       "allow user namespaces, or mount /proc without hidepid, or with a "
+			       "gid= that you are a member of");
+	}
 	/* Whatever becomes of the guard, what it leaves comes to us. */
 	if (r < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
 		return err_sys(e, r < 0 ? -r : errno,
@@ -99,6 +115,9 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 	launch_init(sb, &tier_process, spec);
 	sb->walls = WALLS_PROCESS;
 	r = check_spec(spec, e);
+	if (r >= 0) {
+		r = drop_groups(spec, e);
+	}
 	if (r < 0) {
 		return r;
 	}

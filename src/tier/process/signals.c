@@ -98,14 +98,16 @@ static int64_t send_many(const struct tier_sandbox *sb, pid_t self, pid_t group,
 	int r = proctree_list(&t, sb->init);
 
 	for (i = 0; r >= 0 && i < t.n; i++) {
-		if (group > 0 && getpgid(t.pids[i]) != group) {
+		const struct proctree_member *m = &t.members[i];
+
+		if (group > 0 && getpgid(m->pid) != group) {
 			continue;
 		}
-		if (t.pids[i] == self) {
+		if (m->pid == self) {
 			among = group > 0;
 			continue;
 		}
-		result = send_one(sb, t.pids[i], signal, NULL) == 0 ? 0 : result;
+		result = proctree_signal(m, signal) == 0 ? 0 : result;
 	}
 	proctree_done(&t);
 	if (among) {
@@ -215,7 +217,7 @@ static uint64_t count_tasks(const struct tier_sandbox *sb)
 		total = UINT64_MAX; /* what cannot be counted does not grow */
 	}
 	for (i = 0; i < t.n; i++) {
-		long threads = status_field(t.pids[i], "\nThreads:");
+		long threads = status_field(t.members[i].pid, "\nThreads:");
 
 		total += threads > 0 ? (uint64_t)threads : 0;
 	}
