@@ -143,7 +143,7 @@ def members(base):
 
 
 # Half milliseconds, where a whole run takes WHOLE seconds; the more where it takes longer.
-WHOLE = 0.02
+WHOLE = 0.01
 STEPS = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60]
 
 
