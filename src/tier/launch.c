@@ -84,8 +84,9 @@ static int make_sockets(struct tier_sandbox *sb, struct builder *b, struct err *
 }
 
 /*
- * Where clone3(2) is answered ENOSYS, as by the filters of containers that cannot look at its flags,
- * clone(2) does the same, but for a group to be born in. Its argument for the parent is the pidfd's.
+ * Where clone3(2) is answered ENOSYS, as by the filters of containers that cannot look at its
+ * flags, clone(2) does the same, but for a group to be born in. Its argument for the parent is the
+ * pidfd's.
  */
 static long clone_child(struct clone_args *args, int *pidfd)
 {
