@@ -208,14 +208,11 @@ static int put_standard(char *const *environ, const char *path, struct plan *p, 
 	const struct {
 		const char *name, *value;
 	} standard[] = {
-		{"PATH", path},
-		{"USER", p->identity.user},
-		{"LOGNAME", p->identity.user},
-		{"SHELL", "/bin/sh"},
-		{"LANG", "C.UTF-8"},
-		{"HOME", p->identity.home},
+		{"PATH", path},       {"USER", p->identity.user}, {"LOGNAME", p->identity.user},
+		{"SHELL", "/bin/sh"}, {"LANG", "C.UTF-8"},        {"HOME", p->identity.home},
 	};
-	/* Without a mount namespace the home directory is the caller's own; the keeper makes one. */
+	/* Without a mount namespace the home directory is the caller's own; the keeper makes one.
+	 */
 	const size_t n = ARRAY_SIZE(standard) - (p->tier == TIER_PROCESS);
 	int r = 0;
 
