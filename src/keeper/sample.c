@@ -13,7 +13,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "linux/proctree.h"
+
+/*
+ * How long a look at shares may take: it walks over the page tables of each process, and meanwhile
+ * nobody watches the other limits. What is left then counts as if it shared nothing.
+ */
+#define SHARES_NS 1000000000LL
 
 /* Reads a small /proc file into `text`; false if the process is gone. */
 static bool read_small(int proc, const char *pid, const char *name, char *text, size_t size)
@@ -207,18 +214,28 @@ static uint64_t measure_threads(int proc, const char *pid, uint64_t (*measure)(i
 	return found;
 }
 
-/* Calls `measure` for every process and returns the sum. */
-static uint64_t sum(int proc, const struct proctree *all, uint64_t (*measure)(int, const char *))
+/* Of a process, or of the first of its threads that still has any. */
+static uint64_t measure_one(int proc, pid_t pid, uint64_t (*measure)(int, const char *))
 {
-	uint64_t total = 0, one;
+	char name[16];
+	uint64_t found;
+
+	(void)snprintf(name, sizeof(name), "%d", pid);
+	found = measure(proc, name);
+	return found > 0 ? found : measure_threads(proc, name, measure);
+}
+
+/* What all processes have resident; or their shares, as far as these can be told in time. */
+static uint64_t sum(int proc, const struct proctree *all, bool shares)
+{
+	const int64_t until = clock_now_ns() + SHARES_NS;
+	uint64_t total = 0;
 	size_t i;
 
 	for (i = 0; i < all->n; i++) {
-		char pid[16];
+		bool exact = shares && clock_now_ns() < until;
 
-		(void)snprintf(pid, sizeof(pid), "%d", all->members[i].pid);
-		one = measure(proc, pid);
-		total += one > 0 ? one : measure_threads(proc, pid, measure);
+		total += measure_one(proc, all->members[i].pid, exact ? share_of : resident_of);
 	}
 	return total;
 }
@@ -244,10 +261,10 @@ bool sample_take(struct sampler *s, int proc, pid_t tree, uint64_t limit, struct
 	*ret = (struct sample){};
 	good = list_processes(proc, tree, &all) && cpu_of_all(s, proc, &all, &ret->cpu_ns);
 	if (good) {
-		ret->memory = sum(proc, &all, resident_of) + scratch;
+		ret->memory = sum(proc, &all, false) + scratch;
 	}
 	if (good && ret->memory > limit) {
-		ret->memory = sum(proc, &all, share_of) + scratch;
+		ret->memory = sum(proc, &all, true) + scratch;
 	}
 	proctree_done(&all);
 	return good;

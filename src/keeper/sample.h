@@ -35,7 +35,7 @@ void sampler_done(struct sampler *s);
  * again from the next look on, unless that much was added to the children's time of others; what
  * begins and ends between two looks without being waited for is not seen. Resident sizes count
  * shared pages once for each process, so they are an upper bound; only when that bound exceeds
- * `limit` is the exact proportional share read, which costs a walk over every page table. False:
- * out of memory.
+ * `limit` is the exact proportional share read, which costs a walk over every page table, and for
+ * at most a second; then the rest counts as resident. False: out of memory.
  */
 bool sample_take(struct sampler *s, int proc, pid_t tree, uint64_t limit, struct sample *ret);

@@ -21,19 +21,46 @@ int cgroup_read_text(int dir, const char *path, struct buf *b)
 	return fd < 0 ? -errno : buf_read_fd(b, fd);
 }
 
-/* True if `word` is one of the comma-separated words of `list`. */
-static bool has_word(const char *list, const char *word)
+bool cgroup_has_word(const char *list, const char *word)
 {
 	size_t len = strlen(word);
 
-	while (list && *list) {
-		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0')) {
+	while (*list) {
+		size_t n = strcspn(list, ", \n");
+
+		if (n == len && memcmp(list, word, len) == 0) {
 			return true;
 		}
-		list = strchr(list, ',');
-		list = list ? list + 1 : NULL;
+		list += n;
+		list += *list != '\0';
 	}
 	return false;
+}
+
+char *cgroup_find_mount(const char *mountinfo, const char *type, const char *controller)
+{
+	_cleanup_free_ char *copy = strdup(mountinfo);
+	char *rest = copy, *line, mark[32];
+
+	(void)snprintf(mark, sizeof(mark), " - %s ", type);
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *tail = strstr(line, mark), *point = line;
+		int i;
+
+		if (!tail ||
+		    (*controller && !cgroup_has_word(strrchr(tail, ' ') + 1, controller))) {
+			continue;
+		}
+		for (i = 0; i < 4 && point; i++) {
+			point = strchr(point, ' ');
+			point = point ? point + 1 : NULL;
+		}
+		if (point) {
+			point[strcspn(point, " ")] = '\0';
+			return strdup(point);
+		}
+	}
+	return NULL;
 }
 
 char *cgroup_find_path(const char *text, const char *controller)
@@ -47,7 +74,7 @@ char *cgroup_find_path(const char *text, const char *controller)
 
 		if (path) {
 			*path = '\0';
-			if (has_word(list + 1, controller) || (!*controller && !list[1])) {
+			if (*controller ? cgroup_has_word(list + 1, controller) : !list[1]) {
 				return strdup(strcmp(path + 1, "/") == 0 ? "" : path + 1);
 			}
 		}

@@ -2,6 +2,7 @@
 /* What both versions of control groups have in common: small text files, and the end of a group. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct buf;
@@ -11,6 +12,13 @@ int cgroup_read_text(int dir, const char *path, struct buf *b);
 
 /* The value of "key N" in a file of several lines; 0 when there is none. */
 uint64_t cgroup_stat(int dir, const char *file, const char *key);
+
+/* True if `word` is one of the words of `list`, between commas, blanks and ends of lines. */
+bool cgroup_has_word(const char *list, const char *word);
+
+/* Where a hierarchy is mounted, from the text of /proc/PID/mountinfo: of a file system of this type
+ * whose options name the controller; "": any. NULL: none, or out of memory; free() it. */
+char *cgroup_find_mount(const char *mountinfo, const char *type, const char *controller);
 
 /* The caller's path in a hierarchy, from the text of /proc/PID/cgroup: "" for its root. The words
  * between the colons of a line name its controllers; version 2 has none, and `controller` is "".

@@ -25,48 +25,6 @@ static const char *const names[CGROUP1_COUNT] = {
 	[CGROUP1_CPUACCT] = "cpuacct",
 };
 
-/* True if `word` is one of the comma-separated words of `list`. */
-static bool has_word(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (list && *list) {
-		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0')) {
-			return true;
-		}
-		list = strchr(list, ',');
-		list = list ? list + 1 : NULL;
-	}
-	return false;
-}
-
-/* Where the hierarchy of a controller is mounted: mountinfo's super options name it. */
-static char *find_mount(const char *mountinfo, const char *controller)
-{
-	_cleanup_free_ char *copy = strdup(mountinfo);
-	char *rest = copy, *line;
-
-	while (rest && (line = strsep(&rest, "\n"))) {
-		char *tail = strstr(line, " - cgroup ");
-		char *options = tail ? strrchr(tail, ' ') : NULL;
-		char *point = line;
-		int i;
-
-		if (!options || !has_word(options + 1, controller)) {
-			continue;
-		}
-		for (i = 0; i < 4 && point; i++) {
-			point = strchr(point, ' ');
-			point = point ? point + 1 : NULL;
-		}
-		if (point) {
-			point[strcspn(point, " ")] = '\0';
-			return strdup(point);
-		}
-	}
-	return NULL;
-}
-
 int cgroup1_find(struct cgroup1 *c, struct err *e)
 {
 	_cleanup_buf_ struct buf mounts = {}, self = {};
@@ -87,7 +45,8 @@ int cgroup1_find(struct cgroup1 *c, struct err *e)
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
 	for (i = 0; i < CGROUP1_COUNT; i++) {
-		_cleanup_free_ char *mount = find_mount(buf_str(&mounts), names[i]);
+		_cleanup_free_ char *mount =
+			cgroup_find_mount(buf_str(&mounts), "cgroup", names[i]);
 		_cleanup_free_ char *path = cgroup_find_path(buf_str(&self), names[i]);
 
 		if (!mount || !path || asprintf(&c->parent[i], "%s%s", mount, path) < 0) {

@@ -29,48 +29,6 @@
 /* The last one only where the policy asks for it. */
 static const char *const controllers[] = {"memory", "pids", "cpu", "io"};
 
-/* True if `word` is one of the blank-separated words of `list`. */
-static bool has_word(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (*list) {
-		size_t n = strcspn(list, " \n");
-
-		if (n == len && memcmp(list, word, len) == 0) {
-			return true;
-		}
-		list += n;
-		list += *list != '\0';
-	}
-	return false;
-}
-
-/* The fifth field of the line of mountinfo whose type is cgroup2 (proc(5)). */
-static char *find_mount(const char *mountinfo)
-{
-	_cleanup_free_ char *copy = strdup(mountinfo);
-	char *rest = copy, *line;
-
-	while (rest && (line = strsep(&rest, "\n"))) {
-		char *point = line;
-		int i;
-
-		if (!strstr(line, " - cgroup2 ")) {
-			continue;
-		}
-		for (i = 0; i < 4 && point; i++) {
-			point = strchr(point, ' ');
-			point = point ? point + 1 : NULL;
-		}
-		if (point) {
-			point[strcspn(point, " ")] = '\0';
-			return strdup(point);
-		}
-	}
-	return NULL;
-}
-
 /* Which of the controllers a list in a group's file names: bit n for controllers[n]. */
 static unsigned listed(const char *group, const char *file)
 {
@@ -85,7 +43,7 @@ static unsigned listed(const char *group, const char *file)
 		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(controllers); i++) {
-		mask |= has_word(buf_str(&text), controllers[i]) ? 1U << i : 0;
+		mask |= cgroup_has_word(buf_str(&text), controllers[i]) ? 1U << i : 0;
 	}
 	return mask;
 }
@@ -171,7 +129,7 @@ static int locate(struct cgroup2 *c, char **ret_own, struct err *e)
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
 	free(c->mount);
-	c->mount = find_mount(buf_str(&mounts));
+	c->mount = cgroup_find_mount(buf_str(&mounts), "cgroup2", "");
 	*ret_own = cgroup_find_path(buf_str(&self), "");
 	/* "/../.." is a group outside the cgroup namespace that the mount does not show. */
 	if (!c->mount || !*ret_own || strstr(*ret_own, "/..")) {

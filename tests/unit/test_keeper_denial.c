@@ -99,6 +99,7 @@ static void test_classify(void **state)
 		{"mknod", DENIAL_SET_ID, {S_IFCHR, S_IFREG | S_ISUID, S_IFCHR}},
 		{"mknodat", DENIAL_DEVICE_NODE, {0, 0, S_IFBLK}},
 		{"mknodat", DENIAL_SET_ID, {0, S_IFBLK, S_IFIFO | S_ISGID}},
+		{"renameat2", DENIAL_DEVICE_NODE, {}},
 		{"setxattr", DENIAL_SET_ID, {}},
 		{"prlimit64", DENIAL_INIT, {}},
 		{"setpriority", DENIAL_INIT, {}},

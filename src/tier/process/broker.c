@@ -83,6 +83,25 @@ bool broker_read(const struct seccomp_denial *d, uint64_t address, void *out, si
 	return process_vm_readv(d->tid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
+int broker_int(const struct seccomp_denial *d, int i)
+{
+	return (int)(uint32_t)d->args[i];
+}
+
+long broker_status(pid_t pid, const char *name)
+{
+	char path[32], text[4096], *line;
+	_cleanup_fd_ int fd = FD_NONE;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}
+
 /* A string, page by page: what lies behind its end need not be mapped. */
 static int read_string(const struct seccomp_denial *d, uint64_t address, char *out, size_t size)
 {
@@ -162,16 +181,11 @@ static int open_name(const struct seccomp_denial *d, int dir, const char *path, 
 	return fd >= 0 ? (int)fd : errno == ELOOP ? -EACCES : -errno;
 }
 
-static int argument(const struct seccomp_denial *d, int i)
-{
-	return (int)(uint32_t)d->args[i];
-}
-
 /* The file that a call is about, as O_PATH. */
 static int open_target(const struct seccomp_denial *d, const struct shape *s)
 {
-	int dir = s->dir >= 0 ? argument(d, s->dir) : AT_FDCWD;
-	unsigned flags = s->flags >= 0 ? (unsigned)argument(d, s->flags) : 0;
+	int dir = s->dir >= 0 ? broker_int(d, s->dir) : AT_FDCWD;
+	unsigned flags = s->flags >= 0 ? (unsigned)broker_int(d, s->flags) : 0;
 	bool nofollow = s->nofollow || (flags & AT_SYMLINK_NOFOLLOW);
 	char path[PATH_MAX];
 	int r;
@@ -180,7 +194,7 @@ static int open_target(const struct seccomp_denial *d, const struct shape *s)
 		return -EINVAL;
 	}
 	if (s->op == OP_WATCH) {
-		nofollow = argument(d, s->value) & IN_DONT_FOLLOW;
+		nofollow = broker_int(d, s->value) & IN_DONT_FOLLOW;
 	}
 	if (s->path < 0) {
 		return open_descriptor(d, dir);
@@ -297,8 +311,11 @@ static int change_length(const struct tier_sandbox *sb, int target, int64_t leng
 	struct stat st;
 	char link[48];
 
-	if (length < 0 || fstat(target, &st) < 0 || !S_ISREG(st.st_mode)) {
-		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	if (fstat(target, &st) < 0) {
+		return -errno;
+	}
+	if (length < 0 || !S_ISREG(st.st_mode)) {
+		return length >= 0 && S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	}
 	if ((uint64_t)length > sb->spec->plan->limits.file_size) {
 		return -EFBIG;
@@ -308,25 +325,11 @@ static int change_length(const struct tier_sandbox *sb, int target, int64_t leng
 	return fd < 0 || ftruncate(fd, length) < 0 ? -errno : 0;
 }
 
-/* The number of the thread's process, or -1. */
-static pid_t group_of(pid_t tid)
-{
-	char path[32], text[1024], *line;
-	_cleanup_fd_ int fd = FD_NONE;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	line = strstr(text, "\nTgid:");
-	return line ? (pid_t)strtol(line + 6, NULL, 10) : -1;
-}
-
 /* The watch is the caller's: it is added to the very instance that it holds. */
 static int add_watch(const struct tier_sandbox *sb, const struct seccomp_denial *d, int target)
 {
-	_cleanup_fd_ int pidfd = (int)syscall(SYS_pidfd_open, group_of(d->tid), 0);
+	_cleanup_fd_ int pidfd =
+		(int)syscall(SYS_pidfd_open, (pid_t)broker_status(d->tid, "\nTgid:"), 0);
 	_cleanup_fd_ int instance = FD_NONE;
 	char link[48];
 	int watch;
@@ -334,7 +337,7 @@ static int add_watch(const struct tier_sandbox *sb, const struct seccomp_denial 
 	if (pidfd < 0) {
 		return -errno;
 	}
-	instance = (int)syscall(SYS_pidfd_getfd, pidfd, argument(d, 0), 0);
+	instance = (int)syscall(SYS_pidfd_getfd, pidfd, broker_int(d, 0), 0);
 	if (instance < 0) {
 		return -errno;
 	}
@@ -343,7 +346,7 @@ static int add_watch(const struct tier_sandbox *sb, const struct seccomp_denial 
 	}
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", target);
 	watch = inotify_add_watch(instance, link,
-				  (uint32_t)argument(d, 2) & ~(uint32_t)IN_DONT_FOLLOW);
+				  (uint32_t)broker_int(d, 2) & ~(uint32_t)IN_DONT_FOLLOW);
 	return watch < 0 ? -errno : watch;
 }
 
@@ -355,10 +358,10 @@ static int64_t operate(const struct tier_sandbox *sb, const struct seccomp_denia
 
 	switch (s->op) {
 	case OP_MODE:
-		return change_mode(target, (mode_t)argument(d, s->value));
+		return change_mode(target, (mode_t)broker_int(d, s->value));
 	case OP_OWNER:
-		return change_owner(sb, target, (uint32_t)argument(d, s->value),
-				    (uint32_t)argument(d, s->value + 1));
+		return change_owner(sb, target, (uint32_t)broker_int(d, s->value),
+				    (uint32_t)broker_int(d, s->value + 1));
 	case OP_LENGTH:
 		return change_length(sb, target, (int64_t)d->args[s->value]);
 	case OP_WATCH:
@@ -399,7 +402,7 @@ static int64_t broker_file(const struct tier_sandbox *sb, const struct seccomp_d
 	bool root = sb->spec->plan->identity.from_root && !MUTANT(ATOLL_MUTATE_BROKER_FSUID);
 	int64_t result;
 
-	if (s->op == OP_MODE && (argument(d, s->value) & SET_ID)) {
+	if (s->op == OP_MODE && (broker_int(d, s->value) & SET_ID)) {
 		return BROKER_REFUSE;
 	}
 	/* setfsuid(2): as long as it is not 0, no capability over files is in effect either. The
@@ -423,7 +426,7 @@ static int64_t answer_request(const struct seccomp_denial *d)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(attacks); i++) {
-		if ((unsigned)argument(d, 1) == attacks[i]) {
+		if ((unsigned)broker_int(d, 1) == attacks[i]) {
 			return BROKER_REFUSE;
 		}
 	}

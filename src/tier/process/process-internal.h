@@ -51,3 +51,9 @@ int64_t broker_process(struct tier_sandbox *sb, const struct seccomp_denial *d);
 
 /* Copies `size` bytes of the caller's memory; false if they are not there. */
 bool broker_read(const struct seccomp_denial *d, uint64_t address, void *out, size_t size);
+
+/* Argument `i` of a call, where the kernel reads an int. */
+int broker_int(const struct seccomp_denial *d, int i);
+
+/* One field of /proc/PID/status, "\nName:", as a number; -1 where it is not there. */
+long broker_status(pid_t pid, const char *name);

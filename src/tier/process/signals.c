@@ -36,29 +36,9 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 	 CLONE_NEWPID | CLONE_NEWNET)
 
-/* One field of /proc/PID/status, as a number; -1 where it is not there. */
-static long status_field(pid_t pid, const char *name)
-{
-	char path[32], text[4096], *line;
-	_cleanup_fd_ int fd = FD_NONE;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	line = strstr(text, name);
-	return line ? strtol(line + strlen(name), NULL, 10) : -1;
-}
-
 static pid_t process_of(pid_t tid)
 {
-	return (pid_t)status_field(tid, "\nTgid:");
-}
-
-static int argument(const struct seccomp_denial *d, int i)
-{
-	return (int)(uint32_t)d->args[i];
+	return (pid_t)broker_status(tid, "\nTgid:");
 }
 
 /* A process that the payload may signal: one of the tree, and not the guard. */
@@ -118,8 +98,8 @@ static int64_t send_many(const struct tier_sandbox *sb, pid_t self, pid_t group,
 
 static int64_t do_kill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
 {
-	pid_t self = process_of(d->tid), pid = argument(d, 0);
-	int signal = argument(d, 1);
+	pid_t self = process_of(d->tid), pid = broker_int(d, 0);
+	int signal = broker_int(d, 1);
 
 	if (pid > 0) {
 		return pid == self ? BROKER_CONTINUE : send_one(sb, pid, signal, NULL);
@@ -141,25 +121,25 @@ static int64_t send_thread(const struct tier_sandbox *sb, pid_t process, pid_t t
 
 static int64_t do_tgkill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
 {
-	pid_t process = argument(d, 0);
+	pid_t process = broker_int(d, 0);
 
 	return process == process_of(d->tid)
 		       ? BROKER_CONTINUE
-		       : send_thread(sb, process, argument(d, 1), argument(d, 2));
+		       : send_thread(sb, process, broker_int(d, 1), broker_int(d, 2));
 }
 
 static int64_t do_tkill(const struct tier_sandbox *sb, const struct seccomp_denial *d)
 {
-	pid_t tid = argument(d, 0);
+	pid_t tid = broker_int(d, 0);
 
 	return tid == d->tid ? BROKER_CONTINUE
-			     : send_thread(sb, process_of(tid), tid, argument(d, 1));
+			     : send_thread(sb, process_of(tid), tid, broker_int(d, 1));
 }
 
 /* The caller's siginfo; the kernel refuses one that pretends to be its own (rt_sigqueueinfo(2)). */
 static int64_t do_queue(const struct tier_sandbox *sb, const struct seccomp_denial *d)
 {
-	pid_t pid = argument(d, 0);
+	pid_t pid = broker_int(d, 0);
 	siginfo_t info;
 
 	if (pid == process_of(d->tid)) {
@@ -168,13 +148,13 @@ static int64_t do_queue(const struct tier_sandbox *sb, const struct seccomp_deni
 	if (!broker_read(d, d->args[2], &info, sizeof(info))) {
 		return -EFAULT;
 	}
-	info.si_signo = argument(d, 1);
+	info.si_signo = broker_int(d, 1);
 	return seccomp_pending(sb->listener, d) ? send_one(sb, pid, info.si_signo, &info) : -ESRCH;
 }
 
 static int64_t do_queue_thread(const struct seccomp_denial *d)
 {
-	return argument(d, 0) == process_of(d->tid) ? BROKER_CONTINUE : -EPERM;
+	return broker_int(d, 0) == process_of(d->tid) ? BROKER_CONTINUE : -EPERM;
 }
 
 /* A pidfd says in /proc which process it holds; the keeper uses a copy of that very descriptor. */
@@ -186,13 +166,13 @@ static int64_t do_pidfd(const struct tier_sandbox *sb, const struct seccomp_deni
 	siginfo_t info;
 	ssize_t n;
 
-	if (argument(d, 3) != 0) {
+	if (broker_int(d, 3) != 0) {
 		return -EINVAL;
 	}
 	if (d->args[2] && !broker_read(d, d->args[2], &info, sizeof(info))) {
 		return -EFAULT;
 	}
-	pidfd = caller < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, caller, argument(d, 0), 0);
+	pidfd = caller < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, caller, broker_int(d, 0), 0);
 	if (pidfd < 0 || !seccomp_pending(sb->listener, d)) {
 		return -EBADF;
 	}
@@ -201,7 +181,7 @@ static int64_t do_pidfd(const struct tier_sandbox *sb, const struct seccomp_deni
 	n = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
 	line = strstr(text, "\nPid:");
-	return line ? send_to(sb, pidfd, (pid_t)strtol(line + 5, NULL, 10), argument(d, 1),
+	return line ? send_to(sb, pidfd, (pid_t)strtol(line + 5, NULL, 10), broker_int(d, 1),
 			      d->args[2] ? &info : NULL)
 		    : -EBADF;
 }
@@ -217,7 +197,7 @@ static uint64_t count_tasks(const struct tier_sandbox *sb)
 		total = UINT64_MAX; /* what cannot be counted does not grow */
 	}
 	for (i = 0; i < t.n; i++) {
-		long threads = status_field(t.members[i].pid, "\nThreads:");
+		long threads = broker_status(t.members[i].pid, "\nThreads:");
 
 		total += threads > 0 ? (uint64_t)threads : 0;
 	}
