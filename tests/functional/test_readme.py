@@ -22,10 +22,10 @@ def sessions():
 
 @pytest.mark.skipif(not README.exists(), reason="the README is not beside the tests")
 @pytest.mark.parametrize("command, expected", sessions() if README.exists() else [])
-def test_session(command, expected, atoll, tmp_path):
+def test_session(command, expected, atoll, base):
     bin_dir = pathlib.Path(os.environ["ATOLL_BIN"]).parent
-    home = tmp_path / "home"
-    workspace = tmp_path / "workspace"
+    home = base / "home"
+    workspace = base / "workspace"
     home.mkdir(mode=0o700)
     workspace.mkdir()
     done = subprocess.run(["/bin/sh", "-c", command], cwd=workspace, text=True, timeout=60,
