@@ -86,15 +86,22 @@ def orphans(t):
         process.wait()
     runner.eventually(lambda: not named(name), 3)
     found = named(name)
-    # Pid 1 of a sandbox carries the payload's words in its own; a mutant's may still be there.
+    # Pid 1 of a sandbox carries the payload's words in its own, a guard is its parent; a mutant's may
+    # still be there.
+    above = {parent_of(pid) for pid in found}
     inside = [int(p) for p in filter(str.isdigit, os.listdir("/proc"))
-              if name in (runner.text_of(f"/proc/{p}/cmdline") or "")
+              if (name in (runner.text_of(f"/proc/{p}/cmdline") or "") or int(p) in above)
               and (runner.text_of(f"/proc/{p}/cmdline") or "").startswith(("atoll-init", "atoll-guard"))]
     for pid in found + inside:
         os.kill(pid, 9)
     t.atoll.end()
     t.atoll.run("/bin/true")  # the next command clears away what a dead keeper has left
     return [f"{len(found)} processes live on"] if found else []
+
+
+def parent_of(pid):
+    stat = runner.text_of(f"/proc/{pid}/stat") or ""
+    return int(stat.rpartition(")")[2].split()[1]) if stat else 0
 
 
 def keepers(front):
