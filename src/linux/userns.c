@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/mutant.h"
+#include "linux/clone.h"
 
 static int write_proc(pid_t pid, const char *name, const char *text, struct err *e)
 {
@@ -58,7 +58,7 @@ int userns_for_idmap(uid_t uid, uid_t host_uid, gid_t gid, gid_t host_gid, struc
 	long pid;
 	int fd = FD_NONE, r;
 
-	pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid = clone_process(&args, NULL);
 	if (pid < 0) {
 		return err_sys(e, errno, "cannot create a user namespace for owner translation");
 	}

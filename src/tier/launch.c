@@ -29,6 +29,7 @@
 #include "base/mutant.h"
 #include "guest/image.h"
 #include "guest/protocol.h"
+#include "linux/clone.h"
 #include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "linux/refusal.h"
@@ -83,21 +84,6 @@ static int make_sockets(struct tier_sandbox *sb, struct builder *b, struct err *
 	return 0;
 }
 
-/*
- * Where clone3(2) is answered ENOSYS, as by the filters of containers that cannot look at its
- * flags, clone(2) does the same, but for a group to be born in. Its argument for the parent is the
- * pidfd's.
- */
-static long clone_child(struct clone_args *args, int *pidfd)
-{
-	long pid = syscall(SYS_clone3, args, sizeof(*args));
-
-	if (pid < 0 && errno == ENOSYS && !(args->flags & CLONE_INTO_CGROUP)) {
-		pid = syscall(SYS_clone, args->flags | args->exit_signal, NULL, pidfd, NULL, 0);
-	}
-	return pid;
-}
-
 static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t flags,
 			 void (*run)(struct builder *), int *ret_refused, struct err *e)
 {
@@ -113,7 +99,7 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 		args.cgroup = (uint64_t)b->spec->cgroup;
 	}
 	b->pushed = cpu_affinity(0, &b->cpus);
-	pid = clone_child(&args, &sb->init_pidfd);
+	pid = clone_process(&args, &sb->init_pidfd);
 	if (pid < 0) {
 		*ret_refused = errno;
 		(void)err_sys(e, errno, "cannot create namespaces");

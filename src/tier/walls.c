@@ -162,8 +162,17 @@ static int probe_execution(const char *scratch, struct err *e)
 			     : err_sys(e, why, "the probe of execution.allow failed unexpectedly");
 }
 
-int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
-		   const char *scratch, struct err *e)
+int walls_allow(const struct plan *plan, int ruleset, int abi, const struct wall_path *path,
+		struct err *e)
+{
+	struct wall_path row = *path;
+
+	row.access &= plan->exec_any ? ~0U : ~(unsigned)LANDLOCK_EXECUTE;
+	return row.access == 0 ? 0 : allow_path(ruleset, abi, &row, e);
+}
+
+int walls_ruleset(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
+		  struct err *e)
 {
 	_cleanup_fd_ int ruleset = FD_NONE;
 	size_t i;
@@ -177,17 +186,18 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
 	}
 	r = ruleset = landlock_new(abi, e);
 	for (i = 0; r >= 0 && i < n; i++) {
-		struct wall_path row = paths[i];
-
-		row.access &= plan->exec_any ? ~0U : ~(unsigned)LANDLOCK_EXECUTE;
-		r = row.access == 0 ? 0 : allow_path(ruleset, abi, &row, e);
+		r = walls_allow(plan, ruleset, abi, &paths[i], e);
 	}
 	if (r >= 0 && !plan->exec_any) {
 		r = allow_programs(plan, ruleset, abi, e);
 	}
-	if (r >= 0 && !MUTANT(ATOLL_MUTATE_LANDLOCK)) {
-		r = landlock_enforce(ruleset, e);
-	}
+	return r < 0 ? r : TAKE_FD(ruleset);
+}
+
+int walls_enforce(const struct plan *plan, int ruleset, const char *scratch, struct err *e)
+{
+	int r = MUTANT(ATOLL_MUTATE_LANDLOCK) ? 0 : landlock_enforce(ruleset, e);
+
 	if (r >= 0 && !MUTANT(ATOLL_MUTATE_RECEIPT_COMPARE)) {
 		r = probe_landlock(e);
 		r = r >= 0 && !plan->exec_any ? probe_execution(scratch, e) : r;
@@ -195,15 +205,26 @@ int walls_landlock(const struct plan *plan, int abi, const struct wall_path *pat
 	return r;
 }
 
+int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
+		   const char *scratch, struct err *e)
+{
+	_cleanup_fd_ int ruleset = walls_ruleset(plan, abi, paths, n, e);
+
+	return ruleset < 0 ? ruleset : walls_enforce(plan, ruleset, scratch, e);
+}
+
 /* EINVAL marks the first number above the kernel's last capability. */
 bool walls_bound(void)
 {
-	int cap;
+	int cap, now;
 
-	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
-		if (prctl(PR_CAPBSET_READ, cap) == 1 && prctl(PR_CAPBSET_DROP, cap) < 0) {
-			return false;
+	for (cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {
+	}
+	if (errno == EPERM) {
+		/* Who may drop nothing has nothing to drop where there is nothing. */
+		for (cap = 0; (now = prctl(PR_CAPBSET_READ, cap)) == 0; cap++) {
 		}
+		errno = now == 1 ? EPERM : errno;
 	}
 	return errno == EINVAL && cap > CAP_AUDIT_READ;
 }

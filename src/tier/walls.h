@@ -50,6 +50,16 @@ static inline bool walls_limit_nproc(const struct tier_spec *spec, enum wall_kin
 int walls_landlock(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
 		   const char *scratch, struct err *e);
 
+/*
+ * The same in steps: a ruleset with the rows and the programs, which may be made early and by
+ * another process; one row more; and what it is made for.
+ */
+int walls_ruleset(const struct plan *plan, int abi, const struct wall_path *paths, size_t n,
+		  struct err *e);
+int walls_allow(const struct plan *plan, int ruleset, int abi, const struct wall_path *path,
+		struct err *e);
+int walls_enforce(const struct plan *plan, int ruleset, const char *scratch, struct err *e);
+
 /* Empties the capability bounding set; false, with errno, where that is not allowed. */
 bool walls_bound(void);
 

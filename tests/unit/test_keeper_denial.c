@@ -85,7 +85,7 @@ static void test_classify(void **state)
 	static const struct {
 		const char *call;
 		enum denial_code code;
-		uint64_t args[3];
+		uint64_t args[6];
 	} rows[] = {
 		{"socket", DENIAL_SOCKET_FAMILY, {}},
 		{"unshare", DENIAL_NAMESPACE, {}},

@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "linux/clone.h"
 #include "linux/refusal.h"
 #include "linux/userns.h"
 
@@ -120,7 +120,7 @@ int doctor_try(uint64_t namespaces, int (*fn)(struct err *e), struct err *e)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
 		return err_sys(e, errno, "cannot create a socket pair");
 	}
-	pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid = clone_process(&args, NULL);
 	if (pid == 0) {
 		(void)fd_close(ends[0]);
 		try_child(ends[1], fn);

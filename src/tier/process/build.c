@@ -2,11 +2,12 @@
 /*
  * The builder of the process tier, and the payload until its exec.
  *
- * Theory of operation. The builder takes the payload's id, joins the control groups, leads a
- * session of its own, and forks. The child becomes the payload: it raises every wall around itself,
- * reports to the keeper with the listener of its filter, waits for the keeper's word, and execs.
- * The builder becomes the guard (guest/init.c), outside of the walls and with no more than the
- * payload's user id. Every failure before the exec is reported and ends both.
+ * Theory of operation. The builder takes the payload's id, makes the Landlock rules while the
+ * keeper makes what outlives it, joins the control groups, leads a session of its own, and forks.
+ * The child becomes the payload: it raises every wall around itself, reports to the keeper with the
+ * listener of its filter, waits for the keeper's word, and execs. The builder becomes the guard
+ * (guest/init.c), outside of the walls and with no more than the payload's user id. Every failure
+ * before the exec is reported and ends both.
  */
 #include "tier/process/process-internal.h"
 
@@ -32,18 +33,53 @@
 #include "tier/builder.h"
 #include "tier/tier.h"
 
-static int prepare(struct builder *b, struct err *e)
+/* What the walls are made of, between the builder and the payload that raises them. */
+struct material {
+	enum wall_kind kind;
+	int abi;
+	int ruleset;
+	struct places places;
+	char terminal[64];
+};
+
+/* All rules but that of the scratch directory, which the keeper makes meanwhile. */
+static int make_rules(const struct builder *b, struct material *m, struct err *e)
+{
+	bool terminal = b->terminal >= 0;
+	_cleanup_fd_ int ruleset = FD_NONE;
+	int r;
+
+	if (terminal && ptsname_r(b->terminal, m->terminal, sizeof(m->terminal)) != 0) {
+		return err_sys(e, errno, "cannot name the sandbox's terminal");
+	}
+	r = places_fill(b->spec, terminal ? m->terminal : NULL, &m->places, e);
+	if (r >= 0) {
+		r = ruleset = walls_ruleset(b->spec->plan, m->abi, m->places.rows + 1,
+					    m->places.n - 1, e);
+	}
+	if (r < 0) {
+		return r;
+	}
+	/* Out of the way of the numbers that init is born with. */
+	m->ruleset = fcntl(ruleset, F_DUPFD_CLOEXEC, 20);
+	return m->ruleset < 0 ? err_sys(e, errno, "cannot keep the Landlock ruleset") : 0;
+}
+
+static int prepare(struct builder *b, struct material *m, struct err *e)
 {
 	int r = builder_take_identity(b, e);
 
+	if (r >= 0) {
+		r = builder_open_terminal(b, "/dev/ptmx", e);
+	}
+	if (r >= 0) {
+		r = make_rules(b, m, e);
+	}
 	if (r >= 0) {
 		r = builder_take_parts(b, e);
 	}
 	if (r >= 0) {
 		r = builder_join_groups(b, e);
-	}
-	if (r >= 0) {
-		r = builder_open_terminal(b, "/dev/ptmx", e);
 	}
 	if (r >= 0) {
 		r = builder_arrange(b, e);
@@ -78,26 +114,31 @@ static void take_foreground(const struct builder *b)
 	}
 }
 
-static int raise_walls(const struct builder *b, int abi, enum wall_kind kind, bool *ret_bounded,
+static int raise_walls(const struct builder *b, const struct material *m, bool *ret_bounded,
 		       struct err *e)
 {
 	const struct tier_spec *spec = b->spec;
-	char terminal[64], scratch[512];
-	struct places places;
-	int r;
+	char scratch[512];
+	int r = walls_limits(spec, m->kind, e);
 
 	(void)snprintf(scratch, sizeof(scratch), "%s/tmp", spec->scratch);
-	if (b->terminal >= 0 && ptsname_r(b->terminal, terminal, sizeof(terminal)) != 0) {
-		return err_sys(e, errno, "cannot name the sandbox's terminal");
-	}
-	r = places_fill(spec, b->terminal >= 0 ? terminal : NULL, &places, e);
 	if (r >= 0) {
-		r = walls_limits(spec, kind, e);
+		r = walls_allow(spec->plan, m->ruleset, m->abi, &m->places.rows[0], e);
 	}
 	if (r >= 0) {
-		r = walls_landlock(spec->plan, abi, places.rows, places.n, scratch, e);
+		r = walls_enforce(spec->plan, m->ruleset, scratch, e);
 	}
-	return r >= 0 ? walls_seccomp(spec, kind, b->control, ret_bounded, e) : r;
+	return r >= 0 ? walls_seccomp(spec, m->kind, b->control, ret_bounded, e) : r;
+}
+
+/* A refusal, with what can be done about it where root's payload may not go somewhere. */
+static _Noreturn void fail(const struct builder *b, struct err *e)
+{
+	if (e->code == EACCES && b->spec->plan->identity.from_root) {
+		err_wrap(e, "root's payload runs as a user id that owns nothing, so use tier "
+			    "container, or start atoll as the user whose files these are");
+	}
+	builder_fail(b, e);
 }
 
 /* Closes everything but 0, 1 and 2 on exec, tells the keeper who we are, and waits for its word. */
@@ -112,7 +153,7 @@ static bool await_word(const struct builder *b)
 	return send(b->start, &byte, 1, MSG_NOSIGNAL) == 1 && recv(b->start, &byte, 1, 0) == 1;
 }
 
-static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum wall_kind kind)
+static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct material *m)
 {
 	const struct tier_spec *spec = b->spec;
 	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : spec->env;
@@ -135,15 +176,11 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum 
 	if (r >= 0 && chdir(spec->cwd) < 0) {
 		r = err_sys(&e, errno, "cannot enter '%s'", spec->cwd);
 	}
-	r = listener = r < 0 ? r : raise_walls(b, abi, kind, &bounded, &e);
-	if (r == -EACCES && spec->plan->identity.from_root) {
-		err_wrap(&e, "root's payload runs as a user id that owns nothing, so use tier "
-			     "container, or start atoll as the user whose files these are");
-	}
+	r = listener = r < 0 ? r : raise_walls(b, m, &bounded, &e);
 	if (r < 0) {
-		builder_fail(b, &e);
+		fail(b, &e);
 	}
-	if (builder_ready(b, abi, bounded, listener, proc) < 0 || !await_word(b)) {
+	if (builder_ready(b, m->abi, bounded, listener, proc) < 0 || !await_word(b)) {
 		_exit(125);
 	}
 	(void)umask(b->umask);
@@ -156,24 +193,26 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, int abi, enum 
 
 _Noreturn void process_build(struct builder *b)
 {
-	enum wall_kind kind = b->mapped ? WALLS_PROCESS : WALLS_GUARDED;
-	int abi = landlock_abi(), r;
+	struct material m = {.kind = b->mapped ? WALLS_PROCESS : WALLS_GUARDED,
+			     .abi = landlock_abi(),
+			     .ruleset = FD_NONE};
 	struct err e = {};
+	int r;
 	pid_t self, payload;
 	char number[16];
 
 	builder_begin(b);
-	r = prepare(b, &e);
+	r = prepare(b, &m, &e);
 	if (r >= 0) {
 		r = take_terminal(b, &e);
 	}
 	if (r < 0) {
-		builder_fail(b, &e);
+		fail(b, &e);
 	}
 	self = getpid();
 	payload = fork();
 	if (payload == 0) {
-		run_payload(b, self, abi, kind);
+		run_payload(b, self, &m);
 	}
 	if (payload < 0) {
 		err_sys(&e, errno, "cannot start the payload's process");

@@ -63,6 +63,7 @@ int places_fill(const struct tier_spec *spec, const char *terminal, struct place
 	size_t i;
 
 	ret->n = 0;
+	add(ret, spec->scratch, RX | LANDLOCK_WRITE_TREE, true, NULL);
 	for (i = 0; hostview_trees[i]; i++) {
 		add(ret, hostview_trees[i], RX, false, NULL);
 	}
@@ -78,7 +79,6 @@ int places_fill(const struct tier_spec *spec, const char *terminal, struct place
 	if (plan->workspace_mode != WORKSPACE_NONE) {
 		add(ret, plan->workspace.path, RX | direct, true, &plan->workspace);
 	}
-	add(ret, spec->scratch, RX | LANDLOCK_WRITE_TREE, true, NULL);
 	if (terminal) {
 		add(ret, terminal, RW, true, NULL);
 	}

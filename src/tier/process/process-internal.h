@@ -25,7 +25,10 @@ struct places {
 	size_t n;
 };
 
-/* The rows that follow from a plan. `terminal` is the path of the sandbox's terminal, or NULL. */
+/*
+ * The rows that follow from a plan; the first is the scratch directory's, which is made last.
+ * `terminal` is the path of the sandbox's terminal, or NULL.
+ */
 int places_fill(const struct tier_spec *spec, const char *terminal, struct places *ret,
 		struct err *e);
 
