@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`atoll doctor`: what it finds here, each gap by taking the mechanism away, and nothing left behind."""
 import ctypes
+import glob
 import json
 import os
 import pathlib
@@ -161,6 +162,13 @@ def test_without_a_whole_proc(atoll, world):
     assert document["default_policy"] is False
 
 
+def left_over():
+    """Scratch directories and control groups of sandboxes that are there, and older than a moment."""
+    groups = (path for root, names, _ in os.walk("/sys/fs/cgroup") for path in
+              (os.path.join(root, name) for name in names if name.startswith("atoll-s-")))
+    return {*glob.glob("/tmp/atoll-s-*"), *groups}
+
+
 @pytest.mark.parametrize("call, code, mechanism, found, remedy", [
     ("landlock_create_ruleset", EOPNOTSUPP, "Landlock", "switched off at boot", "lsm="),
     ("landlock_restrict_self", EPERM, "Landlock", "cannot enforce", "seccomp filter"),
@@ -176,7 +184,10 @@ def test_one_mechanism_taken_away(atoll, world, call, code, mechanism, found, re
     """A filter refuses one call: that row is missing, with a remedy, and the run fails, too."""
     if platform.machine() != "x86_64":
         pytest.skip("this processor is no x86-64")
+    before = left_over()
     document, rows = examine(atoll, preexec_fn=filtered(call, code))
+    # The trial's state was the doctor's own: nobody else would find what it leaves.
+    assert left_over() - before == set()
     row = rows[mechanism]
     assert row["state"] == "missing" and found in row["found"] and remedy in row["remedy"], row
     assert document["default_policy"] is False

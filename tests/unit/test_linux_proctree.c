@@ -92,38 +92,6 @@ static void test_except(void **state)
 	collect_all();
 }
 
-/* Each makes two and stays. What it makes is bounded, so that a failure does not end the host. */
-static _Noreturn void bomb(int depth)
-{
-	while (depth-- > 0) {
-		(void)fork();
-	}
-	for (;;) {
-		if (fork() == 0) {
-			_exit(0);
-		}
-		(void)waitpid(-1, NULL, WNOHANG);
-	}
-}
-
-/* Each is replaced by its child, in a session of its own, deaf to everything that can be ignored.
- */
-static _Noreturn void chain(int depth)
-{
-	int i;
-
-	(void)depth;
-	for (i = 1; i < NSIG; i++) {
-		(void)signal(i, SIG_IGN);
-	}
-	for (;;) {
-		if (fork() > 0) {
-			_exit(0);
-		}
-		(void)setsid();
-	}
-}
-
 /* The first thread ends, another goes on: stat(5) says Z of the process. */
 static void *go_on(void *ready)
 {
@@ -203,35 +171,13 @@ static void test_deep(void **state)
 	(void)close(tell[1]);
 }
 
-static void end_of(void (*storm)(int))
-{
-	struct proctree t = {};
-	int i, started = 0;
-
-	for (i = 0; i < 4; i++) {
-		started += fork() > 0 ? 1 : (storm(4), 0);
-	}
-	assert_int_equal(started, 4);
-	assert_int_equal(proctree_end(getpid(), 0), 0);
-	collect_all();
-	assert_int_equal(proctree_list(&t, getpid()), 0);
-	assert_int_equal(t.n, 0);
-	proctree_done(&t);
-}
-
-static void test_storms(void **state)
-{
-	(void)state;
-	end_of(bomb);
-	end_of(chain);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),       cmocka_unit_test(test_except),
-		cmocka_unit_test(test_leaderless), cmocka_unit_test(test_deep),
-		cmocka_unit_test(test_storms),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_except),
+		cmocka_unit_test(test_leaderless),
+		cmocka_unit_test(test_deep),
 	};
 
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);

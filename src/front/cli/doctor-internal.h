@@ -64,6 +64,10 @@ int doctor_try(uint64_t namespaces, int (*fn)(struct err *e), struct err *e);
 int doctor_probe(const struct probe *p, const char *scratch, int patience_ms, struct finding *ret,
 		 int *ret_signal, struct err *e);
 
+/* After the last probe: removes what the trials of a policy have left when their keeper was killed.
+ */
+void doctor_clear(const char *scratch);
+
 /* Once, before the first probe: signals, and orphans come to us. */
 int doctor_prepare(struct err *e);
 

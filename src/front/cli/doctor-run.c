@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "keeper/state.h"
 
 #define PAYLOAD "/bin/true"
 
@@ -132,4 +133,24 @@ void doctor_default_policy(struct finding *f, const char *scratch)
 void doctor_process_policy(struct finding *f, const char *scratch)
 {
 	run_policy(f, scratch, (char[]){"process"});
+}
+
+void doctor_clear(const char *scratch)
+{
+	static const char *const tiers[] = {"container", "process"};
+	struct state state;
+	char path[4096];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tiers); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s-state", scratch, tiers[i]);
+		/* The doctor has no other use for its own. */
+		if (access(path, F_OK) < 0 || setenv("ATOLL_HOME", path, 1) < 0) {
+			continue;
+		}
+		if (state_open(&state, NULL) >= 0) {
+			(void)state_reap(&state, NULL);
+		}
+		state_done(&state);
+	}
 }

@@ -214,6 +214,7 @@ static int examine(struct finding *findings, int *ret_signal, struct err *e)
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(probes); i++) {
 		r = doctor_probe(&probes[i], scratch, PATIENCE_MS, &findings[i], ret_signal, e);
 	}
+	doctor_clear(scratch);
 	(void)nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return r;
 }
