@@ -10,9 +10,9 @@
 
 #define ROOT   "24 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
 #define NFS    "90 24 0:50 /export /srv/data rw shared:5 - nfs4 server:/export rw,vers=4.2\n"
-#define DEEP   "91 24 0:51 / /work/project/deep\\040er rw - fuse.sshfs host: rw\n"
-#define MEMORY "92 24 0:52 / /work/project/tmp rw - tmpfs tmpfs rw\n"
-#define LAYERS "93 24 0:53 / /work/layers rw - overlay overlay rw,lowerdir=/a\n"
+#define DEEP   "91 24 0:51 / /srv/project/deep\\040er rw - fuse.sshfs host: rw\n"
+#define MEMORY "92 24 0:52 / /srv/project/tmp rw - tmpfs tmpfs rw\n"
+#define LAYERS "93 24 0:53 / /srv/layers rw - overlay overlay rw,lowerdir=/a\n"
 
 static void test_elsewhere(void **state)
 {
@@ -21,18 +21,18 @@ static void test_elsewhere(void **state)
 		unsigned major, minor;
 		const char *type; /* NULL: nothing */
 	} rows[] = {
-		{ROOT, "/work/project", 254, 1, NULL},
-		{ROOT NFS, "/work/project", 254, 1, NULL},
+		{ROOT, "/srv/project", 254, 1, NULL},
+		{ROOT NFS, "/srv/project", 254, 1, NULL},
 		{ROOT NFS, "/srv/data", 0, 50, "nfs4"},
 		{ROOT NFS, "/srv/data/below", 0, 50, "nfs4"},
 		{ROOT NFS, "/srv", 254, 1, "nfs4"},
 		{ROOT NFS, "/srv/dat", 254, 1, NULL},
 		{ROOT NFS, "/", 254, 1, "nfs4"},
-		{ROOT DEEP MEMORY, "/work/project", 254, 1, "fuse.sshfs"},
-		{ROOT DEEP MEMORY, "/work/project/deep er", 0, 51, "fuse.sshfs"},
-		{ROOT DEEP MEMORY, "/work/project/deep", 254, 1, NULL},
+		{ROOT DEEP MEMORY, "/srv/project", 254, 1, "fuse.sshfs"},
+		{ROOT DEEP MEMORY, "/srv/project/deep er", 0, 51, "fuse.sshfs"},
+		{ROOT DEEP MEMORY, "/srv/project/deep", 254, 1, NULL},
 		{ROOT MEMORY LAYERS, "/work", 254, 1, NULL},
-		{ROOT LAYERS, "/work/layers", 0, 53, NULL},
+		{ROOT LAYERS, "/srv/layers", 0, 53, NULL},
 		{"", "/work", 0, 50, NULL},
 		{"no line of mountinfo\n - \n1 2 3 - nfs x\n1 2 0:50 / - nfs x", "/", 0, 50, NULL},
 	};
