@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import select
 import signal
 import stat
 import subprocess
@@ -180,12 +181,25 @@ def kill_one(front, base, victim):
         is_init = len(spaces) == 3 and spaces[2] == "1"
         is_keeper = len(spaces) == 2 and pid != front.pid
         if is_init and victim == "init" or is_keeper and victim == "keeper":
-            try:
-                os.kill(pid, signal.SIGKILL)
-                return True
-            except ProcessLookupError:
-                return False
+            return kill_and_wait(pid)
     return False
+
+
+def kill_and_wait(pid):
+    """A process inside a slow system call (a control group's attach waits for RCU) dies after it, and
+    holds its locks until then."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        assert select.select([handle], [], [], 30)[0], f"process {pid} does not end"
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def test_front_killed_ends_the_sandbox(atoll, world):
