@@ -61,5 +61,9 @@ int proctree_signal(const struct proctree_member *m, int signal);
  * Ends everything below `root` but `except` (0: none): stops all there is until two looks in a row
  * find nothing running, for only then can a kill not be outrun by a fork, then kills. 0 when
  * nothing is left but what waits to be collected; -ETIMEDOUT after ten seconds.
+ *
+ * A bomb is ended by this alone. A line in which each process starts the next and ends at once can
+ * be between two looks for as long as it likes; against that the caller must be who lets processes
+ * begin (a seccomp listener, whose end refuses them), as at the process tier.
  */
 int proctree_end(pid_t root, pid_t except);
