@@ -13,6 +13,7 @@
 #include "keeper/denial.h"
 #include "keeper/limits.h"
 #include "keeper/pump.h"
+#include "keeper/copy.h"
 #include "keeper/scratch.h"
 #include "keeper/state.h"
 #include "policy/plan.h"
@@ -41,6 +42,8 @@ struct keeper {
 	bool recording; /* the trail is open */
 	struct limits limits;
 	struct scratch scratch;
+	struct copy copy;
+	bool copy_kept; /* the sandbox has ended, and what it changed waits for somebody */
 	struct tier_spec spec;
 	const struct tier_ops *tier;
 	struct tier_sandbox sandbox;

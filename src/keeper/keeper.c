@@ -70,9 +70,9 @@ static bool needs_scratch(const struct keeper *k)
 static int write_state(const struct keeper *k, struct err *e)
 {
 	_cleanup_json_ json_t *doc =
-		json_pack("{s:i, s:o, s:b, s:s}", "keeper", (int)getpid(), "groups",
+		json_pack("{s:i, s:o, s:b, s:s, s:O?}", "keeper", (int)getpid(), "groups",
 			  group_paths(&k->limits.group, k->home.id), "scratch", needs_scratch(k),
-			  "tier", tier_name(k->plan.tier));
+			  "tier", tier_name(k->plan.tier), "copy", k->copy.note);
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
@@ -123,6 +123,9 @@ static int prepare(struct keeper *k, struct err *e)
 	}
 	if (r >= 0 && needs_scratch(k)) {
 		r = scratch_make(&k->scratch, k->spec.host_uid, k->spec.host_gid, e);
+	}
+	if (r >= 0 && k->copy.path) {
+		r = copy_make(&k->copy, &k->home, &k->plan, e);
 	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
@@ -310,7 +313,11 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
 	k->spec.tty = k->tty;
 	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
 	limits_delegate(&k->limits, &k->spec);
-	return needs_scratch(k) ? name_scratch(k, e) : 0;
+	if (k->plan.workspace_mode == WORKSPACE_COPY) {
+		r = copy_name(&k->copy, k->home.id, &k->plan, e);
+		k->spec.copy = k->copy.path;
+	}
+	return r >= 0 && needs_scratch(k) ? name_scratch(k, e) : r;
 }
 
 /*
@@ -429,10 +436,10 @@ static json_t *ended_event(const struct keeper *k)
 	char reason[64];
 
 	keeper_reason(k, reason, sizeof(reason));
-	return json_pack("{s:s, s:i, s:I, s:I, s:I}", "reason", reason, "wait_status",
+	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b}", "reason", reason, "wait_status",
 			 k->exited ? k->status : -1, "cpu_ns", (json_int_t)k->limits.cpu_ns,
 			 "memory_peak", (json_int_t)k->limits.peak_memory, "denials",
-			 (json_int_t)k->denials.total);
+			 (json_int_t)k->denials.total, "copy_kept", k->copy_kept);
 }
 
 static void report(struct keeper *k, bool clean)
@@ -467,6 +474,12 @@ static void finish(struct keeper *k)
 {
 	struct err e = {};
 	bool clean = tear_down(k, &e);
+	int kept = clean && k->copy.path && k->home.dir >= 0
+			   ? copy_settle(&k->home, k->copy.note, &e)
+			   : 0;
+
+	clean = clean && kept >= 0;
+	k->copy_kept = kept > 0;
 
 	/* Nobody inside can end pid 1; without a status there is no success to report. */
 	if (k->started && !k->exited && !ended_by_us(k)) {
@@ -485,7 +498,7 @@ static void finish(struct keeper *k)
 		}
 	}
 	/* What could not be removed keeps its directory, so that the next command tries again. */
-	if (clean && k->home.dir >= 0) {
+	if (clean && k->home.dir >= 0 && !k->copy_kept) {
 		clean = state_remove(&k->state, &k->home, &e) >= 0;
 	}
 	control_finish(&k->control);
@@ -503,6 +516,7 @@ static void keeper_done(struct keeper *k)
 	json_decref(k->armed);
 	limits_done(&k->limits);
 	scratch_done(&k->scratch);
+	copy_done(&k->copy);
 	control_done(&k->control);
 	trail_done(&k->trail);
 	state_sandbox_done(&k->home);
@@ -553,6 +567,7 @@ int keeper_main(void)
 	}
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
+	copy_init(&k.copy);
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);

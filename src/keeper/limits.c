@@ -32,7 +32,7 @@ const char *limit_name(enum limit l)
 	static const char *const names[] = {
 		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
 		[LIMIT_IDLE] = "idle",     [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
-		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch",
+		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
 	};
 
 	return names[l];
@@ -214,6 +214,9 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++) {
 		r = entry(list, rows[i].name, rows[i].mechanism, rows[i].value, e);
 	}
+	if (r >= 0 && sb->spec->copy) {
+		r = entry(list, "copy", "keeper, sampler", p->copy, e);
+	}
 	if (r >= 0) {
 		*ret = TAKE_PTR(list);
 	}
@@ -265,28 +268,27 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 }
 
 /*
- * Walks over the scratch directory, for at most a twentieth of the time. As many files as in a
- * tmpfs of that size (view.c of the container tier); one that is too deep to be looked at is too
- * large.
+ * Walks over a directory, for at most a twentieth of the time. As many files as in a tmpfs of that
+ * size (view.c of the container tier); one that is too deep to be looked at is too large.
  */
-static bool scratch_is_full(struct limits *l, int scratch, int64_t now)
+static bool is_full(struct limits_walk *w, int dir, uint64_t size)
 {
-	uint64_t files = l->plan->scratch / 4096;
-	const struct tree_usage limit = {l->plan->scratch, files < 1024 ? 1024 : files};
+	const struct tree_usage limit = {size, size / 4096 < 1024 ? 1024 : size / 4096};
+	int64_t begin = clock_now_ns();
 	struct tree_usage usage;
 	bool seen;
 
-	if (scratch < 0 || now - l->scratch_look_ns < 20 * l->scratch_cost_ns) {
+	if (dir < 0 || begin - w->look_ns < 20 * w->cost_ns) {
 		return false;
 	}
-	seen = tree_measure(scratch, &limit, &usage);
-	l->scratch_look_ns = clock_now_ns();
-	l->scratch_cost_ns = l->scratch_look_ns - now;
+	seen = tree_measure(dir, &limit, &usage);
+	w->look_ns = clock_now_ns();
+	w->cost_ns = w->look_ns - begin;
 	return !seen || usage.bytes > limit.bytes || usage.inodes > limit.inodes;
 }
 
-enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, int scratch, uint64_t bytes,
-		       int *ret_next_ms)
+enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
+		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms)
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
 	uint64_t memory = 0;
@@ -311,8 +313,11 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, int scra
 	if (bytes > l->plan->output) {
 		return LIMIT_OUTPUT;
 	}
-	if (scratch_is_full(l, scratch, now)) {
+	if (is_full(&l->scratch, places->scratch, l->plan->scratch)) {
 		return LIMIT_SCRATCH;
+	}
+	if (is_full(&l->copy, places->copy, l->plan->copy)) {
+		return LIMIT_COPY;
 	}
 	return now - l->last_active_ns >= l->plan->idle ? LIMIT_IDLE : LIMIT_NONE;
 }

@@ -34,6 +34,13 @@ enum limit {
 	LIMIT_OUTPUT,
 	LIMIT_STARTS,
 	LIMIT_SCRATCH,
+	LIMIT_COPY,
+};
+
+/* Directories of the host that have no limit of their own; FD_NONE: there is none. */
+struct limits_places {
+	int scratch; /* the scratch directory, where no tmpfs has the limit */
+	int copy;    /* the upper layer of the workspace's copy */
 };
 
 /* The word after "limit:" in a reason. */
@@ -48,8 +55,10 @@ struct limits {
 	int64_t started_ns;
 	int64_t last_look_ns;
 	int64_t last_active_ns;
-	int64_t scratch_cost_ns; /* what the last walk over the scratch directory took */
-	int64_t scratch_look_ns;
+	struct limits_walk {
+		int64_t cost_ns; /* what the last walk over the directory took */
+		int64_t look_ns; /* when it ended */
+	} scratch, copy;
 	uint64_t last_cpu_ns;
 	uint64_t last_bytes;
 	uint64_t peak_memory;
@@ -82,12 +91,11 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t
 void limits_start(struct limits *l);
 
 /*
- * Looks at the sandbox; `bytes` is what its output has moved so far, `scratch` its scratch
- * directory or FD_NONE where a tmpfs has the limit. Returns the limit that is broken, or
- * LIMIT_NONE, and in *ret_next_ms when to look again.
+ * Looks at the sandbox; `bytes` is what its output has moved so far. Returns the limit that is
+ * broken, or LIMIT_NONE, and in *ret_next_ms when to look again.
  */
-enum limit limits_look(struct limits *l, const struct tier_sandbox *sb, int scratch, uint64_t bytes,
-		       int *ret_next_ms);
+enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
+		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms);
 
 /* The namespace has handed out pid `last` (of at most `max`). */
 enum limit limits_count(struct limits *l, int32_t last, int32_t max);

@@ -19,9 +19,11 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/copy.h"
 #include "keeper/group.h"
 #include "keeper/scratch.h"
 #include "linux/refusal.h"
+#include "linux/tree.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 
@@ -238,7 +240,7 @@ int state_write(const struct state_sandbox *sb, const char *name, const char *te
 	return 0;
 }
 
-/* The directory is flat: every name in it is a file of ours. */
+/* Every name in it but that of a copy is a file of ours. */
 static void empty_dir(int dir)
 {
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -259,6 +261,11 @@ static void empty_dir(int dir)
 
 int state_remove(const struct state *s, struct state_sandbox *sb, struct err *e)
 {
+	int r = tree_remove(sb->dir, "copy", e);
+
+	if (r < 0) {
+		return r;
+	}
 	empty_dir(sb->dir);
 	if (unlinkat(s->sandboxes, sb->id, AT_REMOVEDIR) < 0 && errno != ENOENT) {
 		return err_sys(e, errno, "cannot remove the directory of sandbox %s", sb->id);
@@ -296,6 +303,16 @@ static int undo(const struct state_sandbox *sb, json_t *note, struct err *e)
 	return r;
 }
 
+/* What its payload changed is kept as by a keeper that ended well. 1: it is. */
+static int settle(const struct state_sandbox *sb, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	const json_t *note = json_object_get(doc, "copy");
+
+	return json_is_object(note) ? copy_settle(sb, note, e) : 0;
+}
+
 static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
 {
 	json_t *note = json_pack("{s:s}", "why", "the keeper ended without tearing down");
@@ -318,7 +335,17 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 		json_decref(note);
 		r = r == -ENOENT ? 0 : r; /* it died before the first record */
 	}
-	return r < 0 ? r : state_remove(s, sb, e);
+	if (r >= 0) {
+		r = settle(sb, e);
+	}
+	return r < 0 ? r : r > 0 ? 0 : state_remove(s, sb, e);
+}
+
+/* Ended, with a copy that waits for somebody: nobody's orphan. */
+static bool is_kept(int dir)
+{
+	return faccessat(dir, "sandbox.json", F_OK, 0) < 0 &&
+	       faccessat(dir, "kept.json", F_OK, 0) == 0;
 }
 
 static bool is_dead(const struct state *s, const char *name, int *ret_dir)
@@ -327,7 +354,7 @@ static bool is_dead(const struct state *s, const char *name, int *ret_dir)
 		openat(s->sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat opened, now;
 
-	if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0) {
+	if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0 || is_kept(dir)) {
 		return false;
 	}
 	/* Removed by its keeper, or by another command, since it was opened: nobody's orphan. */

@@ -5,6 +5,7 @@
  *   HOME/sandboxes/ID/     one directory for each sandbox that exists; its keeper holds flock(2) on
  *                          it for life, so a directory whose lock is free belongs to a dead keeper
  *   HOME/sandboxes/ID/sandbox.json   what the keeper made outside: written before it is made
+ *   HOME/sandboxes/ID/copy, kept.json   see keeper/copy.h
  *   HOME/trail/ID.jsonl    the trail, which outlives the sandbox
  *
  * A directory is made and locked under a shared lock on HOME/sandboxes; whoever removes orphans
@@ -65,8 +66,8 @@ int state_remove(const struct state *s, struct state_sandbox *sb, struct err *e)
 void state_sandbox_done(struct state_sandbox *sb);
 
 /*
- * Finds sandboxes whose keeper is dead, removes what they left (control groups, directory) and
- * ends their trail. Returns how many there were; the first error, once all have been tried, when
+ * Finds sandboxes whose keeper is dead, removes what they left (control groups, directory; a copy
+ * in which something was changed is kept) and ends their trail. Returns how many there were; the first error, once all have been tried, when
  * one could not be removed.
  */
 int state_reap(const struct state *s, struct err *e);

@@ -454,7 +454,8 @@ static int open_signals(struct err *e)
 /* Limits, and where a refusal ends the sandbox also those that only show in counters. */
 static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 {
-	enum limit l = limits_look(&k->limits, &k->sandbox, k->scratch.dir, moved(k), ret_next_ms);
+	const struct limits_places places = {k->scratch.dir, k->copy.upper};
+	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), ret_next_ms);
 	int r;
 
 	k->tier->count(&k->sandbox);

@@ -18,29 +18,34 @@ static bool is_dot(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Opens a directory that may have taken its owner's rights away. */
-static int open_own(int dir, const char *name)
+/* Opens a directory that may have taken its owner's rights away; `put_back`: not for long. */
+static int open_own(int dir, const char *name, bool put_back)
 {
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char link[48];
 	_cleanup_fd_ int path = FD_NONE;
+	struct stat st;
 
 	if (fd >= 0 || errno != EACCES) {
 		return fd < 0 ? -errno : fd;
 	}
 	path = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", path);
-	if (path < 0 || chmod(link, 0700) < 0) {
+	if (path < 0 || fstat(path, &st) < 0 || chmod(link, 0700) < 0) {
 		return -errno;
 	}
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	fd = openat(path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	if (put_back) {
+		(void)chmod(link, st.st_mode & 07777);
+	}
+	return fd;
 }
 
 /* And with the right to remove what is in it. */
 static int open_to_empty(int dir, const char *name)
 {
-	_cleanup_fd_ int fd = open_own(dir, name);
+	_cleanup_fd_ int fd = open_own(dir, name, false);
 	struct stat st;
 
 	if (fd >= 0 && (fstat(fd, &st) < 0 ||
@@ -149,7 +154,7 @@ static bool over(const struct tree_usage *u, const struct tree_usage *limit)
 
 static DIR *open_level(int dir, const char *name)
 {
-	int fd = open_own(dir, name);
+	int fd = open_own(dir, name, true);
 	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
 
 	if (!list) {

@@ -25,7 +25,7 @@ struct tree_usage {
 
 /*
  * Sums up what is below `dir`, which may change meanwhile, until one of the limits is passed. A
- * directory of ours that we may not read gets its owner's rights back. False: it is deeper than
- * TREE_DEPTH_MAX, or cannot be read.
+ * directory of ours that we may not read gets its owner's rights for the moment of its opening.
+ * False: it is deeper than TREE_DEPTH_MAX, or cannot be read.
  */
 bool tree_measure(int dir, const struct tree_usage *limit, struct tree_usage *ret);

@@ -72,6 +72,7 @@ static const struct field limit_fields[] = {
 	AT("open_files", limits.open_files, FIELD_U32, KEY_OPEN_FILES),
 	AT("file_size", limits.file_size, FIELD_U64, KEY_FILE_SIZE),
 	AT("scratch", limits.scratch, FIELD_U64, KEY_SCRATCH),
+	AT("copy", limits.copy, FIELD_U64, KEY_COPY),
 	AT("output", limits.output, FIELD_U64, KEY_OUTPUT),
 	AT("starts", limits.starts, FIELD_U32, KEY_STARTS),
 	AT("io", limits.io, FIELD_U64_OR_0, KEY_IO),

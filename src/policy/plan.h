@@ -20,7 +20,7 @@ struct err;
 enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
 enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
-enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_DIRECT };
+enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_COPY, WORKSPACE_DIRECT };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
@@ -54,6 +54,7 @@ struct plan_limits {
 	uint32_t open_files;
 	uint64_t file_size;
 	uint64_t scratch; /* all writable tmpfs of the sandbox together */
+	uint64_t copy;    /* what a copy of the workspace holds beyond the original */
 	uint64_t output;  /* bytes of standard output and error together */
 	uint32_t starts;  /* new tasks in any one second */
 	uint64_t io;      /* bytes in a second, of each disk and each direction; 0: not asked for */

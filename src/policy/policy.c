@@ -235,6 +235,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.open_files = (uint32_t)v[KEY_OPEN_FILES].num,
 		.file_size = v[KEY_FILE_SIZE].num,
 		.scratch = v[KEY_SCRATCH].num,
+		.copy = v[KEY_COPY].num,
 		.output = v[KEY_OUTPUT].num,
 		.starts = (uint32_t)v[KEY_STARTS].num,
 		.io = v[KEY_IO].num,

@@ -58,12 +58,9 @@ static const struct absent root_absent[] = {
 static const struct word mode_words[] = {
 	{"none", "It has no workspace: nothing of the user's files is visible."},
 	{"read-only", "It can read the workspace and cannot change it."},
+	{"copy", "It changes a copy of the workspace; what it changed is kept for review, and the "
+		 "original stays as it is."},
 	{"direct", "It changes the files of the workspace themselves; there is no copy to review."},
-};
-
-static const struct absent mode_absent[] = {
-	{"copy", "this version has no copies of the workspace; use read-only, or direct to let "
-		 "the payload change the original"},
 };
 
 static const struct word network_words[] = {
@@ -156,9 +153,8 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 				.rule = MERGE_LOWER,
 				.class = CLASS_WALL,
 				WORDS(mode_words),
-				ABSENT(mode_absent),
-				.doc = "none hides the workspace, read-only shows it, direct lets "
-				       "the payload change the original."},
+				.doc = "none hides the workspace, read-only shows it, copy lets the "
+				       "payload change a copy, direct the original."},
 	[KEY_READ] = {.path = "filesystem.read",
 		      .type = TYPE_PATHS,
 		      .rule = MERGE_SUBSET,
@@ -271,6 +267,14 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .max = PIB,
 			 .doc = "Room in /tmp, HOME and the other scratch places together.",
 			 .say = "Its scratch places hold {} together and are gone afterwards."},
+	[KEY_COPY] = {.path = "execution.limits.copy",
+		      .type = TYPE_SIZE,
+		      .rule = MERGE_LOWER,
+		      .class = CLASS_GUARD,
+		      .min = 64 * 1024,
+		      .max = PIB,
+		      .doc = "What a copy of the workspace may hold beyond the original.",
+		      .say = "Its copy may grow by {}: the keeper looks, and ends it beyond that."},
 	[KEY_OUTPUT] = {.path = "execution.limits.output",
 			.type = TYPE_SIZE,
 			.rule = MERGE_LOWER,

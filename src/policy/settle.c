@@ -347,12 +347,19 @@ static int process_available(const struct settled *s, struct err *e)
 {
 	const struct value *syscalls = &s->policy.v[KEY_SYSCALLS];
 	const struct value *mechanism = &s->policy.v[KEY_MECHANISM];
+	const struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
 
 	if (syscalls->num == SYSCALLS_NESTED) {
 		return origin_fail(
 			&syscalls->at, e,
 			"execution.syscalls: 'nested' needs namespaces of the sandbox's own, "
 			"which the process tier does not have; use tier container");
+	}
+	if (mode->num == WORKSPACE_COPY) {
+		return origin_fail(&mode->at, e,
+				   "filesystem.workspace.mode: 'copy' needs a mount, which the "
+				   "process tier does not have; use tier container, or read-only or "
+				   "direct");
 	}
 	if (mechanism->num == MECHANISM_GROUP) {
 		return origin_fail(
@@ -365,12 +372,27 @@ static int process_available(const struct settled *s, struct err *e)
 	return 0;
 }
 
+/* No group knows how much a directory of the host holds. */
+static int container_available(const struct settled *s, struct err *e)
+{
+	const struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
+
+	return mode->num == WORKSPACE_COPY &&
+			       s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
+		       ? origin_fail(&mode->at, e,
+				     "filesystem.workspace.mode: the keeper measures what a copy "
+				     "holds, and execution.limits.mechanism 'group' asks for "
+				     "control groups alone; use read-only, or accept that with "
+				     "'mechanism: any' where the trust level allows it")
+		       : 0;
+}
+
 int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
 	if (s->tier == TIER_CONTAINER) {
-		return 0;
+		return container_available(s, e);
 	}
 	if (s->tier == TIER_PROCESS) {
 		return process_available(s, e);

@@ -39,11 +39,14 @@ enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_TERMINAL, BUILD_FDS };
  */
 struct build_parts {
 	uint32_t op;
-	uint32_t mounts; /* bit 0: the workspace, bit n + 1: plan->read[n] */
+	uint32_t mounts; /* bits: BUILD_WORKSPACE, BUILD_COPY, BUILD_READ + n for plan->read[n] */
 	uint32_t groups; /* how many */
 };
 
-#define BUILD_MAX_READS 24
+/* Places in the lists of mounts. */
+enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_READ };
+#define BUILD_MAX_READS 22
+#define BUILD_MOUNTS    (BUILD_READ + BUILD_MAX_READS)
 
 /* Everything the builder was born with. */
 struct builder {
@@ -57,7 +60,7 @@ struct builder {
 	mode_t umask;                    /* the caller's, for the payload */
 	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */
 	bool pushed;                     /* we may be somewhere else, and take it back */
-	int mounts[BUILD_MAX_READS + 1]; /* FD_NONE where the builder copies the mount itself */
+	int mounts[BUILD_MOUNTS];        /* FD_NONE where the builder copies the mount itself */
 	int groups[8];
 	size_t n_groups;
 };

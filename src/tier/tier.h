@@ -37,6 +37,7 @@ struct tier_spec {
 	const struct plan *plan;
 	char *const *env;    /* the payload's, NULL-terminated: the plan's and what the tier adds */
 	const char *scratch; /* where the tier has no tmpfs of its own: the scratch directory */
+	const char *copy;    /* where the workspace is a copy: the directory of its upper layer */
 	char *const *argv;   /* the payload's, NULL-terminated, at least one */
 	const char *cwd;     /* absolute, inside the view */
 	int stdio[3];        /* the payload's ends; FD_NONE where the terminal takes their place */

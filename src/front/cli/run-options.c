@@ -56,6 +56,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("execution.limits.file_size"), SETS),
 	CLI_TAKES("--scratch", "SIZE", CLI_TEXT, "all of /tmp, HOME and /dev/shm",
 		  CLI_OF_KEY("execution.limits.scratch"), SETS),
+	CLI_TAKES("--copy", "SIZE", CLI_TEXT, "what a copy may hold beyond the original",
+		  CLI_OF_KEY("execution.limits.copy"), SETS),
 	CLI_TAKES("--output", "SIZE", CLI_TEXT, "standard output and error together",
 		  CLI_OF_KEY("execution.limits.output"), SETS),
 	CLI_TAKES("--starts", "N", CLI_TEXT, "new processes and threads in a second",

@@ -98,13 +98,14 @@ static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 		{"/dev/shm", LANDLOCK_WRITE_TREE, true, NULL},
 		{plan->identity.home, LANDLOCK_WRITE_TREE, true, NULL},
 		{"/dev", LANDLOCK_WRITE_FILE, true, NULL},
-		/* the last: where it is direct */
+		/* the last: where it may be changed */
 		{plan->workspace.path, LANDLOCK_WRITE_TREE, true, NULL},
 	};
-	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
+	bool writable = plan->workspace_mode == WORKSPACE_DIRECT ||
+			plan->workspace_mode == WORKSPACE_COPY;
 
 	return plan_uses_landlock(plan)
-		       ? walls_landlock(plan, abi, rows, ARRAY_SIZE(rows) - !direct, "/tmp", e)
+		       ? walls_landlock(plan, abi, rows, ARRAY_SIZE(rows) - !writable, "/tmp", e)
 		       : 0;
 }
 

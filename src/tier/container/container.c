@@ -81,6 +81,16 @@ static int make_readable(const struct tier_spec *spec, const struct plan_path *p
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+/* Where root's payload writes what it changes in its copy: on disk, root's files. */
+static int make_layer(const struct tier_spec *spec, const struct plan_path *p, struct err *e)
+{
+	struct stat st;
+	_cleanup_fd_ int fd = clone_path(p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
+	int r = fd < 0 ? fd : translate(spec, p, fd, &st, e);
+
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
 /*
  * Started by root, the payload is an id that owns nothing and may not even walk to the paths of the
  * plan (/root is closed to it). The keeper therefore makes these mounts: the workspace with its
@@ -100,12 +110,19 @@ static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds,
 	if (plan->workspace_mode != WORKSPACE_NONE) {
 		r = fds[*n] = make_workspace(spec, attrs, e);
 		*n += r >= 0;
-		*mounts |= 1;
+		*mounts |= 1U << BUILD_WORKSPACE;
+	}
+	if (r >= 0 && spec->copy) {
+		const struct plan_path copy = {.path = (char *)spec->copy};
+
+		r = fds[*n] = make_layer(spec, &copy, e);
+		*n += r >= 0;
+		*mounts |= 1U << BUILD_COPY;
 	}
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
 		r = fds[*n] = make_readable(spec, &plan->read[i], e);
 		*n += r >= 0;
-		*mounts |= 2U << i;
+		*mounts |= 1U << (BUILD_READ + i);
 	}
 	return r;
 }

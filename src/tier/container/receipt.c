@@ -77,17 +77,31 @@ static struct view_rule *find_rule(struct view_rule *rules, size_t n, const char
 }
 
 /* What comes between the attributes and the type: a mount that receives others, or passes them on,
- * says so there ("shared:1", "master:2"; proc_pid_mountinfo(5)). */
-static bool is_private(char *optional)
+ * says so there ("shared:1", "master:2"; proc_pid_mountinfo(5)). *rest is then at the type. */
+static bool is_private(char **rest)
 {
 	char *word;
 
-	while ((word = strsep(&optional, " ")) && strcmp(word, "-") != 0) {
+	while ((word = strsep(rest, " ")) && strcmp(word, "-") != 0) {
 		if (strncmp(word, "shared:", 7) == 0 || strncmp(word, "master:", 7) == 0) {
 			return false;
 		}
 	}
 	return true;
+}
+
+/* A copy is an overlay, whatever else could be written to; `rest` begins with the mount's type. */
+static int check_copy(const struct reading *r, char *rest, const char *path)
+{
+	const struct plan *plan = r->spec->plan;
+	const char *type = strsep(&rest, " ");
+
+	if (plan->workspace_mode != WORKSPACE_COPY || strcmp(path, plan->workspace.path) != 0) {
+		return 0;
+	}
+	return type && strcmp(type, "overlay") == 0
+		       ? 0
+		       : reading_differs(r, path, type ? type : "nothing", "overlay");
 }
 
 /* One line: "36 35 98:0 /source /point ro,nosuid optional... - type source options". */
@@ -117,7 +131,7 @@ static int check_mount(const struct reading *r, char *line, struct view_rule *ru
 		return reading_differs(r, "a mount", fields[4], "no such mount");
 	}
 	rule->required = false;
-	if (!is_private(line)) {
+	if (!is_private(&line)) {
 		return reading_differs(r, fields[4], "tied to mounts outside", "private");
 	}
 	if ((attrs & rule->attrs) != rule->attrs) {
@@ -128,7 +142,7 @@ static int check_mount(const struct reading *r, char *line, struct view_rule *ru
 			       rule->attrs & MOUNT_ATTR_NOEXEC ? "noexec" : "");
 		return reading_differs(r, fields[4], "less restricted", text);
 	}
-	return 0;
+	return check_copy(r, line, fields[4]);
 }
 
 static int check_mounts(const struct reading *r)

@@ -28,6 +28,7 @@
 #include "base/mutant.h"
 #include "linux/mount.h"
 #include "linux/refusal.h"
+#include "tier/builder.h"
 #include "tier/hostview.h"
 #include "tier/tier.h"
 
@@ -366,20 +367,84 @@ static int check_same(int fd, const struct plan_path *p, struct err *e)
 	return 0;
 }
 
-static int show_path(const struct view *v, const struct plan_path *p, int idmapped, uint64_t attrs,
+/* The mount of a path of the plan, detached: the keeper's, or a copy of our own in *own. */
+static int take_path(const struct plan_path *p, int idmapped, uint64_t attrs, int *own,
 		     struct err *e)
 {
-	_cleanup_fd_ int copy = FD_NONE;
 	int fd = idmapped, r;
 
 	if (fd < 0) {
-		fd = copy = mount_clone(AT_FDCWD, p->path, attrs, e);
+		fd = *own = mount_clone(AT_FDCWD, p->path, attrs, e);
 	}
 	if (fd == -ENOENT) {
 		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", p->path);
 	}
 	r = fd < 0 ? fd : check_same(fd, p, e);
-	return r >= 0 ? place(v, fd, p->path + 1, p->is_dir, e) : r;
+	return r < 0 ? r : fd;
+}
+
+static int show_path(const struct view *v, const struct plan_path *p, int idmapped, uint64_t attrs,
+		     struct err *e)
+{
+	_cleanup_fd_ int own = FD_NONE;
+	int fd = take_path(p, idmapped, attrs, &own, e);
+
+	return fd < 0 ? fd : place(v, fd, p->path + 1, p->is_dir, e);
+}
+
+/* On the scratch tmpfs, which is not in the view as a whole: for as long as the old root is there.
+ */
+static int attach_layer(const struct view *v, int mount, const char *name, struct err *e)
+{
+	if (mkdirat(v->scratch, name, 0700) < 0) {
+		return err_sys(e, errno, "cannot make a place for the workspace's copy");
+	}
+	return mount_attach(mount, v->scratch, name, e);
+}
+
+/*
+ * The copy: an overlay of the original, read-only, and of what the payload writes. Its layers are
+ * named relative to the scratch space: the payload can read these names, and nothing else has any. No redirects, no
+ * index: everything that a name means follows from the upper layer and the original
+ * (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with the run.
+ */
+static int show_copy(const struct view *v, struct err *e)
+{
+	static const char *const options[] = {
+		"lowerdir", "original",  "upperdir",  "copy/upper",
+		"workdir",  "copy/work", "userxattr", NULL,
+		"index",    "off",              "metacopy",  "off",
+		"volatile", NULL,               NULL};
+	const struct plan_path *p = &v->spec->plan->workspace;
+	_cleanup_fd_ int own = FD_NONE, copy = FD_NONE, overlay = FD_NONE;
+	int fd = take_path(p, v->mounts[BUILD_WORKSPACE], RO_TREE, &own, e), r;
+
+	if (fd < 0) {
+		return fd;
+	}
+	if (v->mounts[BUILD_COPY] < 0) {
+		copy = mount_clone(AT_FDCWD, v->spec->copy, RW_TREE, e);
+	} else {
+		copy = fcntl(v->mounts[BUILD_COPY], F_DUPFD_CLOEXEC, 0);
+	}
+	if (copy < 0) {
+		return copy == -ENOENT ? err_set(e, ERR_SYSTEM, ENOENT, "the copy is gone") : copy;
+	}
+	r = attach_layer(v, fd, "original", e);
+	r = r < 0 ? r : attach_layer(v, copy, "copy", e);
+	if (r < 0) {
+		return r;
+	}
+	if (fchdir(v->scratch) < 0) {
+		return err_sys(e, errno, "cannot enter the scratch space");
+	}
+	overlay = mount_new("overlay", options, MUTANT(ATOLL_MUTATE_COPY) ? 0 : RW_TREE, e);
+	if (overlay < 0) {
+		return err_wrap(e, "no copy of the workspace can be made here; the state directory "
+				   "(ATOLL_HOME) must be on a file system that overlayfs writes to, "
+				   "as ext4, xfs and btrfs are");
+	}
+	return place(v, overlay, p->path + 1, p->is_dir, e);
 }
 
 int view_show_paths(const struct view *v, struct err *e)
@@ -390,10 +455,14 @@ int view_show_paths(const struct view *v, struct err *e)
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
-		r = show_path(v, &plan->read[i], v->mounts[i + 1], RO_TREE, e);
+		r = show_path(v, &plan->read[i], v->mounts[BUILD_READ + i], RO_TREE, e);
+	}
+	if (r >= 0 && plan->workspace_mode == WORKSPACE_COPY) {
+		return show_copy(v, e);
 	}
 	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
-		r = show_path(v, &plan->workspace, v->mounts[0], direct ? RW_TREE : RO_TREE, e);
+		r = show_path(v, &plan->workspace, v->mounts[BUILD_WORKSPACE],
+			      direct ? RW_TREE : RO_TREE, e);
 	}
 	return r;
 }
@@ -454,7 +523,8 @@ size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES
 		n = rule(rules, n, plan->read[i].path, true, true, RO_TREE);
 	}
 	if (plan->workspace_mode != WORKSPACE_NONE) {
-		n = rule(rules, n, plan->workspace.path, true, true, direct ? RW_TREE : RO_TREE);
+		n = rule(rules, n, plan->workspace.path, true, true,
+			 direct || plan->workspace_mode == WORKSPACE_COPY ? RW_TREE : RO_TREE);
 	}
 	return n;
 }

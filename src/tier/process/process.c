@@ -37,6 +37,12 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 			       "'syscalls: nested' needs namespaces of the sandbox's own; use tier "
 			       "container");
 	}
+	if (plan->workspace_mode == WORKSPACE_COPY) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "a copy of the workspace needs a mount, which the process tier does "
+			       "not have; use tier container, or a workspace that is read-only or "
+			       "direct");
+	}
 	if (plan->identity.from_root && plan->workspace_mode == WORKSPACE_DIRECT) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,
 			       "root's payload runs as a user id that owns nothing, and at the "

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies of workspaces: made, kept, thrown away. */
+#include "keeper/copy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "linux/tree.h"
+#include "policy/plan.h"
+#include "workspace/change.h"
+
+#define NOTE "sandbox.json"
+#define KEPT "kept.json"
+#define COPY "copy"
+
+void copy_init(struct copy *c)
+{
+	*c = (struct copy){.upper = FD_NONE};
+}
+
+void copy_done(struct copy *c)
+{
+	free(c->path);
+	json_decref(c->note);
+	c->upper = fd_close(c->upper);
+	copy_init(c);
+}
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+int copy_name(struct copy *c, const char *id, const struct plan *plan, struct err *e)
+{
+	const struct plan_path *w = &plan->workspace;
+	_cleanup_buf_ struct buf b = {};
+	int r;
+
+	buf_init(&b, 4096);
+	r = state_path(&b, e);
+	if (r < 0) {
+		return r;
+	}
+	if (buf_addf(&b, "/sandboxes/%s/" COPY, id) < 0) {
+		return err_set(e, ERR_USER, ENAMETOOLONG,
+			       "the path of the state directory is too long");
+	}
+	c->path = strdup(b.data);
+	c->note = json_pack("{s:s, s:I, s:I, s:I}", "workspace", w->path, "device",
+			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
+			    (json_int_t)clock_real_ns());
+	return c->path && c->note ? 0 : no_memory(e);
+}
+
+int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
+	      struct err *e)
+{
+	_cleanup_fd_ int dir = FD_NONE;
+	struct stat st;
+
+	if (stat(plan->workspace.path, &st) < 0) {
+		return err_sys(e, errno, "cannot look at '%s'", plan->workspace.path);
+	}
+	if (mkdirat(home->dir, COPY, 0700) < 0 ||
+	    (dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+	    mkdirat(dir, "upper", 0700) < 0 || mkdirat(dir, "work", 0700) < 0) {
+		return err_sys(e, errno, "cannot make the copy of '%s'", plan->workspace.path);
+	}
+	c->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* The payload sees the mode of the upper layer's root as that of its workspace. */
+	if (c->upper < 0 || fchmod(c->upper, st.st_mode & 0777) < 0) {
+		return err_sys(e, errno, "cannot make the copy of '%s'", plan->workspace.path);
+	}
+	return 0;
+}
+
+/* Everything of the directory but the copy and what says whose it is. */
+static int empty_but_kept(int home)
+{
+	int copy = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *entry;
+	int r = 0;
+
+	if (!d) {
+		(void)fd_close(copy);
+		return -errno;
+	}
+	while ((entry = readdir(d))) {
+		if (strcmp(entry->d_name, COPY) != 0 && strcmp(entry->d_name, KEPT) != 0 &&
+		    strcmp(entry->d_name, NOTE) != 0 && entry->d_name[0] != '.' &&
+		    unlinkat(home, entry->d_name, 0) < 0) {
+			r = -errno;
+		}
+	}
+	(void)closedir(d);
+	return r < 0 ? r : unlinkat(home, NOTE, 0) < 0 ? -errno : 0;
+}
+
+/* From here on the copy waits for a person. */
+static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
+{
+	_cleanup_json_ json_t *doc = json_deep_copy(note);
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!doc || json_put(doc, "ended_ns", json_integer((json_int_t)clock_real_ns())) < 0 ||
+	    !(text = json_canonical(doc, &len))) {
+		return no_memory(e);
+	}
+	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : state_write(home, KEPT, text, len, e);
+	if (r >= 0) {
+		r = empty_but_kept(home->dir);
+		r = r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
+	}
+	return r;
+}
+
+int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)
+{
+	_cleanup_fd_ int dir =
+		openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_fd_ int upper = FD_NONE;
+	int r;
+
+	if (dir < 0) {
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
+	}
+	r = tree_remove(dir, "work", e);
+	if (r < 0) {
+		return r;
+	}
+	upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (upper < 0) {
+		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
+	}
+	return changes_none(upper) ? 0 : keep(home, note, e);
+}
+
+/* What kept.json says; the file is ours, and nobody else's to write. */
+static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(k->home.dir, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	const char *path = NULL;
+	int64_t device = 0, inode = 0;
+	int r;
+
+	if (fd < 0) {
+		return -ENOENT;
+	}
+	if (!doc) {
+		return err_set(e, ERR_SYSTEM, EBADMSG, "'%s' of sandbox %s cannot be read", KEPT,
+			       k->home.id);
+	}
+	r = json_get_str(doc, "workspace", &path, e);
+	r = r < 0 ? r : json_get_int(doc, "device", &device, e);
+	r = r < 0 ? r : json_get_int(doc, "inode", &inode, e);
+	r = r < 0 ? r : json_get_int(doc, "begun_ns", &k->begun_ns, e);
+	r = r < 0 ? r : json_get_int(doc, "ended_ns", &k->ended_ns, e);
+	if (r < 0) {
+		return r;
+	}
+	*dev = (dev_t)device;
+	*ino = (ino_t)inode;
+	k->workspace = strdup(path);
+	return k->workspace ? 0 : no_memory(e);
+}
+
+static int open_home(const struct state *s, const char *id, struct kept *k)
+{
+	size_t len = strlen(id);
+
+	/* An id is one name: no slashes, nothing hidden. */
+	if (len == 0 || len >= sizeof(k->home.id) || id[0] == '.' || strchr(id, '/')) {
+		return -ENOENT;
+	}
+	memcpy(k->home.id, id, len + 1);
+	k->home.dir =
+		openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (k->home.dir < 0) {
+		return -ENOENT;
+	}
+	if (flock(k->home.dir, LOCK_EX | LOCK_NB) < 0 ||
+	    faccessat(k->home.dir, NOTE, F_OK, 0) == 0) {
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int open_original(struct kept *k, dev_t dev, ino_t ino, struct err *e)
+{
+	_cleanup_fd_ int fd = open(k->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot open the workspace '%s'", k->workspace);
+	}
+	if (st.st_dev != dev || st.st_ino != ino) {
+		return err_set(e, ERR_USER, ESTALE,
+			       "'%s' is not the directory any more that sandbox %s had a copy of",
+			       k->workspace, k->home.id);
+	}
+	k->original = TAKE_FD(fd);
+	return 0;
+}
+
+int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e)
+{
+	dev_t dev = 0;
+	ino_t ino = 0;
+	int r;
+
+	*ret = (struct kept){.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE};
+	r = open_home(s, id, ret);
+	r = r < 0 ? r : read_kept(ret, &dev, &ino, e);
+	if (r == -ENOENT) {
+		return err_set(e, ERR_USER, ENOENT, "there is no kept copy of a sandbox '%s'", id);
+	}
+	if (r == -EBUSY) {
+		return err_set(e, ERR_USER, EBUSY,
+			       "sandbox '%s' is running, or its copy is in use by another command",
+			       id);
+	}
+	if (r >= 0) {
+		ret->upper = openat(ret->home.dir, COPY "/upper",
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = ret->upper < 0 ? err_sys(e, errno, "cannot open the copy of sandbox %s", id)
+				   : open_original(ret, dev, ino, e);
+	}
+	return r;
+}
+
+void kept_done(struct kept *k)
+{
+	state_sandbox_done(&k->home);
+	free(k->workspace);
+	k->workspace = NULL;
+	k->original = fd_close(k->original);
+	k->upper = fd_close(k->upper);
+}
+
+int kept_discard(const struct state *s, struct kept *k, struct err *e)
+{
+	k->upper = fd_close(k->upper);
+	/* First what makes it a kept one: half of a copy is nobody's, and removed as such. */
+	if (unlinkat(k->home.dir, KEPT, 0) < 0) {
+		return err_sys(e, errno, "cannot throw away the copy of sandbox %s", k->home.id);
+	}
+	return state_remove(s, &k->home, e);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The copy of a workspace, on disk, in the sandbox's own directory:
+ *
+ *   HOME/sandboxes/ID/copy/upper   the upper layer of an overlay: what the payload changed
+ *   HOME/sandboxes/ID/copy/work    overlayfs's own; gone after the end
+ *   HOME/sandboxes/ID/kept.json    what an ended sandbox's copy is a copy of
+ *
+ * sandbox.json says from the start what the copy belongs to. A sandbox that ends with something
+ * changed keeps its directory: kept.json is written, then everything but it and the copy is
+ * removed, sandbox.json last but one. So a directory with sandbox.json has been left by a dead
+ * keeper, and one with kept.json alone is waiting for a person.
+ *
+ * What is below copy/ was written by the payload: it is nothing but bytes and names, which nobody
+ * here follows or executes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "keeper/state.h"
+
+struct err;
+struct plan;
+
+struct copy {
+	char *path;   /* of copy/, for who mounts it; NULL: this sandbox has no copy */
+	json_t *note; /* what sandbox.json says of it */
+	int upper;    /* FD_NONE until it is made */
+};
+
+void copy_init(struct copy *c);
+void copy_done(struct copy *c);
+
+/* Says where the copy of sandbox `id` will be, and what of. */
+int copy_name(struct copy *c, const char *id, const struct plan *plan, struct err *e);
+
+/* Makes copy/upper and copy/work; the former has the mode of the workspace. */
+int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
+	      struct err *e);
+
+/*
+ * After the end, or for a dead keeper: removes what is overlayfs's own, and where something was
+ * changed turns the directory into one that is kept. `note` is that of sandbox.json. 1: it is kept,
+ * 0: nothing was changed and all of it may go.
+ */
+int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e);
+
+/* A copy that is waiting. Strings and descriptors belong to it. */
+struct kept {
+	struct state_sandbox home; /* locked */
+	char *workspace;           /* the original's path */
+	int original;
+	int upper;
+	int64_t begun_ns; /* CLOCK_REALTIME, before anything of the payload ran */
+	int64_t ended_ns;
+};
+
+/*
+ * Opens the kept copy of sandbox `id`. -ENOENT: there is none; -EBUSY: it is running, or somebody
+ * is at work on it; -ESTALE: the workspace is not the directory any more that was copied; then
+ * everything but `original` is filled in, and kept_done() is due all the same.
+ */
+int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e);
+void kept_done(struct kept *k);
+
+/* Throws a kept copy away. */
+int kept_discard(const struct state *s, struct kept *k, struct err *e);
