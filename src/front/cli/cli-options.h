@@ -23,6 +23,7 @@ enum cli_values {
 	CLI_VARIABLE,  /* an environment variable */
 	CLI_PROGRAM,   /* a program's name or path */
 	CLI_SANDBOX,   /* the id of a running sandbox */
+	CLI_KEPT,      /* the id of one whose copy is kept */
 	CLI_COMMAND,   /* a command with its own arguments, to the end */
 	CLI_VALUES,
 };

@@ -10,6 +10,7 @@ struct state;
 /* Exit codes as in docker(1) and timeout(1). */
 enum cli_exit {
 	CLI_OK = 0,
+	CLI_REFUSED = 1, /* what was asked for is not done, for a reason that a person can decide */
 	CLI_TIME_LIMIT = 124,
 	CLI_FAILED = 125,
 	CLI_NOT_EXECUTABLE = 126,

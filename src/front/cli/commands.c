@@ -3,8 +3,9 @@
 #include "front/cli/commands.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_run_command,    &cli_ps_command,         &cli_stop_command,    &cli_policy_command,
-	&cli_doctor_command, &cli_completion_command, &cli_version_command, NULL,
+	&cli_run_command,     &cli_diff_command,   &cli_apply_command,  &cli_discard_command,
+	&cli_ps_command,      &cli_stop_command,   &cli_policy_command, &cli_doctor_command,
+	&cli_completion_command, &cli_version_command, NULL,
 };
 
 static const struct cli_option options[] = {
@@ -15,6 +16,8 @@ static const struct cli_option options[] = {
 static const struct cli_example examples[] = {
 	CLI_EXAMPLE("atoll run -- python3 script.py",
 		    .why = "the current directory is visible, read-only"),
+	CLI_EXAMPLE("atoll run --workspace .:copy -- make",
+		    .why = "and this changes a copy, to be looked at with 'atoll diff'"),
 	CLI_EXAMPLE("atoll run --workspace .:direct -- make", .why = "and this may change it"),
 	CLI_EXAMPLE("atoll policy explain --trust medium", .why = "what the default policy means"),
 	{},

@@ -7,6 +7,9 @@
 extern const struct cli_command cli_run_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;
+extern const struct cli_command cli_diff_command;
+extern const struct cli_command cli_apply_command;
+extern const struct cli_command cli_discard_command;
 extern const struct cli_command cli_policy_command;
 extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_completion_command;

@@ -56,7 +56,7 @@ static const char *const bash_kinds[CLI_VALUES] = {
 	[CLI_TEXT] = "text",           [CLI_WORDS] = "words",     [CLI_FILE] = "file",
 	[CLI_WORKSPACE] = "workspace", [CLI_PROFILE] = "words",   [CLI_TEMPLATE] = "template",
 	[CLI_VARIABLE] = "variable",   [CLI_PROGRAM] = "program", [CLI_SANDBOX] = "sandbox",
-	[CLI_COMMAND] = "command",
+	[CLI_KEPT] = "kept",           [CLI_COMMAND] = "command",
 };
 
 static void bash_command(const struct cli_command *c)
@@ -117,6 +117,7 @@ static const struct {
 	[CLI_VARIABLE] = {"_parameters -g \"*export*\"", "", false},
 	[CLI_PROGRAM] = {"_command_names -e", "", false},
 	[CLI_SANDBOX] = {"_atoll_sandboxes", "", false},
+	[CLI_KEPT] = {"_atoll_kept", "", false},
 	[CLI_COMMAND] = {"_normal -p atoll", "", false},
 };
 
@@ -212,6 +213,7 @@ static const struct {
 	[CLI_VARIABLE] = {"-f -a '(set -xn)'", "", false},
 	[CLI_PROGRAM] = {"-f -a '(__fish_complete_command)'", "", false},
 	[CLI_SANDBOX] = {"-f -a '(__atoll_sandboxes)'", "", false},
+	[CLI_KEPT] = {"-f -a '(__atoll_kept)'", "", false},
 	[CLI_COMMAND] = {"-f -a '(__atoll_payload)'", "", false},
 };
 

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
+#include "front/cli/copies.h"
 #include "front/cli/run-options.h"
 #include "front/session.h"
 #include "keeper/state.h"
@@ -305,10 +306,13 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	if (r >= 0) {
 		r = session_run(s, plan, o->command, cwd, &result, e);
 	}
+	session_done(s); /* a report may end us by a signal; and a copy is the keeper's until it ends */
+	if (r >= 0 && json_is_true(json_object_get(result, "copy_kept"))) {
+		review_after_run(json_string_value(json_object_get(result, "sandbox")), o->quiet);
+	}
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);
 	}
-	session_done(s); /* a report may end us by a signal */
 	return r < 0 ? r : report(result, o->quiet, s, o->command[0]);
 }
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands about kept copies share. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "keeper/copy.h"
+#include "keeper/state.h"
+#include "workspace/change.h"
+#include "workspace/hazard.h"
+
+struct apply;
+struct buf;
+struct err;
+
+/* A kept copy, and what is different in it. */
+struct review {
+	struct state state;
+	struct kept kept;
+	struct changes changes;
+	struct hazards hazards;
+};
+
+/* Opens a copy and finds what changed. review_done() is due whatever it returns. */
+int review_open(struct review *r, const char *id, bool renames, struct err *e);
+
+/* Keeps the changes that `paths` name, and finds their hazards. */
+int review_select(struct review *r, char *const *paths, size_t n, struct err *e);
+void review_done(struct review *r);
+
+/* What an apply is told of the copy. */
+struct apply review_apply(const struct review *r);
+
+/* One line for change number i, without its end: "M  src/main.c". */
+void review_line(const struct review *r, size_t i, struct buf *out);
+
+/* The first hazard of change number i, or NULL; *next goes on to the next one. */
+const struct hazard *review_hazard(const struct review *r, size_t i, size_t *next);
+
+/* "2 modified, 1 added"; "" without changes. */
+void review_sum(const struct changes *c, struct buf *out);
+
+/* After a run: says what is kept and what can be done with it; throws away what is no change. */
+void review_after_run(const char *id, bool quiet);

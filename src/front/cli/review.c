@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A kept copy and what is different in it, as lines and as words. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/utf8.h"
+#include "front/cli/cli.h"
+#include "front/cli/copies.h"
+#include "workspace/apply.h"
+#include "workspace/select.h"
+
+int review_open(struct review *r, const char *id, bool renames, struct err *e)
+{
+	int n;
+
+	*r = (struct review){.state = {FD_NONE, FD_NONE, FD_NONE},
+			     .kept = {.home = {.dir = FD_NONE},
+				      .original = FD_NONE,
+				      .upper = FD_NONE}};
+	n = state_open(&r->state, e);
+	n = n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
+	return n < 0 ? n : changes_find(r->kept.original, r->kept.upper, renames, &r->changes, e);
+}
+
+int review_select(struct review *r, char *const *paths, size_t n, struct err *e)
+{
+	const char *unknown = NULL;
+
+	if (changes_select(&r->changes, paths, n, &unknown) < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	if (unknown) {
+		return err_set(e, ERR_USER, ENOENT, "nothing is different at '%s'", unknown);
+	}
+	return hazards_find(&r->changes, r->kept.upper, getenv("PATH"), &r->hazards, e);
+}
+
+void review_done(struct review *r)
+{
+	hazards_done(&r->hazards);
+	changes_done(&r->changes);
+	kept_done(&r->kept);
+	state_done(&r->state);
+}
+
+struct apply review_apply(const struct review *r)
+{
+	return (struct apply){.original = r->kept.original,
+			      .upper = r->kept.upper,
+			      .journal = r->kept.home.dir,
+			      .id = r->kept.home.id,
+			      .begun_ns = r->kept.begun_ns};
+}
+
+static void add_name(struct buf *out, const char *name)
+{
+	(void)utf8_neutralise(out, name, strlen(name));
+}
+
+static const char *type_word(mode_t mode)
+{
+	return S_ISREG(mode)    ? "file"
+	       : S_ISDIR(mode)  ? "directory"
+	       : S_ISLNK(mode)  ? "link"
+	       : S_ISFIFO(mode) ? "fifo"
+	       : S_ISSOCK(mode) ? "socket"
+				: "device";
+}
+
+/* What the letter and the name leave open. */
+static void add_detail(const struct change *c, struct buf *out)
+{
+	unsigned before = c->before.mode & 07777, after = c->after.mode & 07777;
+
+	if (c->kind == CHANGE_TYPE) {
+		(void)buf_addf(out, " (%s, was a %s)", type_word(c->after.mode),
+			       type_word(c->before.mode));
+	} else if (c->before.mode && c->after.mode && before != after &&
+		   !S_ISLNK(c->after.mode)) {
+		(void)buf_addf(out, " (mode %04o, was %04o)", after, before);
+	} else if (c->after.mode && !S_ISREG(c->after.mode) && !S_ISLNK(c->after.mode)) {
+		(void)buf_addf(out, " (%s)", type_word(c->after.mode));
+	}
+	if (c->after.target) {
+		(void)buf_adds(out, " -> ");
+		add_name(out, c->after.target);
+	}
+}
+
+void review_line(const struct review *r, size_t i, struct buf *out)
+{
+	const struct change *c = &r->changes.list[i];
+
+	(void)buf_addf(out, "%c  ", change_letter(c->kind));
+	if (c->from) {
+		add_name(out, c->from);
+		(void)buf_adds(out, " => ");
+	}
+	add_name(out, c->path);
+	add_detail(c, out);
+}
+
+const struct hazard *review_hazard(const struct review *r, size_t i, size_t *next)
+{
+	const struct hazards *h = &r->hazards;
+
+	while (*next < h->n && h->list[*next].change < i) {
+		(*next)++;
+	}
+	return *next < h->n && h->list[*next].change == i ? &h->list[(*next)++] : NULL;
+}
+
+void review_sum(const struct changes *c, struct buf *out)
+{
+	static const enum change_kind order[] = {CHANGE_MODIFIED, CHANGE_ADDED, CHANGE_DELETED,
+						 CHANGE_RENAMED,  CHANGE_MODE,  CHANGE_TYPE};
+	static const char *const words[] = {
+		[CHANGE_ADDED] = "added",     [CHANGE_DELETED] = "deleted",
+		[CHANGE_MODIFIED] = "modified", [CHANGE_MODE] = "with another mode",
+		[CHANGE_TYPE] = "of another type", [CHANGE_RENAMED] = "renamed",
+	};
+	size_t counts[ARRAY_SIZE(words)] = {}, i;
+
+	for (i = 0; i < c->n; i++) {
+		counts[c->list[i].kind]++;
+	}
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		if (counts[order[i]] > 0) {
+			(void)buf_addf(out, "%s%zu %s", out->len > 0 ? ", " : "",
+				       counts[order[i]], words[order[i]]);
+		}
+	}
+}
+
+void review_after_run(const char *id, bool quiet)
+{
+	_cleanup_(review_done) struct review r;
+	_cleanup_buf_ struct buf sum = {};
+	struct err e = {};
+	int n = review_open(&r, id, true, &e);
+
+	if (n >= 0 && r.changes.n == 0) {
+		n = kept_discard(&r.state, &r.kept, &e);
+	} else if (n >= 0 && !quiet) {
+		buf_init(&sum, 256);
+		review_sum(&r.changes, &sum);
+		cli_say("%s in the copy; 'atoll diff %s' shows it, 'atoll apply %s' takes it over, "
+			"'atoll discard %s' throws it away",
+			buf_str(&sum), id, id, id);
+	}
+	if (n < 0) {
+		cli_say("the copy of sandbox %s is kept, but cannot be examined: %s", id, e.msg);
+	}
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of an apply: what is to be done (apply.c), making what is new (apply-stage.c), one step
+ * forward or back (apply-step.c), and the journal of it (apply-journal.c).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "workspace/apply.h"
+
+struct change;
+
+enum step_kind {
+	STEP_REMOVE,  /* out of the original, into the staging directory as "o" and its number */
+	STEP_PUT,     /* "n" and its number, to where nothing is */
+	STEP_REPLACE, /* "n" and its number, exchanged with what is there */
+	STEP_MODE,    /* other permission bits for what is there */
+};
+
+struct step {
+	enum step_kind kind;
+	char *path;
+	ino_t before; /* what is there; 0: nothing */
+	ino_t staged; /* what comes; 0: nothing */
+	bool is_dir;  /* what is removed or put */
+	mode_t old_mode, new_mode; /* permission bits */
+	const struct change *change; /* what it is for; NULL where it comes from a journal */
+};
+
+struct steps {
+	struct step *list;
+	size_t n, room;
+	int stage; /* the staging directory */
+};
+
+#define STAGE_NAME_SIZE 40
+
+/* The staging directory's name below the original. */
+void stage_name(const char *id, char out[STAGE_NAME_SIZE]);
+
+/* Makes it, empty; one that is there is not ours to use. */
+int stage_make(const struct apply *a, struct steps *s, struct err *e);
+
+/* Opens that of an apply that was interrupted. */
+int stage_open(const struct apply *a, struct steps *s, struct err *e);
+
+/* Removes it with all that is in it. */
+int stage_remove(const struct apply *a, struct steps *s, struct err *e);
+
+/* Makes in it what step number i puts, from `after` of a change; fills in `staged`. */
+int stage_change(const struct apply *a, struct steps *s, size_t i, const struct change *c,
+		 struct err *e);
+
+/* Everything that was staged is on disk. */
+int stage_sync(const struct apply *a, const struct steps *s, struct err *e);
+
+/* The directory that `path` is in, O_PATH; *ret_name points at the last part of it. */
+int step_parent(const struct apply *a, const char *path, const char **ret_name);
+
+/*
+ * Does step number i. -ESTALE, -EEXIST, -ENOENT, -ENOTEMPTY: something else is there than the step
+ * was made for; then, and on any other failure, it has not been done.
+ */
+int step_do(const struct apply *a, const struct steps *s, size_t i);
+
+/* Undoes it if it has been done. */
+int step_undo(const struct apply *a, const struct steps *s, size_t i);
+
+/* True if there is nothing left to do of it. */
+bool step_done(const struct apply *a, const struct steps *s, size_t i);
+
+/* Sets *e to `what`, the path made safe to show, and why: an errno negated. Returns `r`. */
+int apply_fail(const char *path, int r, const char *what, struct err *e);
+
+/* Adds a step and takes nothing; `path` is copied. NULL: out of memory. */
+struct step *steps_add(struct steps *s, enum step_kind kind, const char *path);
+void steps_done(struct steps *s);
+
+int journal_write(const struct apply *a, const struct steps *s, struct err *e);
+int journal_read(const struct apply *a, struct steps *ret, struct err *e);
+int journal_remove(const struct apply *a, struct err *e);

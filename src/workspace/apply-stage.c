@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The staging directory of an apply, and making in it what is new. */
+#include "workspace/apply-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "linux/tree.h"
+#include "workspace/change-internal.h"
+#include "workspace/change.h"
+
+#define COPY_CHUNK ((size_t)256 * 1024)
+/* Above this many steps one flush of the whole file system costs less than one for each file. */
+#define SYNC_EACH 16
+
+void stage_name(const char *id, char out[STAGE_NAME_SIZE])
+{
+	(void)snprintf(out, STAGE_NAME_SIZE, ".atoll-apply-%s", id);
+}
+
+int stage_open(const struct apply *a, struct steps *s, struct err *e)
+{
+	char name[STAGE_NAME_SIZE];
+
+	stage_name(a->id, name);
+	s->stage = openat(a->original, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return s->stage < 0 ? err_sys(e, errno, "cannot open '%s' in the workspace", name) : 0;
+}
+
+int stage_make(const struct apply *a, struct steps *s, struct err *e)
+{
+	char name[STAGE_NAME_SIZE];
+
+	stage_name(a->id, name);
+	if (mkdirat(a->original, name, 0700) < 0) {
+		return err_sys(e, errno, "cannot make '%s' in the workspace", name);
+	}
+	return stage_open(a, s, e);
+}
+
+int stage_remove(const struct apply *a, struct steps *s, struct err *e)
+{
+	char name[STAGE_NAME_SIZE];
+
+	s->stage = fd_close(s->stage);
+	stage_name(a->id, name);
+	return tree_remove(a->original, name, e);
+}
+
+static int write_all(int to, const char *data, size_t len, off_t at)
+{
+	while (len > 0) {
+		ssize_t n = fault_hit() ? (errno = ENOSPC, -1) : pwrite(to, data, len, at);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n < 0 ? -errno : -EIO;
+		}
+		data += n;
+		len -= (size_t)n;
+		at += n;
+	}
+	return 0;
+}
+
+/* From `at` to `end`, which lie in one extent. */
+static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
+{
+	int r = 0;
+
+	while (r == 0 && at < end) {
+		size_t want = (size_t)(end - at) < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+		ssize_t n = pread(from, chunk, want, at);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n < 0 ? -errno : 0;
+		}
+		r = write_all(to, chunk, (size_t)n, at);
+		at += n;
+	}
+	return r;
+}
+
+/* By reference where the file system can, else extent by extent, so that holes stay holes. */
+static int copy_content(int from, int to)
+{
+	_cleanup_free_ char *chunk = NULL;
+	off_t at = 0, end;
+	struct stat st;
+	int r = 0;
+
+	if (ioctl(to, FICLONE, from) == 0) {
+		return 0;
+	}
+	chunk = malloc(COPY_CHUNK);
+	if (!chunk || fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0) {
+		return chunk ? -errno : -ENOMEM;
+	}
+	while (r == 0 && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		end = lseek(from, at, SEEK_HOLE);
+		r = end < 0 ? -errno : copy_extent(from, to, chunk, at, end);
+		at = end;
+	}
+	return r < 0 || (at < 0 && errno == ENXIO) ? r : -errno;
+}
+
+/* Rights that a file has by its content, and labels that only root may set, are nobody's to copy.
+ */
+static bool is_portable(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 || strcmp(name, "system.posix_acl_access") == 0;
+}
+
+/* The extended attributes of what is replaced. */
+static int copy_attributes(int from, int to)
+{
+	char names[65536], value[65536];
+	ssize_t n = flistxattr(from, names, sizeof(names)), len;
+	const char *name;
+
+	if (n < 0) {
+		return errno == ENOTSUP ? 0 : -errno;
+	}
+	for (name = names; name < names + n; name += strlen(name) + 1) {
+		if (!is_portable(name)) {
+			continue;
+		}
+		len = fgetxattr(from, name, value, sizeof(value));
+		if (len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+/* The nearest directory above `path` that is there. */
+static int owner_above(const struct apply *a, const char *path, struct stat *ret)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	int r = dir ? -ENOENT : -ENOMEM;
+
+	while (dir && r == -ENOENT) {
+		char *slash = strrchr(dir, '/');
+		_cleanup_fd_ int fd = FD_NONE;
+
+		if (slash) {
+			*slash = '\0';
+		}
+		fd = entry_open(a->original, slash ? dir : ".", O_PATH | O_DIRECTORY);
+		r = fd < 0 ? fd : fstat(fd, ret) < 0 ? -errno : 0;
+		if (r == -ENOTDIR && slash) {
+			r = -ENOENT; /* it will be one */
+		}
+	}
+	return r;
+}
+
+/* What root makes belongs to whose it would be, had they made it. */
+static int give_owner(const struct apply *a, const struct steps *s, size_t i, const char *name,
+		      const struct stat *old)
+{
+	struct stat st;
+	int r = 0;
+
+	if (geteuid() != 0) {
+		return 0;
+	}
+	if (old) {
+		st = *old;
+	} else {
+		r = owner_above(a, s->list[i].path, &st);
+	}
+	if (r == 0 &&
+	    fchownat(s->stage, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = -errno;
+	}
+	return r;
+}
+
+static int stage_file(const struct apply *a, const struct steps *s, size_t i, const char *name,
+		      int old, const struct stat *old_st)
+{
+	const struct step *step = &s->list[i];
+	_cleanup_fd_ int from = entry_open_file(a->upper, step->path, true), to = FD_NONE;
+	int r;
+
+	if (from < 0) {
+		return from;
+	}
+	to = openat(s->stage, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (to < 0) {
+		return -errno;
+	}
+	r = copy_content(from, to);
+	r = r < 0 ? r : give_owner(a, s, i, name, old_st);
+	r = r < 0 || old < 0 ? r : copy_attributes(old, to);
+	if (r == 0 && (fchmod(to, step->new_mode) < 0 ||
+		       (s->n <= SYNC_EACH && fsync(to) < 0))) {
+		r = -errno;
+	}
+	return r;
+}
+
+/* The file that will be replaced, if it is one that can be read. */
+static int open_old(const struct apply *a, const struct step *step, struct stat *st)
+{
+	int fd = entry_open_file(a->original, step->path, false);
+
+	if (fd >= 0 && fstat(fd, st) < 0) {
+		fd = fd_close(fd);
+	}
+	return fd;
+}
+
+static int make_staged(const struct apply *a, struct steps *s, size_t i, const char *name,
+		       const struct change *c)
+{
+	const struct step *step = &s->list[i];
+	_cleanup_fd_ int old = FD_NONE;
+	struct stat st;
+	int r;
+
+	if (S_ISREG(c->after.mode)) {
+		old = step->kind == STEP_REPLACE ? open_old(a, step, &st) : FD_NONE;
+		return stage_file(a, s, i, name, old, old >= 0 ? &st : NULL);
+	}
+	if (S_ISLNK(c->after.mode)) {
+		r = symlinkat(c->after.target, s->stage, name) < 0 ? -errno : 0;
+	} else {
+		/* What comes into it comes first; a last step takes rights away. */
+		r = mkdirat(s->stage, name, 0700) < 0 ||
+				    fchmodat(s->stage, name, step->new_mode | 0700, 0) < 0
+			    ? -errno
+			    : 0;
+	}
+	return r < 0 ? r : give_owner(a, s, i, name, NULL);
+}
+
+int stage_change(const struct apply *a, struct steps *s, size_t i, const struct change *c,
+		 struct err *e)
+{
+	char name[24];
+	struct stat st;
+	int r;
+
+	(void)snprintf(name, sizeof(name), "n%zu", i);
+	r = make_staged(a, s, i, name, c);
+	if (r == 0 && fstatat(s->stage, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = -errno;
+	}
+	if (r < 0) {
+		return apply_fail(c->path, r, "cannot prepare", e);
+	}
+	s->list[i].staged = st.st_ino;
+	return 0;
+}
+
+int stage_sync(const struct apply *a, const struct steps *s, struct err *e)
+{
+	int r = s->n <= SYNC_EACH ? fsync(s->stage) : syncfs(a->original);
+
+	return r < 0 ? err_sys(e, errno, "cannot write what is new to disk") : 0;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking changes over: what may be, in what order, and all of it or nothing. */
+#include "workspace/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/utf8.h"
+#include "linux/tree.h"
+#include "workspace/apply-internal.h"
+#include "workspace/change-internal.h"
+#include "workspace/change.h"
+#include "workspace/select.h"
+
+int apply_fail(const char *path, int r, const char *what, struct err *e)
+{
+	_cleanup_buf_ struct buf shown = {};
+
+	buf_init(&shown, 8192);
+	(void)utf8_neutralise(&shown, path, strlen(path));
+	if (r == -ESTALE || r == -EEXIST || r == -ENOENT || r == -ENOTEMPTY) {
+		return err_set(e, ERR_USER, -r, "%s '%s': it changed meanwhile", what,
+			       buf_str(&shown));
+	}
+	return err_sys(e, -r, "%s '%s'", what, buf_str(&shown));
+}
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+/* ---- what stands in the way ---- */
+
+/* lstat(2) below the original. */
+static int look(const struct apply *a, const char *path, struct stat *ret)
+{
+	const char *name;
+	_cleanup_fd_ int parent = step_parent(a, path, &name);
+
+	if (parent < 0) {
+		return parent;
+	}
+	return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* Stamped by the kernel's coarse clock, as `begun_ns` was read from it. */
+static bool is_older(const struct apply *a, const struct stat *st)
+{
+	return st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec < a->begun_ns;
+}
+
+static bool can_be_made(const struct change *c)
+{
+	return c->after.mode == 0 || S_ISREG(c->after.mode) || S_ISDIR(c->after.mode) ||
+	       S_ISLNK(c->after.mode);
+}
+
+/* What a change was made on, at `path`, as it is now. NULL: as it was. */
+static const char *why_not(const struct apply *a, const char *path, mode_t before)
+{
+	struct stat st;
+	int r = look(a, path, &st);
+
+	if (r == -ELOOP || r == -ENOTDIR) {
+		return "a directory above it is a link or a file by now";
+	}
+	if (r == -ENAMETOOLONG) {
+		return "its path is longer than a path may be";
+	}
+	if (before == 0) {
+		return r == -ENOENT ? NULL : r == 0 ? "something is there by now" : "it cannot be looked at";
+	}
+	if (r < 0) {
+		return r == -ENOENT ? "it is gone" : "it cannot be looked at";
+	}
+	if ((st.st_mode & S_IFMT) != (before & S_IFMT)) {
+		return "it is something else by now";
+	}
+	/* What is in a directory has changes of its own. */
+	return S_ISDIR(st.st_mode) || is_older(a, &st)
+		       ? NULL
+		       : "it was changed outside since the sandbox started";
+}
+
+/* True if a directory above `path` takes the place of something else, by the same changes. */
+static bool comes_with(const struct changes *all, const char *path)
+{
+	size_t len;
+
+	for (len = strlen(path); len > 0; len--) {
+		const struct change *above =
+			path[len] == '/' ? changes_at(all, path, len) : NULL;
+
+		if (above && above->kind == CHANGE_TYPE) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static const char *find_conflict(const struct apply *a, const struct changes *all,
+				 const struct change *c)
+{
+	char stage[STAGE_NAME_SIZE];
+	const char *why;
+
+	stage_name(a->id, stage);
+	if (strncmp(c->path, stage, strlen(stage)) == 0) {
+		return "the name is one that apply itself uses";
+	}
+	if (!can_be_made(c)) {
+		return "only files, directories and links can be taken over";
+	}
+	if (c->kind == CHANGE_RENAMED) {
+		why = why_not(a, c->from, c->before.mode);
+		return why || comes_with(all, c->path) ? why : why_not(a, c->path, 0);
+	}
+	return c->kind == CHANGE_ADDED && comes_with(all, c->path)
+		       ? NULL
+		       : why_not(a, c->path, c->before.mode);
+}
+
+static int add_conflict(struct conflicts *list, size_t change, const char *why)
+{
+	size_t room = list->room ? list->room * 2 : 16;
+	struct conflict *more;
+
+	if (list->n == list->room) {
+		more = fault_hit() ? NULL : reallocarray(list->list, room, sizeof(*more));
+		if (!more) {
+			return -ENOMEM;
+		}
+		list->list = more;
+		list->room = room;
+	}
+	list->list[list->n++] = (struct conflict){change, why};
+	return 0;
+}
+
+void conflicts_done(struct conflicts *c)
+{
+	free(c->list);
+	*c = (struct conflicts){};
+}
+
+int apply_check(const struct apply *a, const struct changes *c, struct conflicts *ret,
+		struct err *e)
+{
+	size_t i;
+
+	*ret = (struct conflicts){};
+	for (i = 0; i < c->n; i++) {
+		const char *why = find_conflict(a, c, &c->list[i]);
+
+		if (why && add_conflict(ret, i, why) < 0) {
+			conflicts_done(ret);
+			return no_memory(e);
+		}
+	}
+	return 0;
+}
+
+/* ---- the steps ---- */
+
+/* A step at what is there now, which must still be as old as it has to be. */
+static int add_step(const struct apply *a, struct steps *s, enum step_kind kind, const char *path,
+		    const struct change *c, struct err *e)
+{
+	struct step *step;
+	struct stat st = {};
+	int r = kind == STEP_PUT ? 0 : look(a, path, &st);
+
+	if (r == 0 && kind != STEP_PUT && !S_ISDIR(st.st_mode) && !is_older(a, &st)) {
+		r = -ESTALE;
+	}
+	if (r < 0) {
+		return apply_fail(path, r, "cannot take over", e);
+	}
+	step = steps_add(s, kind, path);
+	if (!step) {
+		return no_memory(e);
+	}
+	step->change = c;
+	step->before = st.st_ino;
+	step->old_mode = st.st_mode & 07777;
+	step->new_mode = c->after.mode & 0777;
+	step->is_dir = kind == STEP_PUT ? S_ISDIR(c->after.mode) : S_ISDIR(st.st_mode);
+	return 0;
+}
+
+/* What is in a directory goes before it, and what was renamed before all. */
+static int add_removals(const struct apply *a, const struct changes *c, struct steps *s,
+			struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < c->n; i++) {
+		if (c->list[i].kind == CHANGE_RENAMED) {
+			r = add_step(a, s, STEP_REMOVE, c->list[i].from, &c->list[i], e);
+		}
+	}
+	for (i = c->n; r >= 0 && i > 0; i--) {
+		const struct change *x = &c->list[i - 1];
+
+		if (x->kind == CHANGE_DELETED || x->kind == CHANGE_TYPE) {
+			r = add_step(a, s, STEP_REMOVE, x->path, x, e);
+		}
+	}
+	return r;
+}
+
+/* A directory comes before what is in it. */
+static int add_arrivals(const struct apply *a, const struct changes *c, struct steps *s,
+			struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < c->n; i++) {
+		const struct change *x = &c->list[i];
+
+		switch (x->kind) {
+		case CHANGE_ADDED:
+		case CHANGE_TYPE:
+		case CHANGE_RENAMED:
+			r = add_step(a, s, STEP_PUT, x->path, x, e);
+			break;
+		case CHANGE_MODIFIED:
+			r = add_step(a, s, STEP_REPLACE, x->path, x, e);
+			break;
+		case CHANGE_MODE:
+			r = S_ISDIR(x->after.mode)
+				    ? 0
+				    : add_step(a, s, STEP_MODE, x->path, x, e);
+			break;
+		case CHANGE_DELETED:
+			break;
+		}
+	}
+	return r;
+}
+
+/* Directories get their modes last, the innermost first: some of them forbid what comes before. */
+static int add_modes(const struct apply *a, const struct changes *c, struct steps *s, struct err *e)
+{
+	size_t n = s->n, i;
+	int r = 0;
+
+	for (i = n; r >= 0 && i > 0; i--) {
+		const struct step *put = &s->list[i - 1];
+		struct step *step;
+
+		if (put->kind != STEP_PUT || !put->is_dir || (put->new_mode & 0700) == 0700) {
+			continue;
+		}
+		step = steps_add(s, STEP_MODE, put->path);
+		if (!step) {
+			return no_memory(e);
+		}
+		put = &s->list[i - 1]; /* the list may have moved */
+		step->before = put->staged;
+		step->old_mode = put->new_mode | 0700;
+		step->new_mode = put->new_mode;
+	}
+	for (i = c->n; r >= 0 && i > 0; i--) {
+		const struct change *x = &c->list[i - 1];
+
+		if (x->kind == CHANGE_MODE && S_ISDIR(x->after.mode)) {
+			r = add_step(a, s, STEP_MODE, x->path, x, e);
+		}
+	}
+	return r;
+}
+
+static int stage_all(const struct apply *a, struct steps *s, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < s->n; i++) {
+		if (s->list[i].kind == STEP_PUT || s->list[i].kind == STEP_REPLACE) {
+			r = stage_change(a, s, i, s->list[i].change, e);
+		}
+	}
+	return r >= 0 ? stage_sync(a, s, e) : r;
+}
+
+/* ---- forward and back ---- */
+
+static int undo_all(const struct apply *a, const struct steps *s, struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = s->n; i > 0; i--) {
+		int n = step_undo(a, s, i - 1);
+
+		if (n < 0 && r == 0) {
+			r = apply_fail(s->list[i - 1].path, n, "cannot undo what was done to", e);
+		}
+	}
+	return r;
+}
+
+static int commit(const struct apply *a, const struct steps *s, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		int r = step_done(a, s, i) ? 0 : step_do(a, s, i);
+
+		if (r < 0) {
+			return apply_fail(s->list[i].path, r, "cannot take over", e);
+		}
+	}
+	return syncfs(a->original) < 0 ? err_sys(e, errno, "cannot write the changes to disk") : 0;
+}
+
+/* The journal first: without one, what is left in the staging directory is nobody's. */
+static int clean(const struct apply *a, struct steps *s, struct err *e)
+{
+	int r = journal_remove(a, e);
+
+	return r >= 0 ? stage_remove(a, s, e) : r;
+}
+
+static int turn_around(const struct apply *a, struct steps *s, struct err *e)
+{
+	struct err why = {};
+
+	if (undo_all(a, s, &why) < 0) {
+		return err_wrap(e, "%s; and then: %s", "the changes are there in part", why.msg);
+	}
+	(void)clean(a, s, &why);
+	return -e->code;
+}
+
+static int prepare(const struct apply *a, const struct changes *c, struct steps *s, struct err *e)
+{
+	int r = add_removals(a, c, s, e);
+
+	r = r < 0 ? r : add_arrivals(a, c, s, e);
+	r = r < 0 ? r : stage_make(a, s, e);
+	r = r < 0 ? r : stage_all(a, s, e);
+	r = r < 0 ? r : add_modes(a, c, s, e);
+	return r < 0 ? r : journal_write(a, s, e);
+}
+
+int apply_changes(const struct apply *a, const struct changes *c, struct err *e)
+{
+	_cleanup_(steps_done) struct steps s = {.stage = FD_NONE};
+	struct err ignored = {};
+	int r;
+
+	if (apply_pending(a->journal)) {
+		return err_set(e, ERR_USER, EBUSY, "an earlier apply was interrupted");
+	}
+	r = apply_clean(a, e);
+	r = r < 0 ? r : prepare(a, c, &s, e);
+	if (r < 0) {
+		(void)clean(a, &s, &ignored);
+		return r;
+	}
+	r = commit(a, &s, e);
+	return r < 0 ? turn_around(a, &s, e) : clean(a, &s, e);
+}
+
+int apply_clean(const struct apply *a, struct err *e)
+{
+	char name[STAGE_NAME_SIZE];
+
+	stage_name(a->id, name);
+	return apply_pending(a->journal) ? 0 : tree_remove(a->original, name, e);
+}
+
+int apply_recover(const struct apply *a, bool undo, struct err *e)
+{
+	_cleanup_(steps_done) struct steps s = {.stage = FD_NONE};
+	int r = journal_read(a, &s, e);
+
+	r = r < 0 ? r : stage_open(a, &s, e);
+	if (r < 0) {
+		return r;
+	}
+	r = undo ? undo_all(a, &s, e) : commit(a, &s, e);
+	return r < 0 ? r : clean(a, &s, e);
+}
