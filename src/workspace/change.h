@@ -6,15 +6,22 @@
  * mounted with `userxattr`, without redirects, metacopy or index, so everything that follows from
  * it is in it and in the original:
  *
- *   a character device 0:0                      the name is gone ("whiteout")
- *   a directory with user.overlay.opaque=y or x what was in it is gone, what is in it is new
- *   any other directory                         stands for the original's, with its mode
- *   anything else                               stands in the original's place
+ *   a character device 0:0                 the name is gone ("whiteout"); in the original too
+ *   a directory with user.overlay.opaque=y what was in it is gone at every depth, what is in it is
+ *                                          all there is
+ *   any other directory                    stands for the original's, with its mode
+ *   anything else                          stands in the original's place
+ *
+ * The value x marks a directory that is merged like any other, with another form of whiteout; an
+ * overlay writes neither itself, and what is mounted like this keeps user.overlay.* from a payload.
  *
  * The upper layer was written by the payload and the original may be changed by anybody: both are
  * read through descriptors, below their roots only, no link is followed, nothing but regular files
  * is opened, and no depth or number of files decides how much of the stack or how many descriptors
  * it takes. Nobody writes the upper layer meanwhile; what the original loses meanwhile is absent.
+ * A file or directory of the upper layer that is ours and denies us to read it lends the right for
+ * as long as one call takes, and has its mode back behind it. The original's modes are left alone:
+ * what may not be looked at there has no `before`, and what may not be read there is not the same.
  */
 #pragma once
 
@@ -34,7 +41,7 @@ enum change_kind {
 	CHANGE_RENAMED,  /* a deleted and an added regular file of the same content, not empty */
 };
 
-/* One side of a change; all zeros: it is not there. */
+/* One side of a change; all zeros: it is not there, or before: nobody lets us look. */
 struct change_side {
 	mode_t mode; /* with the type, st_mode */
 	uint64_t size;
@@ -55,8 +62,19 @@ struct changes {
 	size_t n, room;
 };
 
-/* At most so many changes are listed; a payload can make names for as long as its limits allow. */
-#define CHANGES_MAX 1000000
+/*
+ * At most so many changes are listed, and so many bytes of paths and targets: a payload can make
+ * names for as long as its limits allow, and the paths of a deep tree grow with its depth squared.
+ */
+#define CHANGES_MAX      1000000
+#define CHANGES_TEXT_MAX (256U << 20)
+
+/*
+ * What is read to find renames, small files first: bytes, with an allowance for each file. Beyond
+ * that, at paths that openat2(2) does not take, and behind directories that deny us to pass, a
+ * renamed file is a deleted and an added one.
+ */
+#define CHANGES_RENAME_MAX (1U << 30)
 
 /*
  * The difference between `original` and what `upper` makes of it, two directory descriptors. A
@@ -64,12 +82,13 @@ struct changes {
  * copied up, with the same content and mode, is not a change; owners and times are not looked at.
  * With `renames`, what was deleted and added with the same content is one CHANGE_RENAMED.
  *
- * 0; -E2BIG beyond CHANGES_MAX; -ENOMEM; another negative errno where the copy cannot be read,
- * with the path in *e, neutralised (utf8.h). On failure *ret is empty.
+ * 0; -E2BIG beyond CHANGES_MAX or CHANGES_TEXT_MAX; -ENOMEM; -ESTALE if directories of a deep
+ * original were moved meanwhile; another negative errno where the copy cannot be read, with the
+ * path in *e, neutralised (utf8.h). On failure *ret is empty.
  */
 int changes_find(int original, int upper, bool renames, struct changes *ret, struct err *e);
 
-/* True if `upper` holds nothing: a payload that only read has changed nothing. */
+/* True if `upper` holds nothing: a payload that only read has changed nothing. False if unknown. */
 bool changes_none(int upper);
 
 void changes_done(struct changes *c);

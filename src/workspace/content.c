@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is in regular files; either may be sparse, and the original's may change meanwhile. */
+#include "workspace/change-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/digest.h"
+#include "base/fault.h"
+
+#define CHUNK       32768
+#define BINARY_LOOK 8000 /* as git does */
+
+/* As much as there is of `size` bytes at `at`, or negative errno. */
+static ssize_t read_at(int fd, void *data, size_t size, off_t at)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		ssize_t n = fault_hit()
+				    ? (errno = ENOMEM, -1)
+				    : pread(fd, (char *)data + have, size - have, at + (off_t)have);
+
+		if (n < 0 && errno != EINTR) {
+			return -errno;
+		}
+		if (n == 0) {
+			break;
+		}
+		have += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)have;
+}
+
+/* Where there may be something else than zeros, from `at` on; `size`: nowhere. */
+static off_t next_data(int fd, off_t at, off_t size)
+{
+	off_t data = lseek(fd, at, SEEK_DATA);
+
+	if (data < 0) {
+		return errno == ENXIO ? size : at;
+	}
+	return data < size ? data : size;
+}
+
+static off_t nearer(off_t a, off_t b)
+{
+	return a < b ? a : b;
+}
+
+int content_same(int fd, int other)
+{
+	char ours[CHUNK], theirs[CHUNK];
+	struct stat a, b;
+	off_t at = 0;
+
+	if (fstat(fd, &a) < 0) {
+		return -errno;
+	}
+	if (fstat(other, &b) < 0 || a.st_size != b.st_size) {
+		return 0;
+	}
+	while ((at = nearer(next_data(fd, at, a.st_size), next_data(other, at, a.st_size))) <
+	       a.st_size) {
+		size_t size = (size_t)nearer(CHUNK, a.st_size - at);
+		ssize_t n = read_at(fd, ours, size, at), m = read_at(other, theirs, size, at);
+
+		if (n < 0 || entry_failed((int)m)) {
+			return n < 0 ? (int)n : (int)m;
+		}
+		if (n != (ssize_t)size || m != n || memcmp(ours, theirs, size) != 0) {
+			return 0;
+		}
+		at += n;
+	}
+	/* A file that shrank meanwhile has no data where it ends. */
+	return fstat(other, &b) == 0 && a.st_size == b.st_size;
+}
+
+int content_binary(int fd)
+{
+	char start[BINARY_LOOK];
+	ssize_t n = read_at(fd, start, sizeof(start), 0);
+
+	return n < 0 ? (int)n : memchr(start, '\0', (size_t)n) != NULL;
+}
+
+int content_digest(int fd, uint64_t size, char *out)
+{
+	/* Each link: the digest of the links before, and the next chunk. */
+	char link[DIGEST_HEX_SIZE + CHUNK] = "";
+	uint64_t at = 0;
+	ssize_t n;
+
+	do {
+		n = read_at(fd, link + DIGEST_HEX_SIZE, CHUNK, (off_t)at);
+		if (n < 0) {
+			return (int)n;
+		}
+		digest_hex(link, DIGEST_HEX_SIZE + (size_t)n, link);
+		at += (uint64_t)n;
+	} while (n == CHUNK && at <= size);
+	memcpy(out, link, DIGEST_HEX_SIZE);
+	return at == size ? 0 : -ESTALE;
+}
