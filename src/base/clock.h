@@ -8,8 +8,12 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t clock_now_ns(void);
 
-/* CLOCK_REALTIME in nanoseconds, as file systems stamp files: to compare with a ctime. */
+/* CLOCK_REALTIME in nanoseconds. */
 int64_t clock_real_ns(void);
+
+/* The same from the clock that file systems stamp files with (CLOCK_REALTIME_COARSE): what is
+ * changed from now on has a ctime that is not smaller. */
+int64_t clock_stamp_ns(void);
 
 #define CLOCK_TEXT_SIZE 32
 

@@ -61,7 +61,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan, struct er
 	c->path = strdup(b.data);
 	c->note = json_pack("{s:s, s:I, s:I, s:I}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
-			    (json_int_t)clock_real_ns());
+			    (json_int_t)clock_stamp_ns());
 	return c->path && c->note ? 0 : no_memory(e);
 }
 

@@ -10,12 +10,14 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "keeper/control.h"
+#include "keeper/copy.h"
 #include "keeper/state.h"
 
 static int ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
@@ -80,13 +82,70 @@ static void print_row(const json_t *row)
 	       json_string_value(json_object_get(row, "tier")), buf_str(&b));
 }
 
+/* How long ago, in the largest unit that fits. */
+static void print_kept(const json_t *row)
+{
+	static const struct {
+		const char *word;
+		double seconds;
+	} units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
+	const char *workspace = json_string_value(json_object_get(row, "workspace"));
+	double ago = json_number_value(json_object_get(row, "ended_ms_ago")) / 1e3;
+	_cleanup_buf_ struct buf b = {};
+	char text[48];
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_SIZE(units) && ago < 2 * units[i].seconds) {
+		i++;
+	}
+	(void)snprintf(text, sizeof(text), "%.0f %ss ago", ago / units[i].seconds, units[i].word);
+	buf_init(&b, 65536);
+	(void)utf8_neutralise(&b, workspace ? workspace : "", workspace ? strlen(workspace) : 0);
+	printf("%-14s %15s  %s\n", json_string_value(json_object_get(row, "sandbox")), text,
+	       buf_str(&b));
+}
+
+/* Every copy that waits; one that somebody is at work on is left out. */
+static int collect_kept(const struct state *s, json_t *list, struct err *e)
+{
+	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir) {
+		(void)fd_close(copy);
+		return err_sys(e, errno, "cannot list the state directory");
+	}
+	while (r >= 0 && (d = readdir(dir))) {
+		struct kept k;
+		struct err why = {};
+
+		(void)kept_open(s, d->d_name, &k, &why);
+		if (k.workspace &&
+		    json_array_append_new(
+			    list, json_pack("{s:s, s:s, s:f, s:b}", "sandbox", k.home.id,
+					    "workspace", k.workspace, "ended_ms_ago",
+					    (double)(clock_real_ns() - k.ended_ns) / 1e6,
+					    "workspace_found", k.original >= 0)) < 0) {
+			r = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+		}
+		kept_done(&k);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
 struct ps_options {
 	bool json;
 	bool quiet;
+	bool kept;
 };
 
 static const struct cli_option ps_options[] = {
 	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct ps_options, json)),
+	CLI_FLAG("--kept", "those that have ended and whose copy waits to be looked at",
+		 .offset = offsetof(struct ps_options, kept)),
 	CLI_FLAG("--quiet", "the ids alone, one a line",
 		 .offset = offsetof(struct ps_options, quiet)),
 	{},
@@ -100,7 +159,9 @@ static int print_list(json_t *list, const struct ps_options *o)
 	if (o->json) {
 		return cli_print_json(json_incref(list));
 	}
-	if (!o->quiet) {
+	if (!o->quiet && o->kept) {
+		printf("%-14s %15s  %s\n", "SANDBOX", "ENDED", "WORKSPACE");
+	} else if (!o->quiet) {
 		printf("%-14s %9s %13s  %-10s %s\n", "SANDBOX", "AGE", "PEAK MEMORY", "TIER",
 		       "COMMAND");
 	}
@@ -108,6 +169,8 @@ static int print_list(json_t *list, const struct ps_options *o)
 	{
 		if (o->quiet) {
 			printf("%s\n", json_string_value(json_object_get(row, "sandbox")));
+		} else if (o->kept) {
+			print_kept(row);
 		} else {
 			print_row(row);
 		}
@@ -130,7 +193,7 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 	r = state_open(&s, &e);
 	if (r >= 0) {
 		cli_reap(&s);
-		r = collect(&s, list, &e);
+		r = o.kept ? collect_kept(&s, list, &e) : collect(&s, list, &e);
 	}
 	state_done(&s);
 	return r < 0 ? cli_fail(&e) : print_list(list, &o);
@@ -139,13 +202,14 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 static const struct cli_example ps_examples[] = {
 	CLI_EXAMPLE("atoll ps"),
 	CLI_EXAMPLE("atoll ps --json"),
+	CLI_EXAMPLE("atoll ps --kept", .why = "what waits for 'atoll diff'"),
 	{},
 };
 
 const struct cli_command cli_ps_command = {
 	.name = "ps",
-	.summary = "list running sandboxes",
-	.about = "List the sandboxes that are running.\n",
+	.summary = "list running sandboxes, and copies",
+	.about = "List the sandboxes that are running, or the copies that ended ones have left.\n",
 	.options = ps_options,
 	.examples = ps_examples,
 	.run = ps,
