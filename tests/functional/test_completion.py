@@ -11,7 +11,7 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "ps", "stop", "policy", "doctor", "completion", "version"]
+COMMANDS = ["run", "diff", "apply", "discard", "ps", "stop", "policy", "doctor", "completion", "version"]
 POLICY = {"new", "show", "check", "explain", "schema"}
 SHELLS = ["bash", "bash with bash-completion", "zsh", "fish"]
 
@@ -49,7 +49,7 @@ EXACT = {
     "policy check a": {"agent.yaml"},
     "policy explain --template c": {"ci", "ci-long"},
     "completion ": {"bash", "zsh", "fish"},
-    "ps --": {"--json", "--quiet", "--help"},
+    "ps --": {"--json", "--quiet", "--kept", "--help"},
     "version --j": {"--json"},
 }
 
@@ -57,7 +57,7 @@ EXACT = {
 ENDINGS = {
     "run --trust=l": {"low"},
     "run --trust=": LEVELS,
-    "run --workspace sub:": {"read-only", "direct", "none"},
+    "run --workspace sub:": {"read-only", "copy", "direct", "none"},
     "run --workspace sub:d": {"direct"},
     "run --workspace=sub:d": {"direct"},
 }
@@ -144,6 +144,20 @@ def test_running_sandboxes(place, need_program, world, shell):
     assert place.propose(shell, "stop s-") == set(ids)
     assert place.atoll.tool("stop", *ids).status == 0
     assert process.wait(timeout=runner.TIMEOUT) == 137
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_kept_copies(place, need_program, world, shell):
+    need_program(shell.split()[0])
+    assert place.propose(shell, "diff ") == set()
+    assert place.atoll.run("/bin/sh", "-c", "echo x >x", cwd=place.work,
+                           options=("--workspace", f"{place.work}:copy")).status == 0
+    ids = place.atoll.tool("ps", "--kept", "--quiet").out.split()
+    assert len(ids) == 1
+    for command in ("diff", "apply", "discard"):
+        assert place.propose(shell, f"{command} s-") == set(ids)
+    assert place.propose(shell, "stop s-") == set()
+    assert place.atoll.tool("discard", *ids).status == 0
 
 
 def test_bash_on_a_terminal(place):

@@ -11,7 +11,8 @@ from harness import runner
 
 POLICY = "version: 1\ntime: {wall: 1m}\n"
 MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
-ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running
+ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running, or whose copy is kept
+REVIEWS = {"diff", "apply", "discard"}
 
 
 class Place:
@@ -55,6 +56,18 @@ class Place:
         ids = runner.eventually(lambda: self.atoll.tool("ps", "--quiet").out.split())
         return process, ids[0]
 
+    def kept(self, line):
+        """A copy with what the example names; only where it allows that, something to beware of."""
+        script = "mkdir -p src tests && date +%N >src/x && date +%N >tests/x"
+        if "Makefile" in line:
+            script += " && date +#%N >>Makefile"
+        assert self.atoll.run("/bin/sh", "-c", script, cwd=self.work,
+                              options=("--workspace", f"{self.work}:copy")).status == 0
+        return self.atoll.tool("ps", "--kept", "--quiet").out.split()[0]
+
+    def clear(self):
+        self.atoll.tool("discard", *self.atoll.tool("ps", "--kept", "--quiet").out.split())
+
 
 @pytest.fixture
 def place(base, atoll):
@@ -91,7 +104,10 @@ def test_every_example_works(place, atoll, world):
             if "stop" in words:
                 process, running = place.running()
                 line = line.replace(ID, running)
+            if REVIEWS & set(words):
+                line = line.replace(ID, place.kept(line))
             result = place.shell(line)
+            place.clear()
             seen += 1
             if result.status != 0:
                 wrong.append(str(result))

@@ -123,7 +123,7 @@ def test_show_trust(place, trust):
         json.loads(place.good("policy", "show", "--trust", trust, "--json"))["text"])
     assert document["network"] == {"default": "deny"}
     assert set(document["execution"]["limits"]) == {
-        "mechanism", "memory", "cpus", "processes", "open_files", "file_size", "scratch", "output",
+        "mechanism", "memory", "cpus", "processes", "open_files", "file_size", "scratch", "copy", "output",
         "starts"}
     assert set(document["time"]) == {"wall", "idle", "cpu"}
 
@@ -152,7 +152,6 @@ def test_profiles_as_starting_points(place):
     ("version: 1\ntime: {wall: 10}\n", "2:14: time.wall: '10' is no duration"),
     ("version: 1\nexecution: {allow: []}\n", "2:20: execution.allow: the list is empty"),
     ("version: 1\nnetwork: {allow: ['a_b.example:1']}\n", "2:19: network.allow: 'a_b.example:1'"),
-    ("version: 1\nfilesystem: {workspace: {mode: copy}}\n", "this version has no copies"),
     ("version: 1\nfilesystem: {root: 'image:x@sha256:0'}\n", "this version has no image roots"),
     ("version: 1\ntrust: high\n", "2:8: trust: high is above medium"),
     ("version: 1\nname: &a x\n", "2:7: anchors (&name) are not allowed"),
@@ -489,7 +488,8 @@ def test_plan_options_and_file(place):
     (["--workspace", "/usr:direct"], "'/usr' is refused: it is a system directory"),
     (["--workspace", "~"], "it holds all of HOME"),
     (["--workspace", "..:direct"], "it holds all of HOME"),
-    (["--workspace", ".:copy"], "this version has no copies of the workspace"),
+    (["--workspace", ".:copy", "--accept-tier", "process"],
+     "--workspace: filesystem.workspace.mode: 'copy' needs a mount"),
     (["--env", "1=2"], "is no name of a variable"),
     (["--policy", "/nonexistent"], "cannot open '/nonexistent'"),
 ])

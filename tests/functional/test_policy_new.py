@@ -217,7 +217,7 @@ def test_questions(atoll):
         "Containment", "Access", "Governance", "Ephemerality"]
     assert "The walls are namespaces" in shown  # what ? says of the tiers
     assert "high was asked for, and it is low" in shown
-    assert "'sideways' is not one of none, read-only or direct" in shown
+    assert "'sideways' is not one of none, read-only, copy or direct" in shown
     assert "'nowhere'" in shown and "How long may it run at most? [5m]" in shown
     said = yaml.safe_load(path.read_text())
     assert said == {
@@ -265,7 +265,6 @@ def test_without_a_terminal(atoll):
 @pytest.mark.parametrize("answers, message", [
     ({"trust": "lots"}, "--trust: trust: 'lots' is not one of none, low, medium, high or full"),
     ({"tier": "wasm"}, "--tier: tier: this version has no wasm tier; use container"),
-    ({"workspace": ".:copy"}, "this version has no copies of the workspace"),
     ({"wall": "0"}, "--wall: time.wall: '0' is no duration"),
     ({"scratch": "1"}, "--scratch: execution.limits.scratch: '1' is too small"),
     ({"network": "example.com"}, "--network: network.allow: 'example.com'"),

@@ -217,7 +217,7 @@ static void test_schema(void **state)
 						"properties"),
 				"limits"),
 		"properties");
-	assert_int_equal(json_object_size(limits), 10);
+	assert_int_equal(json_object_size(limits), 11);
 	assert_non_null(json_object_get(json_object_get(limits, "memory"), "description"));
 }
 

@@ -96,11 +96,8 @@ static const struct bad_document bad_documents[] = {
 	{V "filesystem: {root: guest}\n", "2:20: filesystem.root: 'guest' is not host"},
 	{V "filesystem: {workspace: .}\n",
 	 "2:25: filesystem.workspace: expected a mapping, found a single value"},
-	{V "filesystem: {workspace: {mode: copy}}\n",
-	 "2:32: filesystem.workspace.mode: this version has no copies of the workspace; use "
-	 "read-only, or direct to let the payload change the original"},
 	{V "filesystem: {workspace: {mode: rw}}\n",
-	 "2:32: filesystem.workspace.mode: 'rw' is not one of none, read-only or direct"},
+	 "2:32: filesystem.workspace.mode: 'rw' is not one of none, read-only, copy or direct"},
 	{V "filesystem: {workspace: {path: ''}}\n",
 	 "2:32: filesystem.workspace.path: the text is empty"},
 	{V "filesystem: {workspace: {path: [a]}}\n",

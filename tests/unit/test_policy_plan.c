@@ -541,7 +541,7 @@ static void test_bad_options(void **state)
 		{"execution.limits.memory", "much", "--option: execution.limits.memory: 'much' is"},
 		{"execution.limits.memory", "", "--option: execution.limits.memory: '' is no size"},
 		{"time.wall", "5\n", "--option: time.wall: the text contains a control character"},
-		{"filesystem.workspace.mode", "copy", "this version has no copies"},
+		{"filesystem.root", "image:x", "this version has no image roots"},
 	};
 	const struct fixture *f = *state;
 

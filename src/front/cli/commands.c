@@ -17,7 +17,7 @@ static const struct cli_example examples[] = {
 	CLI_EXAMPLE("atoll run -- python3 script.py",
 		    .why = "the current directory is visible, read-only"),
 	CLI_EXAMPLE("atoll run --workspace .:copy -- make",
-		    .why = "and this changes a copy, to be looked at with 'atoll diff'"),
+		    .why = "this changes a copy; see 'atoll diff'"),
 	CLI_EXAMPLE("atoll run --workspace .:direct -- make", .why = "and this may change it"),
 	CLI_EXAMPLE("atoll policy explain --trust medium", .why = "what the default policy means"),
 	{},
