@@ -95,7 +95,37 @@ def metadata_race(t):
     return changed(place, before)
 
 
+def original(t):
+    """Section C: everything that can be done to a file and a name, in a copy; the original stays."""
+    place = t.workspace / "tree"
+    (place / "full").mkdir(parents=True)
+    (place / "full/file").write_text("kept")
+    (place / "gone").mkdir()
+    (place / "victim").write_text("kept as it is")
+    os.link(place / "victim", place / "second-name")
+    (place / "link").symlink_to("victim")
+    before = picture(place)
+    t.run("/bin/sh", "-c", """
+        cd tree
+        try() { "$@" 2>/dev/null && e=OK || e=EROFS; echo "{\\"probe\\": \\"$1 $2\\", \\"errno\\": \\"$e\\"}"; }
+        try dd if=/dev/zero of=victim bs=9 count=1 conv=notrunc
+        try truncate -s 1 second-name
+        try chmod 700 full/file
+        try touch -d 2001-01-01 victim
+        try rmdir gone
+        try ln victim third
+        try mv full/file moved
+        try rm -rf full
+        try ln -sfn /etc link
+        try mkdir full
+        try cp /bin/true full/file
+        """, options=("--workspace", f"{t.workspace}:copy"))
+    t.atoll.tool("discard", *t.atoll.tool("ps", "--kept", "--quiet").out.split())
+    return changed(place, before)
+
+
 CHECKS = [
+    Check("C-original", original, {"copy": REFUSED, "copy+receipt_compare": "red"}),
     Check("A14-rights", rights, container=False, process={"landlock": REFUSED, "landlock+receipt_compare": "red"},
           guarded={}),
     Check("C-metadata", metadata, container=False, process={"broker_places": "red"}, guarded={}),

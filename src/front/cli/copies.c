@@ -479,7 +479,8 @@ static int apply(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(c->name, "--continue or --undo stand alone, with one sandbox");
 	}
 	id = words.words[0];
-	n = review_open(&r, id, true, &e);
+	/* Without renames: what is chosen by one path brings nothing along from another. */
+	n = review_open(&r, id, false, &e);
 	if (n >= 0 && (o.go_on || o.undo)) {
 		n = recover(&r, id, &o, &e);
 		return n < 0 ? cli_fail(&e) : CLI_OK;

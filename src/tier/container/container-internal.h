@@ -23,6 +23,9 @@ struct view {
 	int proc;
 };
 
+/* True where the payload writes into the files of the workspace themselves. */
+bool view_is_direct(const struct plan *plan);
+
 /* build.c: the whole life of the process that becomes pid 1. Never returns. */
 struct builder;
 _Noreturn void container_build(struct builder *b);

@@ -104,7 +104,7 @@ static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds,
 	size_t i;
 	int r = 0;
 
-	if (plan->workspace_mode != WORKSPACE_DIRECT) {
+	if (!view_is_direct(plan)) {
 		attrs |= MOUNT_ATTR_RDONLY;
 	}
 	if (plan->workspace_mode != WORKSPACE_NONE) {

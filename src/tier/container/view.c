@@ -352,6 +352,12 @@ int view_build(struct view *v, struct err *e)
 	return r >= 0 ? make_proc(v, e) : r;
 }
 
+bool view_is_direct(const struct plan *plan)
+{
+	return plan->workspace_mode == WORKSPACE_DIRECT ||
+	       (MUTANT(ATOLL_MUTATE_COPY) && plan->workspace_mode == WORKSPACE_COPY);
+}
+
 /* A path of the plan must still be what it was when the policy was resolved. */
 static int check_same(int fd, const struct plan_path *p, struct err *e)
 {
@@ -438,7 +444,7 @@ static int show_copy(const struct view *v, struct err *e)
 	if (fchdir(v->scratch) < 0) {
 		return err_sys(e, errno, "cannot enter the scratch space");
 	}
-	overlay = mount_new("overlay", options, MUTANT(ATOLL_MUTATE_COPY) ? 0 : RW_TREE, e);
+	overlay = mount_new("overlay", options, RW_TREE, e);
 	if (overlay < 0) {
 		return err_wrap(e, "no copy of the workspace can be made here; the state directory "
 				   "(ATOLL_HOME) must be on a file system that overlayfs writes to, "
@@ -450,14 +456,14 @@ static int show_copy(const struct view *v, struct err *e)
 int view_show_paths(const struct view *v, struct err *e)
 {
 	const struct plan *plan = v->spec->plan;
-	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
+	bool direct = view_is_direct(plan);
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
 		r = show_path(v, &plan->read[i], v->mounts[BUILD_READ + i], RO_TREE, e);
 	}
-	if (r >= 0 && plan->workspace_mode == WORKSPACE_COPY) {
+	if (r >= 0 && plan->workspace_mode == WORKSPACE_COPY && !direct) {
 		return show_copy(v, e);
 	}
 	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
