@@ -69,6 +69,7 @@ const struct hazard_row hazard_rows[] = {
 	{ORDINARY, ".git", "packed-refs", ".git/packed-refs", ".git/packed-refs.lock", 0},
 	{ORDINARY, ".git", "shallow", ".git/shallow", ".git/shallow.lock", 0},
 	{ORDINARY, ".git", "gc.log", ".git/gc.log", ".git/gc.log.lock", 0},
+	{ORDINARY, ".git/info", "refs", ".git/info/refs", ".git/info/ref", 0},
 	{ORDINARY, ".git", "sharedindex.*", ".git/sharedindex.0123456789", ".git/sharedindex", 0},
 	{ORDINARY, ".git/objects", "**", ".git/objects/ab/cdef", ".git/objects", 0},
 	{ORDINARY, ".git/refs", "**", ".git/refs/heads/topic", ".git/refs", 0},

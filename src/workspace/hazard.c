@@ -9,7 +9,8 @@
  *   is a file HEAD one that git accepts? git takes a directory for a repository by HEAD, objects
  *   and refs, or HEAD and commondir, found anywhere at or above the current directory (git's
  *   setup.c, is_git_directory(); safe.bareRepository). What else it needs may have been in the
- *   original already, so HEAD alone decides.
+ *   original already, so HEAD alone decides. A HEAD of the original does harm by a configuration or
+ *   hooks only, and those are found by content and by name.
  *
  *   is a file `config` one of git? A bare repository of the original can have any name, and one
  *   can be made where git keeps its branches.

@@ -346,6 +346,7 @@ static const char *const commit[] = {
 	".git/objects/pack/pack-1.idx",
 	".git/objects/info/commit-graph",
 	".git/objects/info/packs",
+	".git/info/refs",
 	".git/MERGE_HEAD",
 	".git/MERGE_MSG",
 	".git/gc.log",
