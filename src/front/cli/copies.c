@@ -357,10 +357,6 @@ static size_t say_hazards(const struct review *r, const struct apply_options *o)
 			n++;
 		}
 	}
-	if (n > 0) {
-		cli_say("nothing was taken over; allow these by name with --allow-hazard PATH, "
-			"choose other paths, or use --interactive");
-	}
 	return n;
 }
 
@@ -381,9 +377,6 @@ static int say_conflicts(const struct review *r, const struct apply *a, size_t *
 		cli_say("%s: conflict: %s", buf_str(&line), found.list[i].why);
 	}
 	*ret_n = found.n;
-	if (found.n > 0) {
-		cli_say("nothing was taken over; choose other paths, or settle these by hand");
-	}
 	return n;
 }
 
@@ -423,15 +416,19 @@ static int take_over(struct review *r, const char *id, struct apply_options *o, 
 {
 	struct apply a = review_apply(r);
 	_cleanup_buf_ struct buf sum = {};
-	size_t conflicts = 0;
-	int n;
+	size_t conflicts = 0, hazards = o->interactive ? 0 : say_hazards(r, o);
+	int n = say_conflicts(r, &a, &conflicts, e);
 
-	if (!o->interactive && say_hazards(r, o) > 0) {
-		return CLI_REFUSED;
+	if (n < 0) {
+		return n;
 	}
-	n = say_conflicts(r, &a, &conflicts, e);
-	if (n < 0 || conflicts > 0) {
-		return n < 0 ? n : CLI_REFUSED;
+	if (hazards + conflicts > 0) {
+		cli_say("nothing was taken over; choose other paths%s%s",
+			hazards > 0 ? ", allow what the host would obey with --allow-hazard PATH or "
+				      "--interactive"
+				    : "",
+			conflicts > 0 ? ", settle conflicts by hand" : "");
+		return CLI_REFUSED;
 	}
 	buf_init(&sum, 256);
 	review_sum(&r->changes, &sum);

@@ -23,6 +23,11 @@ struct view {
 	int proc;
 };
 
+/* Why there may be no overlay, with the remedy. */
+#define VIEW_NO_COPY                                                                              \
+	"no copy of the workspace can be made here; the state directory (ATOLL_HOME) must be on " \
+	"a file system that overlayfs writes to, as ext4, xfs and btrfs are"
+
 /* True where the payload writes into the files of the workspace themselves. */
 bool view_is_direct(const struct plan *plan);
 

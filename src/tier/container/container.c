@@ -88,7 +88,7 @@ static int make_layer(const struct tier_spec *spec, const struct plan_path *p, s
 	_cleanup_fd_ int fd = clone_path(p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
 	int r = fd < 0 ? fd : translate(spec, p, fd, &st, e);
 
-	return r < 0 ? r : TAKE_FD(fd);
+	return r < 0 ? err_wrap(e, VIEW_NO_COPY) : TAKE_FD(fd);
 }
 
 /*

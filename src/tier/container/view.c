@@ -446,9 +446,7 @@ static int show_copy(const struct view *v, struct err *e)
 	}
 	overlay = mount_new("overlay", options, RW_TREE, e);
 	if (overlay < 0) {
-		return err_wrap(e, "no copy of the workspace can be made here; the state directory "
-				   "(ATOLL_HOME) must be on a file system that overlayfs writes to, "
-				   "as ext4, xfs and btrfs are");
+		return err_wrap(e, VIEW_NO_COPY);
 	}
 	return place(v, overlay, p->path + 1, p->is_dir, e);
 }
