@@ -2,6 +2,7 @@
 /* What a hostile upper layer makes of an original, and what finding that out may not do. */
 #include "unit.h"
 
+#include <grp.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -820,6 +821,30 @@ static void test_many(void **state)
 	end(&t);
 }
 
+/* What cannot be lent without losing a bit of the mode is a failure that names it. */
+static void test_other_group(void **state)
+{
+	struct trees t = begin(state);
+	struct err e = {};
+	struct changes c;
+	gid_t group;
+
+	if (getgroups(1, &group) != 1 || group == getegid()) {
+		end(&t);
+		print_message("# needs root\n");
+		skip();
+	}
+	make_all("du/d\x1b fu/d\x1b/f");
+	assert_int_equal(chown("u/d\x1b", (uid_t)-1, group), 0);
+	set_modes("u/d\x1b:2070");
+	assert_int_equal(changes_find(t.original, t.upper, true, &c, &e), -EACCES);
+	assert_string_equal(e.msg, "cannot read 'd\\x1b' of the copy: Permission denied");
+	assert_int_equal(e.kind, ERR_SYSTEM);
+	assert_null(c.list);
+	assert_modes("u/d\x1b:2070");
+	end(&t);
+}
+
 #define FAULTY_MODES "u:0 u/a:200 u/\x1b\n:2100 u/\x1b\n/\xff:0 u/\x1b\n/\xff/d/d/\x07:0"
 
 static void make_faulty(void)
@@ -922,9 +947,11 @@ static void test_faults(void **state)
 /* Root passes every mode; what is tested here is what everybody else meets. */
 static void become_nobody(void)
 {
+	const gid_t other = 65533;
+
 	if (geteuid() == 0 &&
-	    (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ||
-	     prctl(PR_SET_DUMPABLE, 1) < 0)) {
+	    (setgroups(1, &other) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+	     setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)) {
 		abort();
 	}
 }
@@ -939,7 +966,8 @@ int main(void)
 		IN_DIR(test_hard_links),  IN_DIR(test_links_out),       IN_DIR(test_pipes),
 		IN_DIR(test_deep_added),  IN_DIR(test_deep_both),       IN_DIR(test_comb),
 		IN_DIR(test_moved),       IN_DIR(test_deep_denied),     IN_DIR(test_deep_rename),
-		IN_DIR(test_many),        IN_DIR(test_no_descriptors),  IN_DIR(test_faults),
+		IN_DIR(test_many),        IN_DIR(test_other_group),     IN_DIR(test_no_descriptors),
+		IN_DIR(test_faults),
 	};
 
 	become_nobody();
