@@ -296,8 +296,10 @@ static const struct example renames[] = {
 	{"a copy is no rename", "fo/a=text fu/b=text", "", "added b\n"},
 	{"one for each", "fo/a=text wu/a fu/b=text fu/c=text", "", "renamed a b\nadded c\n"},
 	{"a renamed directory: last names belong together",
-	 "do/a fo/a/x=t fo/a/y=t fo/a/z=t wu/a du/b fu/b/w=t fu/b/y=t fu/b/z=t", "",
-	 "deleted a\nadded b\nrenamed a/x b/w\nrenamed a/y b/y\nrenamed a/z b/z\n"},
+	 "do/a fo/a/x=t fo/a/y=t fo/a/z=t wu/a du/b fu/b/y=t fu/b/z=t fu/b/zz=t", "",
+	 "deleted a\nadded b\nrenamed a/y b/y\nrenamed a/z b/z\nrenamed a/x b/zz\n"},
+	{"two that cannot be read are not alike", "fo/a=text wu/a du/d fu/d/b=text", "o/a:0 u/d:0",
+	 "deleted a\nadded d\nadded d/b\n"},
 	{"links are not renamed", "lo/a=text wu/a lu/b=text", "", "deleted a\nadded b\n"},
 	{"renamed and denied", "fo/a=text wu/a fu/b=text", "u/b:0", "renamed a b\n"},
 	{"renamed, of which we cannot know", "fo/a=text wu/a fu/b=text", "o/a:0",
@@ -493,6 +495,19 @@ static void test_sparse(void **state)
 	assert_int_equal(rename("u/f", "u/g"), 0);
 	assert_int_equal(mknod("u/f", S_IFCHR, 0), 0);
 	expect(&t, true, "deleted f\nadded g\n");
+	assert_int_equal(unlink("u/f"), 0);
+	/* One by one not, but together. */
+	put("u/f", "", KEEP);
+	put("u/h", "", KEEP);
+	put("o/g", "", KEEP);
+	assert_int_equal(unlink("u/g"), 0);
+	assert_int_equal(mknod("u/g", S_IFCHR, 0), 0);
+	assert_int_equal(truncate("o/f", 1), 0);
+	assert_int_equal(truncate("u/f", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(truncate("u/h", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(truncate("o/g", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(rename("u/f", "u/i"), 0);
+	expect(&t, true, "deleted g\nadded h\nadded i\n");
 	end(&t);
 }
 
@@ -531,6 +546,11 @@ static void test_links_out(void **state)
 	       "deleted i\nadded j\n");
 	assert_int_equal(read(watch, event, sizeof(event)), -1);
 	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(entry_open_file(t.upper, "f", true), -EINVAL);
+	assert_int_equal(entry_open_file(t.upper, "d/secret", true), -ELOOP);
+	assert_int_equal(entry_open_file(t.upper, "../o/f", true), -EXDEV);
+	assert_true(entry_open(t.upper, "d", O_PATH | O_DIRECTORY) < 0);
+	assert_int_equal(read(watch, event, sizeof(event)), -1);
 	(void)close(open("out/secret", O_RDONLY | O_CLOEXEC)); /* the watch would have seen it */
 	assert_true(read(watch, event, sizeof(event)) > 0);
 	(void)close(watch);
