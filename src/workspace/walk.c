@@ -361,12 +361,14 @@ static int step(struct walk *w)
 	w->text -= strlen(name) + sizeof(w->here);
 	w->path.len = w->here.base;
 	r = enter(w);
-	if (r < 0) {
+	if (r >= 0 && (w->here.in_upper || w->here.in_original)) {
+		r = scan(w);
+	}
+	if (r < 0 && w->failure == 0) {
 		w->path.len = w->here.base;
 		return failed(w, name, r);
 	}
-	r = w->here.in_upper || w->here.in_original ? scan(w) : 0;
-	return r < 0 && w->failure == 0 ? failed(w, ".", r) : r;
+	return r;
 }
 
 int changes_walk(int original, int upper, struct changes *ret, struct err *e)

@@ -2,6 +2,7 @@
 /* What a hostile upper layer makes of an original, and what finding that out may not do. */
 #include "unit.h"
 
+#include <grp.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -295,8 +296,10 @@ static const struct example renames[] = {
 	{"a copy is no rename", "fo/a=text fu/b=text", "", "added b\n"},
 	{"one for each", "fo/a=text wu/a fu/b=text fu/c=text", "", "renamed a b\nadded c\n"},
 	{"a renamed directory: last names belong together",
-	 "do/a fo/a/x=t fo/a/y=t fo/a/z=t wu/a du/b fu/b/w=t fu/b/y=t fu/b/z=t", "",
-	 "deleted a\nadded b\nrenamed a/x b/w\nrenamed a/y b/y\nrenamed a/z b/z\n"},
+	 "do/a fo/a/x=t fo/a/y=t fo/a/z=t wu/a du/b fu/b/y=t fu/b/z=t fu/b/zz=t", "",
+	 "deleted a\nadded b\nrenamed a/y b/y\nrenamed a/z b/z\nrenamed a/x b/zz\n"},
+	{"two that cannot be read are not alike", "fo/a=text wu/a du/d fu/d/b=text", "o/a:0 u/d:0",
+	 "deleted a\nadded d\nadded d/b\n"},
 	{"links are not renamed", "lo/a=text wu/a lu/b=text", "", "deleted a\nadded b\n"},
 	{"renamed and denied", "fo/a=text wu/a fu/b=text", "u/b:0", "renamed a b\n"},
 	{"renamed, of which we cannot know", "fo/a=text wu/a fu/b=text", "o/a:0",
@@ -492,6 +495,19 @@ static void test_sparse(void **state)
 	assert_int_equal(rename("u/f", "u/g"), 0);
 	assert_int_equal(mknod("u/f", S_IFCHR, 0), 0);
 	expect(&t, true, "deleted f\nadded g\n");
+	assert_int_equal(unlink("u/f"), 0);
+	/* One by one not, but together. */
+	put("u/f", "", KEEP);
+	put("u/h", "", KEEP);
+	put("o/g", "", KEEP);
+	assert_int_equal(unlink("u/g"), 0);
+	assert_int_equal(mknod("u/g", S_IFCHR, 0), 0);
+	assert_int_equal(truncate("o/f", 1), 0);
+	assert_int_equal(truncate("u/f", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(truncate("u/h", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(truncate("o/g", CHANGES_RENAME_MAX / 5 * 2), 0);
+	assert_int_equal(rename("u/f", "u/i"), 0);
+	expect(&t, true, "deleted g\nadded h\nadded i\n");
 	end(&t);
 }
 
@@ -530,6 +546,11 @@ static void test_links_out(void **state)
 	       "deleted i\nadded j\n");
 	assert_int_equal(read(watch, event, sizeof(event)), -1);
 	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(entry_open_file(t.upper, "f", true), -EINVAL);
+	assert_int_equal(entry_open_file(t.upper, "d/secret", true), -ELOOP);
+	assert_int_equal(entry_open_file(t.upper, "../o/f", true), -EXDEV);
+	assert_true(entry_open(t.upper, "d", O_PATH | O_DIRECTORY) < 0);
+	assert_int_equal(read(watch, event, sizeof(event)), -1);
 	(void)close(open("out/secret", O_RDONLY | O_CLOEXEC)); /* the watch would have seen it */
 	assert_true(read(watch, event, sizeof(event)) > 0);
 	(void)close(watch);
@@ -820,6 +841,30 @@ static void test_many(void **state)
 	end(&t);
 }
 
+/* What cannot be lent without losing a bit of the mode is a failure that names it. */
+static void test_other_group(void **state)
+{
+	struct trees t = begin(state);
+	struct err e = {};
+	struct changes c;
+	gid_t group;
+
+	if (getgroups(1, &group) != 1 || group == getegid()) {
+		end(&t);
+		print_message("# needs root\n");
+		skip();
+	}
+	make_all("du/d\x1b fu/d\x1b/f");
+	assert_int_equal(chown("u/d\x1b", (uid_t)-1, group), 0);
+	set_modes("u/d\x1b:2070");
+	assert_int_equal(changes_find(t.original, t.upper, true, &c, &e), -EACCES);
+	assert_string_equal(e.msg, "cannot read 'd\\x1b' of the copy: Permission denied");
+	assert_int_equal(e.kind, ERR_SYSTEM);
+	assert_null(c.list);
+	assert_modes("u/d\x1b:2070");
+	end(&t);
+}
+
 #define FAULTY_MODES "u:0 u/a:200 u/\x1b\n:2100 u/\x1b\n/\xff:0 u/\x1b\n/\xff/d/d/\x07:0"
 
 static void make_faulty(void)
@@ -922,9 +967,11 @@ static void test_faults(void **state)
 /* Root passes every mode; what is tested here is what everybody else meets. */
 static void become_nobody(void)
 {
+	const gid_t other = 65533;
+
 	if (geteuid() == 0 &&
-	    (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ||
-	     prctl(PR_SET_DUMPABLE, 1) < 0)) {
+	    (setgroups(1, &other) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+	     setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)) {
 		abort();
 	}
 }
@@ -939,7 +986,8 @@ int main(void)
 		IN_DIR(test_hard_links),  IN_DIR(test_links_out),       IN_DIR(test_pipes),
 		IN_DIR(test_deep_added),  IN_DIR(test_deep_both),       IN_DIR(test_comb),
 		IN_DIR(test_moved),       IN_DIR(test_deep_denied),     IN_DIR(test_deep_rename),
-		IN_DIR(test_many),        IN_DIR(test_no_descriptors),  IN_DIR(test_faults),
+		IN_DIR(test_many),        IN_DIR(test_other_group),     IN_DIR(test_no_descriptors),
+		IN_DIR(test_faults),
 	};
 
 	become_nobody();
