@@ -10,9 +10,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <jansson.h>
+
 #include "workspace/apply.h"
 
 struct change;
+struct stat;
 
 enum step_kind {
 	STEP_REMOVE,  /* out of the original, into the staging directory as "o" and its number */
@@ -26,15 +29,29 @@ struct step {
 	char *path;
 	ino_t before; /* what is there; 0: nothing */
 	ino_t staged; /* what comes; 0: nothing */
+	int64_t written_ns; /* its mtime, where it is a file */
 	bool is_dir;  /* what is removed or put */
 	mode_t old_mode, new_mode; /* permission bits */
 	const struct change *change; /* what it is for; NULL where it comes from a journal */
+};
+
+/* What an apply has moved away and back: its ctime is not somebody else's doing. */
+struct touch {
+	char *path;
+	ino_t ino;
+	int64_t ctime_ns;
+};
+
+struct touched {
+	struct touch *list; /* sorted by path */
+	size_t n, room;
 };
 
 struct steps {
 	struct step *list;
 	size_t n, room;
 	int stage; /* the staging directory */
+	struct touched ours; /* from earlier times */
 };
 
 #define STAGE_NAME_SIZE 40
@@ -79,6 +96,28 @@ int apply_fail(const char *path, int r, const char *what, struct err *e);
 /* Adds a step and takes nothing; `path` is copied. NULL: out of memory. */
 struct step *steps_add(struct steps *s, enum step_kind kind, const char *path);
 void steps_done(struct steps *s);
+
+/* When a file was written last, in nanoseconds; 0 for what is no file. */
+int64_t step_written(const struct stat *st);
+
+/* lstat(2) below the original. */
+int step_look(const struct apply *a, const char *path, struct stat *ret);
+
+/* A path as the journal has it, which any bytes can be in, and back; NULL: out of memory, or it is
+ * none. */
+json_t *journal_path_json(const char *path);
+char *journal_path(const char *hex);
+
+/* Writes a small file of the journal's directory to disk, whole or not at all. */
+int journal_file(int dir, const char *name, const char *text, size_t len);
+
+/* Reads what is remembered; nothing, where there is nothing. */
+int touched_read(int journal, struct touched *ret, struct err *e);
+bool touched_has(const struct touched *t, const char *path, const struct stat *st);
+
+/* Adds what these steps, undone, have touched. */
+int touched_write(const struct apply *a, const struct steps *s, struct err *e);
+void touched_done(struct touched *t);
 
 int journal_write(const struct apply *a, const struct steps *s, struct err *e);
 int journal_read(const struct apply *a, struct steps *ret, struct err *e);

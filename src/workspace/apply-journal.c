@@ -16,8 +16,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 
-#define JOURNAL     "apply.json"
-#define JOURNAL_NEW ".apply.json"
+#define JOURNAL "apply.json"
 
 static const char *const kinds[] = {
 	[STEP_REMOVE] = "remove",
@@ -27,7 +26,7 @@ static const char *const kinds[] = {
 };
 
 /* A path is any bytes; JSON has none. */
-static json_t *path_to_json(const char *path)
+json_t *journal_path_json(const char *path)
 {
 	size_t len = strlen(path), i;
 	_cleanup_free_ char *hex = fault_hit() ? NULL : malloc(2 * len + 1);
@@ -47,7 +46,7 @@ static int digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static char *path_from_json(const char *hex)
+char *journal_path(const char *hex)
 {
 	size_t len = strlen(hex), i;
 	char *path = len % 2 == 0 && len > 0 ? malloc(len / 2 + 1) : NULL;
@@ -69,18 +68,21 @@ static char *path_from_json(const char *hex)
 
 static json_t *step_to_json(const struct step *step)
 {
-	return json_pack("{s:s, s:o, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind], "path",
-			 path_to_json(step->path), "before", (json_int_t)step->before, "staged",
-			 (json_int_t)step->staged, "dir", step->is_dir, "old_mode",
+	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind], "path",
+			 journal_path_json(step->path), "before", (json_int_t)step->before, "staged",
+			 (json_int_t)step->staged, "written_ns",
+			 (json_int_t)step->written_ns, "dir", step->is_dir, "old_mode",
 			 (int)step->old_mode, "new_mode", (int)step->new_mode);
 }
 
-static int write_file(int dir, const char *text, size_t len)
+int journal_file(int dir, const char *name, const char *text, size_t len)
 {
 	_cleanup_fd_ int fd = FD_NONE;
+	char new[32];
 
-	(void)unlinkat(dir, JOURNAL_NEW, 0);
-	fd = openat(dir, JOURNAL_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	(void)snprintf(new, sizeof(new), ".%s", name);
+	(void)unlinkat(dir, new, 0);
+	fd = openat(dir, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		return -errno;
 	}
@@ -93,7 +95,7 @@ static int write_file(int dir, const char *text, size_t len)
 		text += n;
 		len -= (size_t)n;
 	}
-	if (fsync(fd) < 0 || renameat(dir, JOURNAL_NEW, dir, JOURNAL) < 0 || fsync(dir) < 0) {
+	if (fsync(fd) < 0 || renameat(dir, new, dir, name) < 0 || fsync(dir) < 0) {
 		return -errno;
 	}
 	return 0;
@@ -112,14 +114,14 @@ int journal_write(const struct apply *a, const struct steps *s, struct err *e)
 	}
 	doc = r == 0 ? json_pack("{s:O}", "steps", list) : NULL;
 	text = doc ? json_canonical(doc, &len) : NULL;
-	r = text ? write_file(a->journal, text, len) : -ENOMEM;
+	r = text ? journal_file(a->journal, JOURNAL, text, len) : -ENOMEM;
 	return r < 0 ? err_sys(e, -r, "cannot write the journal") : 0;
 }
 
 static int read_step(const json_t *j, struct steps *ret, struct err *e)
 {
 	const char *kind = NULL, *hex = NULL;
-	int64_t before = 0, staged = 0, old_mode = 0, new_mode = 0;
+	int64_t before = 0, staged = 0, written_ns = 0, old_mode = 0, new_mode = 0;
 	_cleanup_free_ char *path = NULL;
 	struct step *step;
 	bool is_dir = false;
@@ -129,13 +131,14 @@ static int read_step(const json_t *j, struct steps *ret, struct err *e)
 	r = r < 0 ? r : json_get_str(j, "path", &hex, e);
 	r = r < 0 ? r : json_get_int(j, "before", &before, e);
 	r = r < 0 ? r : json_get_int(j, "staged", &staged, e);
+	r = r < 0 ? r : json_get_int(j, "written_ns", &written_ns, e);
 	r = r < 0 ? r : json_get_bool(j, "dir", &is_dir, e);
 	r = r < 0 ? r : json_get_int(j, "old_mode", &old_mode, e);
 	r = r < 0 ? r : json_get_int(j, "new_mode", &new_mode, e);
 	while (r == 0 && k < ARRAY_SIZE(kinds) && strcmp(kinds[k], kind) != 0) {
 		k++;
 	}
-	path = r == 0 && k < ARRAY_SIZE(kinds) ? path_from_json(hex) : NULL;
+	path = r == 0 && k < ARRAY_SIZE(kinds) ? journal_path(hex) : NULL;
 	if (!path) {
 		return r < 0 ? r : err_set(e, ERR_SYSTEM, EBADMSG, "the journal is damaged");
 	}
@@ -145,6 +148,7 @@ static int read_step(const json_t *j, struct steps *ret, struct err *e)
 	}
 	step->before = (ino_t)before;
 	step->staged = (ino_t)staged;
+	step->written_ns = written_ns;
 	step->is_dir = is_dir;
 	step->old_mode = (mode_t)old_mode & 07777;
 	step->new_mode = (mode_t)new_mode & 0777;

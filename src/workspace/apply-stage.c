@@ -268,6 +268,7 @@ int stage_change(const struct apply *a, struct steps *s, size_t i, const struct 
 		return apply_fail(c->path, r, "cannot prepare", e);
 	}
 	s->list[i].staged = st.st_ino;
+	s->list[i].written_ns = step_written(&st);
 	return 0;
 }
 

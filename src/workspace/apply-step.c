@@ -48,6 +48,7 @@ void steps_done(struct steps *s)
 		free(s->list[i].path);
 	}
 	free(s->list);
+	touched_done(&s->ours);
 	s->stage = fd_close(s->stage);
 	*s = (struct steps){.stage = FD_NONE};
 }
@@ -66,6 +67,17 @@ int step_parent(const struct apply *a, const char *path, const char **ret_name)
 	}
 	*slash = '\0';
 	return entry_open(a->original, dir, O_PATH | O_DIRECTORY);
+}
+
+int step_look(const struct apply *a, const char *path, struct stat *ret)
+{
+	const char *name;
+	_cleanup_fd_ int parent = step_parent(a, path, &name);
+
+	if (parent < 0) {
+		return parent;
+	}
+	return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 static int move(int from, const char *name, int to, const char *as, unsigned flags)
@@ -199,13 +211,22 @@ bool step_done(const struct apply *a, const struct steps *s, size_t i)
 	return false; /* doing it again does no harm */
 }
 
-/* Only what we have put is taken away again, and no directory that somebody has used since. */
+int64_t step_written(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) ? st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec : 0;
+}
+
+/* Only what we have put is taken away again, and nothing that somebody has used since. */
 static int take_back(const struct steps *s, size_t i, int parent, const char *name)
 {
 	const struct step *step = &s->list[i];
 	char new[NUMBER_SIZE];
+	struct stat st;
 
-	if (number_of(parent, name) != step->staged) {
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		return -errno;
+	}
+	if (st.st_ino != step->staged || step_written(&st) != step->written_ns) {
 		return -ESTALE;
 	}
 	if (step->is_dir && !is_empty(parent, name)) {

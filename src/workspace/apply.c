@@ -42,22 +42,12 @@ static int no_memory(struct err *e)
 
 /* ---- what stands in the way ---- */
 
-/* lstat(2) below the original. */
-static int look(const struct apply *a, const char *path, struct stat *ret)
-{
-	const char *name;
-	_cleanup_fd_ int parent = step_parent(a, path, &name);
-
-	if (parent < 0) {
-		return parent;
-	}
-	return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-}
-
 /* Stamped by the kernel's coarse clock, as `begun_ns` was read from it. */
-static bool is_older(const struct apply *a, const struct stat *st)
+static bool is_as_it_was(const struct apply *a, const struct touched *ours, const char *path,
+			 const struct stat *st)
 {
-	return st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec < a->begun_ns;
+	return st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec < a->begun_ns ||
+	       touched_has(ours, path, st);
 }
 
 static bool can_be_made(const struct change *c)
@@ -67,10 +57,11 @@ static bool can_be_made(const struct change *c)
 }
 
 /* What a change was made on, at `path`, as it is now. NULL: as it was. */
-static const char *why_not(const struct apply *a, const char *path, mode_t before)
+static const char *why_not(const struct apply *a, const struct touched *ours, const char *path,
+			   mode_t before)
 {
 	struct stat st;
-	int r = look(a, path, &st);
+	int r = step_look(a, path, &st);
 
 	if (r == -ELOOP || r == -ENOTDIR) {
 		return "a directory above it is a link or a file by now";
@@ -88,7 +79,7 @@ static const char *why_not(const struct apply *a, const char *path, mode_t befor
 		return "it is something else by now";
 	}
 	/* What is in a directory has changes of its own. */
-	return S_ISDIR(st.st_mode) || is_older(a, &st)
+	return S_ISDIR(st.st_mode) || is_as_it_was(a, ours, path, &st)
 		       ? NULL
 		       : "it was changed outside since the sandbox started";
 }
@@ -109,8 +100,8 @@ static bool comes_with(const struct changes *all, const char *path)
 	return false;
 }
 
-static const char *find_conflict(const struct apply *a, const struct changes *all,
-				 const struct change *c)
+static const char *find_conflict(const struct apply *a, const struct touched *ours,
+				 const struct changes *all, const struct change *c)
 {
 	char stage[STAGE_NAME_SIZE];
 	const char *why;
@@ -123,12 +114,12 @@ static const char *find_conflict(const struct apply *a, const struct changes *al
 		return "only files, directories and links can be taken over";
 	}
 	if (c->kind == CHANGE_RENAMED) {
-		why = why_not(a, c->from, c->before.mode);
-		return why || comes_with(all, c->path) ? why : why_not(a, c->path, 0);
+		why = why_not(a, ours, c->from, c->before.mode);
+		return why || comes_with(all, c->path) ? why : why_not(a, ours, c->path, 0);
 	}
 	return c->kind == CHANGE_ADDED && comes_with(all, c->path)
 		       ? NULL
-		       : why_not(a, c->path, c->before.mode);
+		       : why_not(a, ours, c->path, c->before.mode);
 }
 
 static int add_conflict(struct conflicts *list, size_t change, const char *why)
@@ -157,18 +148,20 @@ void conflicts_done(struct conflicts *c)
 int apply_check(const struct apply *a, const struct changes *c, struct conflicts *ret,
 		struct err *e)
 {
+	_cleanup_(touched_done) struct touched ours = {};
 	size_t i;
+	int r = touched_read(a->journal, &ours, e);
 
 	*ret = (struct conflicts){};
-	for (i = 0; i < c->n; i++) {
-		const char *why = find_conflict(a, c, &c->list[i]);
+	for (i = 0; r >= 0 && i < c->n; i++) {
+		const char *why = find_conflict(a, &ours, c, &c->list[i]);
 
 		if (why && add_conflict(ret, i, why) < 0) {
 			conflicts_done(ret);
-			return no_memory(e);
+			r = no_memory(e);
 		}
 	}
-	return 0;
+	return r;
 }
 
 /* ---- the steps ---- */
@@ -179,9 +172,10 @@ static int add_step(const struct apply *a, struct steps *s, enum step_kind kind,
 {
 	struct step *step;
 	struct stat st = {};
-	int r = kind == STEP_PUT ? 0 : look(a, path, &st);
+	int r = kind == STEP_PUT ? 0 : step_look(a, path, &st);
 
-	if (r == 0 && kind != STEP_PUT && !S_ISDIR(st.st_mode) && !is_older(a, &st)) {
+	if (r == 0 && kind != STEP_PUT && !S_ISDIR(st.st_mode) &&
+	    !is_as_it_was(a, &s->ours, path, &st)) {
 		r = -ESTALE;
 	}
 	if (r < 0) {
@@ -311,7 +305,7 @@ static int undo_all(const struct apply *a, const struct steps *s, struct err *e)
 			r = apply_fail(s->list[i - 1].path, n, "cannot undo what was done to", e);
 		}
 	}
-	return r;
+	return r < 0 ? r : touched_write(a, s, e);
 }
 
 static int commit(const struct apply *a, const struct steps *s, struct err *e)
@@ -341,7 +335,7 @@ static int turn_around(const struct apply *a, struct steps *s, struct err *e)
 	struct err why = {};
 
 	if (undo_all(a, s, &why) < 0) {
-		return err_wrap(e, "%s; and then: %s", "the changes are there in part", why.msg);
+		return err_wrap(e, "some changes are there and some are not (%s)", why.msg);
 	}
 	(void)clean(a, s, &why);
 	return -e->code;
@@ -349,8 +343,9 @@ static int turn_around(const struct apply *a, struct steps *s, struct err *e)
 
 static int prepare(const struct apply *a, const struct changes *c, struct steps *s, struct err *e)
 {
-	int r = add_removals(a, c, s, e);
+	int r = touched_read(a->journal, &s->ours, e);
 
+	r = r < 0 ? r : add_removals(a, c, s, e);
 	r = r < 0 ? r : add_arrivals(a, c, s, e);
 	r = r < 0 ? r : stage_make(a, s, e);
 	r = r < 0 ? r : stage_all(a, s, e);

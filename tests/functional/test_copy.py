@@ -156,7 +156,7 @@ def test_words_and_names(copy):
     wanted = ["d/--json", "./d/\x1b[31mred", "d/new\nline", os.fsdecode(b"d/\xff")]
     done = copy.atoll.tool("apply", copy.id, "--", *wanted)
     assert done.status == 0, done
-    assert sorted(os.listdir(os.fsencode(copy.root / "d"))) == [b"--json", b"\x1b[31mred", b"new\nline", b"\xff"]
+    assert sorted(os.listdir(os.fsencode(copy.root / "d"))) == [b"\x1b[31mred", b"--json", b"new\nline", b"\xff"]
     assert [*copy.changes()] == ["d/pipe"] and copy.tool("discard").status == 0
 
 

@@ -24,6 +24,12 @@ int review_open(struct review *r, const char *id, bool renames, struct err *e)
 				      .upper = FD_NONE}};
 	n = state_open(&r->state, e);
 	n = n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
+	if (n >= 0) {
+		/* What an apply has left that was killed: the copy is ours alone, as long as it is open. */
+		struct apply a = review_apply(r);
+
+		n = apply_clean(&a, e);
+	}
 	return n < 0 ? n : changes_find(r->kept.original, r->kept.upper, renames, &r->changes, e);
 }
 
