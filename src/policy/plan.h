@@ -20,6 +20,7 @@ struct err;
 enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
 enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
+/* What the payload may do with it, least first: from WORKSPACE_COPY on it writes there. */
 enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_COPY, WORKSPACE_DIRECT };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */

@@ -146,7 +146,7 @@ static int check_read_place(const struct item *it, const struct plan_path *found
 	char path[PATH_MAX];
 	int r;
 
-	if (p->workspace_mode != WORKSPACE_DIRECT) {
+	if (p->workspace_mode < WORKSPACE_COPY) {
 		return 0;
 	}
 	if (path_within(found->path, p->workspace.path)) {
@@ -154,6 +154,9 @@ static int check_read_place(const struct item *it, const struct plan_path *found
 				   "filesystem.read: '%s' lies in the workspace, which the payload "
 				   "may change; leave it out",
 				   shown(it->text).s);
+	}
+	if (p->workspace_mode != WORKSPACE_DIRECT) {
+		return 0; /* the original does not change */
 	}
 	r = path_expand(&it->at, it->text, p->identity.home, path);
 	if (r >= 0) {

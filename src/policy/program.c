@@ -207,7 +207,7 @@ static int note_scripts(struct plan *p)
 /* An allowed program that the payload may overwrite allows anything. */
 static int note_changeable(struct plan *p)
 {
-	for (size_t i = 0; p->workspace_mode == WORKSPACE_DIRECT && i < p->n_exec; i++) {
+	for (size_t i = 0; p->workspace_mode >= WORKSPACE_COPY && i < p->n_exec; i++) {
 		if (path_within(p->exec[i].path, p->workspace.path) &&
 		    plan_note(p,
 			      "'%s' of execution.allow lies in the workspace: the payload may "

@@ -101,8 +101,7 @@ static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 		/* the last: where it may be changed */
 		{plan->workspace.path, LANDLOCK_WRITE_TREE, true, NULL},
 	};
-	bool writable = plan->workspace_mode == WORKSPACE_DIRECT ||
-			plan->workspace_mode == WORKSPACE_COPY;
+	bool writable = plan->workspace_mode >= WORKSPACE_COPY;
 
 	return plan_uses_landlock(plan)
 		       ? walls_landlock(plan, abi, rows, ARRAY_SIZE(rows) - !writable, "/tmp", e)

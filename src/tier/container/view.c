@@ -528,7 +528,7 @@ size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES
 	}
 	if (plan->workspace_mode != WORKSPACE_NONE) {
 		n = rule(rules, n, plan->workspace.path, true, true,
-			 direct || plan->workspace_mode == WORKSPACE_COPY ? RW_TREE : RO_TREE);
+			 plan->workspace_mode >= WORKSPACE_COPY ? RW_TREE : RO_TREE);
 	}
 	return n;
 }
