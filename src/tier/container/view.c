@@ -517,7 +517,6 @@ size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES
 		{"/proc", true, false, RO_TREE | MOUNT_ATTR_NOEXEC},
 		{"/etc", true, false, RO_TREE},
 	};
-	bool direct = plan->workspace_mode == WORKSPACE_DIRECT;
 	size_t n, i;
 
 	memcpy(rules, fixed, sizeof(fixed));
