@@ -190,8 +190,7 @@ static int open_home(const struct state *s, const char *id, struct kept *k)
 		return -ENOENT;
 	}
 	memcpy(k->home.id, id, len + 1);
-	k->home.dir =
-		openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	k->home.dir = openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (k->home.dir < 0) {
 		return -ENOENT;
 	}

@@ -67,8 +67,8 @@ void state_sandbox_done(struct state_sandbox *sb);
 
 /*
  * Finds sandboxes whose keeper is dead, removes what they left (control groups, directory; a copy
- * in which something was changed is kept) and ends their trail. Returns how many there were; the first error, once all have been tried, when
- * one could not be removed.
+ * in which something was changed is kept) and ends their trail. Returns how many there were; the
+ * first error, once all have been tried, when one could not be removed.
  */
 int state_reap(const struct state *s, struct err *e);
 

@@ -102,8 +102,7 @@ static const char *template_of(const struct settled *s, const struct schema_key 
 		return v->set ? k->words[v->num].say : NULL;
 	}
 	if ((schema_id(k) == KEY_WORKSPACE_PATH && no_workspace) ||
-	    (schema_id(k) == KEY_COPY &&
-	     s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY)) {
+	    (schema_id(k) == KEY_COPY && s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY)) {
 		return NULL;
 	}
 	if (schema_id(k) == KEY_EXEC_ALLOW && !v->set) {

@@ -148,13 +148,14 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 				.doc = "The directory; relative to this document, on the command "
 				       "line to the current directory.",
 				.say = "The workspace is the directory '{}'."},
-	[KEY_WORKSPACE_MODE] = {.path = "filesystem.workspace.mode",
-				.type = TYPE_WORD,
-				.rule = MERGE_LOWER,
-				.class = CLASS_WALL,
-				WORDS(mode_words),
-				.doc = "none hides the workspace, read-only shows it, copy lets the "
-				       "payload change a copy, direct the original."},
+	[KEY_WORKSPACE_MODE] =
+		{.path = "filesystem.workspace.mode",
+		 .type = TYPE_WORD,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_WALL,
+		 WORDS(mode_words),
+		 .doc = "none hides the workspace, read-only shows it, copy lets the "
+			"payload change a copy, direct the original."},
 	[KEY_READ] = {.path = "filesystem.read",
 		      .type = TYPE_PATHS,
 		      .rule = MERGE_SUBSET,

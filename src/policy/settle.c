@@ -356,10 +356,11 @@ static int process_available(const struct settled *s, struct err *e)
 			"which the process tier does not have; use tier container");
 	}
 	if (mode->num == WORKSPACE_COPY) {
-		return origin_fail(&mode->at, e,
-				   "filesystem.workspace.mode: 'copy' needs a mount, which the "
-				   "process tier does not have; use tier container, or read-only or "
-				   "direct");
+		return origin_fail(
+			&mode->at, e,
+			"filesystem.workspace.mode: 'copy' needs a mount, which the "
+			"process tier does not have; use tier container, or read-only or "
+			"direct");
 	}
 	if (mechanism->num == MECHANISM_GROUP) {
 		return origin_fail(
@@ -377,8 +378,7 @@ static int container_available(const struct settled *s, struct err *e)
 {
 	const struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
 
-	return mode->num == WORKSPACE_COPY &&
-			       s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
+	return mode->num == WORKSPACE_COPY && s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
 		       ? origin_fail(&mode->at, e,
 				     "filesystem.workspace.mode: the keeper measures what a copy "
 				     "holds, and execution.limits.mechanism 'group' asks for "

@@ -55,12 +55,12 @@ struct builder {
 	int start;
 	int image; /* sealed memfd of atoll-init */
 	int terminal;
-	bool refused;                    /* what failed was a namespace or a mount as such */
-	bool mapped;                     /* in a user namespace of its own */
-	mode_t umask;                    /* the caller's, for the payload */
-	cpu_set_t cpus;                  /* the keeper's affinity, for everything inside */
-	bool pushed;                     /* we may be somewhere else, and take it back */
-	int mounts[BUILD_MOUNTS];        /* FD_NONE where the builder copies the mount itself */
+	bool refused;             /* what failed was a namespace or a mount as such */
+	bool mapped;              /* in a user namespace of its own */
+	mode_t umask;             /* the caller's, for the payload */
+	cpu_set_t cpus;           /* the keeper's affinity, for everything inside */
+	bool pushed;              /* we may be somewhere else, and take it back */
+	int mounts[BUILD_MOUNTS]; /* FD_NONE where the builder copies the mount itself */
 	int groups[8];
 	size_t n_groups;
 };

@@ -27,11 +27,11 @@ enum step_kind {
 struct step {
 	enum step_kind kind;
 	char *path;
-	ino_t before; /* what is there; 0: nothing */
-	ino_t staged; /* what comes; 0: nothing */
-	int64_t written_ns; /* its mtime, where it is a file */
-	bool is_dir;  /* what is removed or put */
-	mode_t old_mode, new_mode; /* permission bits */
+	ino_t before;                /* what is there; 0: nothing */
+	ino_t staged;                /* what comes; 0: nothing */
+	int64_t written_ns;          /* its mtime, where it is a file */
+	bool is_dir;                 /* what is removed or put */
+	mode_t old_mode, new_mode;   /* permission bits */
 	const struct change *change; /* what it is for; NULL where it comes from a journal */
 };
 
@@ -50,7 +50,7 @@ struct touched {
 struct steps {
 	struct step *list;
 	size_t n, room;
-	int stage; /* the staging directory */
+	int stage;           /* the staging directory */
 	struct touched ours; /* from earlier times */
 };
 

@@ -68,9 +68,9 @@ char *journal_path(const char *hex)
 
 static json_t *step_to_json(const struct step *step)
 {
-	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind], "path",
-			 journal_path_json(step->path), "before", (json_int_t)step->before, "staged",
-			 (json_int_t)step->staged, "written_ns",
+	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind],
+			 "path", journal_path_json(step->path), "before", (json_int_t)step->before,
+			 "staged", (json_int_t)step->staged, "written_ns",
 			 (json_int_t)step->written_ns, "dir", step->is_dir, "old_mode",
 			 (int)step->old_mode, "new_mode", (int)step->new_mode);
 }

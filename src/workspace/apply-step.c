@@ -255,7 +255,7 @@ int step_undo(const struct apply *a, const struct steps *s, size_t i)
 	if (parent < 0) {
 		return parent;
 	}
-	return step->kind == STEP_REMOVE ? move(s->stage, staged_as('o', i, old), parent, name,
-						RENAME_NOREPLACE)
-					 : take_back(s, i, parent, name);
+	return step->kind == STEP_REMOVE
+		       ? move(s->stage, staged_as('o', i, old), parent, name, RENAME_NOREPLACE)
+		       : take_back(s, i, parent, name);
 }

@@ -70,7 +70,9 @@ static const char *why_not(const struct apply *a, const struct touched *ours, co
 		return "its path is longer than a path may be";
 	}
 	if (before == 0) {
-		return r == -ENOENT ? NULL : r == 0 ? "something is there by now" : "it cannot be looked at";
+		return r == -ENOENT ? NULL
+		       : r == 0     ? "something is there by now"
+				    : "it cannot be looked at";
 	}
 	if (r < 0) {
 		return r == -ENOENT ? "it is gone" : "it cannot be looked at";
@@ -90,8 +92,7 @@ static bool comes_with(const struct changes *all, const char *path)
 	size_t len;
 
 	for (len = strlen(path); len > 0; len--) {
-		const struct change *above =
-			path[len] == '/' ? changes_at(all, path, len) : NULL;
+		const struct change *above = path[len] == '/' ? changes_at(all, path, len) : NULL;
 
 		if (above && above->kind == CHANGE_TYPE) {
 			return true;
@@ -235,9 +236,7 @@ static int add_arrivals(const struct apply *a, const struct changes *c, struct s
 			r = add_step(a, s, STEP_REPLACE, x->path, x, e);
 			break;
 		case CHANGE_MODE:
-			r = S_ISDIR(x->after.mode)
-				    ? 0
-				    : add_step(a, s, STEP_MODE, x->path, x, e);
+			r = S_ISDIR(x->after.mode) ? 0 : add_step(a, s, STEP_MODE, x->path, x, e);
 			break;
 		case CHANGE_DELETED:
 			break;

@@ -88,10 +88,10 @@ static json_t *side_json(const struct change_side *s)
 	char mode[16];
 
 	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
-	return s->mode == 0 ? json_null()
-			    : json_pack("{s:s, s:I, s:o}", "mode", mode, "size",
-					(json_int_t)s->size, "target",
-					s->target ? json_text(s->target) : json_null());
+	return s->mode == 0
+		       ? json_null()
+		       : json_pack("{s:s, s:I, s:o}", "mode", mode, "size", (json_int_t)s->size,
+				   "target", s->target ? json_text(s->target) : json_null());
 }
 
 /* A name that is no UTF-8 has its bytes beside it, in hexadecimal. */
@@ -184,8 +184,8 @@ static int diff(const struct cli_command *c, int argc, char **argv)
 		return n > 0 ? CLI_OK : -n;
 	}
 	if (words.n == 0) {
-		return cli_complain(c->name,
-				    "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
+		return cli_complain(
+			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
 	n = review_open(&r, words.words[0], !o.no_renames, &e);
 	n = n < 0 ? n : refuse_pending(&r, &e);
@@ -217,7 +217,8 @@ const struct cli_command cli_diff_command = {
 	.operands = "SANDBOX [PATH...]",
 	.operand.kind = CLI_KEPT,
 	.max_operands = SIZE_MAX,
-	.about = "Show what is different in the copy of the workspace that a sandbox has left: A added, M\n"
+	.about = "Show what is different in the copy of the workspace that a sandbox has left: A "
+		 "added, M\n"
 		 "modified or with another mode, D deleted, R renamed, T of another type.\n",
 	.notes = "A line with ! names what on the host would obey the file above it, and when.\n",
 	.options = diff_options,
@@ -296,8 +297,8 @@ static char ask(const char *line)
 }
 
 /*
- * Leaves the changes that a person says yes to. A yes to a change is one to its hazards, which stand
- * with the question; "all" is none for those.
+ * Leaves the changes that a person says yes to. A yes to a change is one to its hazards, which
+ * stand with the question; "all" is none for those.
  */
 static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, struct err *e)
 {
@@ -402,7 +403,8 @@ static int recover(struct review *r, const char *id, const struct apply_options 
 	struct apply a = review_apply(r);
 	int n = apply_pending(r->kept.home.dir)
 			? apply_recover(&a, o->undo, e)
-			: err_set(e, ERR_USER, ENOENT, "no apply of sandbox %s was interrupted", id);
+			: err_set(e, ERR_USER, ENOENT, "no apply of sandbox %s was interrupted",
+				  id);
 
 	if (n >= 0) {
 		cli_say(o->undo ? "undone: the workspace is as it was before the apply"
@@ -424,9 +426,10 @@ static int take_over(struct review *r, const char *id, struct apply_options *o, 
 	}
 	if (hazards + conflicts > 0) {
 		cli_say("nothing was taken over; choose other paths%s%s",
-			hazards > 0 ? ", allow what the host would obey with --allow-hazard PATH or "
-				      "--interactive"
-				    : "",
+			hazards > 0
+				? ", allow what the host would obey with --allow-hazard PATH or "
+				  "--interactive"
+				: "",
 			conflicts > 0 ? ", settle conflicts by hand" : "");
 		return CLI_REFUSED;
 	}
@@ -443,8 +446,7 @@ static int take_over(struct review *r, const char *id, struct apply_options *o, 
 	return n < 0 ? n : finish(id, o, buf_str(&sum), e);
 }
 
-static int choose_and_take(struct review *r, const char *id, struct apply_options *o,
-			   struct err *e)
+static int choose_and_take(struct review *r, const char *id, struct apply_options *o, struct err *e)
 {
 	_cleanup_free_ bool *chosen = NULL;
 	int n = o->interactive ? choose(r, o, &chosen, e) : 0;
@@ -469,8 +471,8 @@ static int apply(const struct cli_command *c, int argc, char **argv)
 		return n > 0 ? CLI_OK : -n;
 	}
 	if (words.n == 0) {
-		return cli_complain(c->name,
-				    "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
+		return cli_complain(
+			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
 	if ((o.go_on || o.undo) && (words.n > 1 || (o.go_on && o.undo))) {
 		return cli_complain(c->name, "--continue or --undo stand alone, with one sandbox");
@@ -501,9 +503,11 @@ const struct cli_command cli_apply_command = {
 	.operands = "SANDBOX [PATH...]",
 	.operand.kind = CLI_KEPT,
 	.max_operands = SIZE_MAX,
-	.about = "Take what a sandbox changed in its copy over into the workspace: all that is named, or,\n"
+	.about = "Take what a sandbox changed in its copy over into the workspace: all that is "
+		 "named, or,\n"
 		 "where anything stands in the way, nothing.\n",
-	.notes = "Exit status: 0 it is done; 1 nothing was done, for conflicts, or for files that the host\n"
+	.notes = "Exit status: 0 it is done; 1 nothing was done, for conflicts, or for files that "
+		 "the host\n"
 		 "would obey and that nobody allowed; 125 it could not be done.\n",
 	.options = apply_options,
 	.examples = apply_examples,
@@ -514,9 +518,8 @@ const struct cli_command cli_apply_command = {
 
 static int discard_one(const char *id, struct err *e)
 {
-	_cleanup_(review_done) struct review r = {.kept = {.home = {.dir = FD_NONE},
-							   .original = FD_NONE,
-							   .upper = FD_NONE}};
+	_cleanup_(review_done) struct review r = {
+		.kept = {.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE}};
 	struct apply a;
 	int n = state_open(&r.state, e);
 
@@ -564,7 +567,8 @@ const struct cli_command cli_discard_command = {
 	.operands = "SANDBOX...",
 	.operand.kind = CLI_KEPT,
 	.max_operands = SIZE_MAX,
-	.about = "Throw away what sandboxes changed in their copies. The workspace stays as it is.\n",
+	.about = "Throw away what sandboxes changed in their copies. The workspace stays as it "
+		 "is.\n",
 	.examples = discard_examples,
 	.run = discard,
 };

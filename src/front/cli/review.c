@@ -18,14 +18,14 @@ int review_open(struct review *r, const char *id, bool renames, struct err *e)
 {
 	int n;
 
-	*r = (struct review){.state = {FD_NONE, FD_NONE, FD_NONE},
-			     .kept = {.home = {.dir = FD_NONE},
-				      .original = FD_NONE,
-				      .upper = FD_NONE}};
+	*r = (struct review){
+		.state = {FD_NONE, FD_NONE, FD_NONE},
+		.kept = {.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE}};
 	n = state_open(&r->state, e);
 	n = n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
 	if (n >= 0) {
-		/* What an apply has left that was killed: the copy is ours alone, as long as it is open. */
+		/* What an apply has left that was killed: the copy is ours alone, as long as it is
+		 * open. */
 		struct apply a = review_apply(r);
 
 		n = apply_clean(&a, e);
@@ -86,8 +86,7 @@ static void add_detail(const struct change *c, struct buf *out)
 	if (c->kind == CHANGE_TYPE) {
 		(void)buf_addf(out, " (%s, was a %s)", type_word(c->after.mode),
 			       type_word(c->before.mode));
-	} else if (c->before.mode && c->after.mode && before != after &&
-		   !S_ISLNK(c->after.mode)) {
+	} else if (c->before.mode && c->after.mode && before != after && !S_ISLNK(c->after.mode)) {
 		(void)buf_addf(out, " (mode %04o, was %04o)", after, before);
 	} else if (c->after.mode && !S_ISREG(c->after.mode) && !S_ISLNK(c->after.mode)) {
 		(void)buf_addf(out, " (%s)", type_word(c->after.mode));
@@ -126,8 +125,8 @@ void review_sum(const struct changes *c, struct buf *out)
 	static const enum change_kind order[] = {CHANGE_MODIFIED, CHANGE_ADDED, CHANGE_DELETED,
 						 CHANGE_RENAMED,  CHANGE_MODE,  CHANGE_TYPE};
 	static const char *const words[] = {
-		[CHANGE_ADDED] = "added",     [CHANGE_DELETED] = "deleted",
-		[CHANGE_MODIFIED] = "modified", [CHANGE_MODE] = "with another mode",
+		[CHANGE_ADDED] = "added",          [CHANGE_DELETED] = "deleted",
+		[CHANGE_MODIFIED] = "modified",    [CHANGE_MODE] = "with another mode",
 		[CHANGE_TYPE] = "of another type", [CHANGE_RENAMED] = "renamed",
 	};
 	size_t counts[ARRAY_SIZE(words)] = {}, i;
@@ -137,8 +136,8 @@ void review_sum(const struct changes *c, struct buf *out)
 	}
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
 		if (counts[order[i]] > 0) {
-			(void)buf_addf(out, "%s%zu %s", out->len > 0 ? ", " : "",
-				       counts[order[i]], words[order[i]]);
+			(void)buf_addf(out, "%s%zu %s", out->len > 0 ? ", " : "", counts[order[i]],
+				       words[order[i]]);
 		}
 	}
 }

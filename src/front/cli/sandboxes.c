@@ -123,11 +123,11 @@ static int collect_kept(const struct state *s, json_t *list, struct err *e)
 
 		(void)kept_open(s, d->d_name, &k, &why);
 		if (k.workspace &&
-		    json_array_append_new(
-			    list, json_pack("{s:s, s:s, s:f, s:b}", "sandbox", k.home.id,
-					    "workspace", k.workspace, "ended_ms_ago",
-					    (double)(clock_real_ns() - k.ended_ns) / 1e6,
-					    "workspace_found", k.original >= 0)) < 0) {
+		    json_array_append_new(list,
+					  json_pack("{s:s, s:s, s:f, s:b}", "sandbox", k.home.id,
+						    "workspace", k.workspace, "ended_ms_ago",
+						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
+						    "workspace_found", k.original >= 0)) < 0) {
 			r = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 		}
 		kept_done(&k);

@@ -410,17 +410,17 @@ static int attach_layer(const struct view *v, int mount, const char *name, struc
 
 /*
  * The copy: an overlay of the original, read-only, and of what the payload writes. Its layers are
- * named relative to the scratch space: the payload can read these names, and nothing else has any. No redirects, no
- * index: everything that a name means follows from the upper layer and the original
- * (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with the run.
+ * named relative to the scratch space: the payload can read these names, and nothing else has any.
+ * No redirects, no index: everything that a name means follows from the upper layer and the
+ * original (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with
+ * the run.
  */
 static int show_copy(const struct view *v, struct err *e)
 {
-	static const char *const options[] = {
-		"lowerdir", "original",  "upperdir",  "copy/upper",
-		"workdir",  "copy/work", "userxattr", NULL,
-		"index",    "off",              "metacopy",  "off",
-		"volatile", NULL,               NULL};
+	static const char *const options[] = {"lowerdir", "original",  "upperdir",  "copy/upper",
+					      "workdir",  "copy/work", "userxattr", NULL,
+					      "index",    "off",       "metacopy",  "off",
+					      "volatile", NULL,        NULL};
 	const struct plan_path *p = &v->spec->plan->workspace;
 	_cleanup_fd_ int own = FD_NONE, copy = FD_NONE, overlay = FD_NONE;
 	int fd = take_path(p, v->mounts[BUILD_WORKSPACE], RO_TREE, &own, e), r;
