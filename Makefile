@@ -32,6 +32,7 @@ bench:
 	@$(MAKE) --no-print-directory build
 	@bench/start --atoll $(BUILD)/src/atoll
 	@bench/run-cost --atoll $(BUILD)/src/atoll
+	@bench/workspace --atoll $(BUILD)/src/atoll
 
 bench-hosts:
 	@scripts/setup build run test

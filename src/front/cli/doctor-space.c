@@ -250,11 +250,11 @@ void doctor_overlay(struct finding *f, const char *scratch)
 
 	(void)scratch;
 	if (r >= 0) {
-		doctor_set(f, DOCTOR_INFO, "works on tmpfs%s; later versions use it for copies",
+		doctor_set(f, DOCTOR_INFO, "works on tmpfs%s; copies of a workspace use it",
 			   geteuid() == 0 ? "" : ", without privilege (userxattr)");
 		return;
 	}
-	doctor_set(f, DOCTOR_INFO, "%s; later versions use it for copies", e.msg);
+	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace need it", e.msg);
 	if (strstr(e.msg, "namespace")) {
 		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	} else if (geteuid() == 0) {
