@@ -14,6 +14,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
+#include "front/cli/patch.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
@@ -22,6 +23,7 @@
 /* ---- diff ---- */
 
 struct diff_options {
+	bool patch;
 	bool name_only;
 	bool zero;
 	bool json;
@@ -29,6 +31,8 @@ struct diff_options {
 };
 
 static const struct cli_option diff_options[] = {
+	CLI_FLAG("--patch", "line by line, as git apply and patch take it",
+		 .offset = offsetof(struct diff_options, patch)),
 	CLI_FLAG("--name-only", "the paths alone, one a line",
 		 .offset = offsetof(struct diff_options, name_only)),
 	CLI_FLAG("--zero", "the paths alone, as they are, each ended by a NUL byte",
@@ -172,6 +176,17 @@ static int refuse_pending(const struct review *r, struct err *e)
 		       : 0;
 }
 
+static int print_patch(const struct review *r, struct err *e)
+{
+	const struct patch_source source = {.original = r->kept.original,
+					    .upper = r->kept.upper,
+					    .safe = isatty(STDOUT_FILENO),
+					    .colours =
+						    isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+
+	return patch_print(&source, &r->changes, e);
+}
+
 static int diff(const struct cli_command *c, int argc, char **argv)
 {
 	_cleanup_(review_done) struct review r = {};
@@ -196,17 +211,20 @@ static int diff(const struct cli_command *c, int argc, char **argv)
 	if (o.json) {
 		return print_json(&r);
 	}
-	if (o.name_only || o.zero) {
+	if (o.patch) {
+		n = print_patch(&r, &e);
+	} else if (o.name_only || o.zero) {
 		print_names(&r, o.zero);
 	} else {
 		print_changes(&r, isatty(STDOUT_FILENO) && !getenv("NO_COLOR"));
 	}
-	return cli_written();
+	return n < 0 ? cli_fail(&e) : cli_written();
 }
 
 static const struct cli_example diff_examples[] = {
 	CLI_EXAMPLE("atoll diff s-k3m9w2xqzr"),
 	CLI_EXAMPLE("atoll diff s-k3m9w2xqzr src", .why = "what is different below src"),
+	CLI_EXAMPLE("atoll diff --patch s-k3m9w2xqzr"),
 	CLI_EXAMPLE("atoll diff --json s-k3m9w2xqzr"),
 	{},
 };
