@@ -35,7 +35,14 @@ int stage_open(const struct apply *a, struct steps *s, struct err *e)
 
 	stage_name(a->id, name);
 	s->stage = openat(a->original, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return s->stage < 0 ? err_sys(e, errno, "cannot open '%s' in the workspace", name) : 0;
+	if (s->stage < 0) {
+		int r = err_sys(e, errno, "cannot open '%s' in the workspace", name);
+
+		return r == -ENOENT ? err_advise(e, "what it held cannot be brought back; throw "
+						    "the copy away with 'atoll discard'")
+				    : r;
+	}
+	return 0;
 }
 
 int stage_make(const struct apply *a, struct steps *s, struct err *e)
@@ -186,8 +193,7 @@ static int give_owner(const struct apply *a, const struct steps *s, size_t i, co
 	} else {
 		r = owner_above(a, s->list[i].path, &st);
 	}
-	if (r == 0 &&
-	    fchownat(s->stage, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (r == 0 && fchownat(s->stage, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
 		r = -errno;
 	}
 	return r;
@@ -210,8 +216,7 @@ static int stage_file(const struct apply *a, const struct steps *s, size_t i, co
 	r = copy_content(from, to);
 	r = r < 0 ? r : give_owner(a, s, i, name, old_st);
 	r = r < 0 || old < 0 ? r : copy_attributes(old, to);
-	if (r == 0 && (fchmod(to, step->new_mode) < 0 ||
-		       (s->n <= SYNC_EACH && fsync(to) < 0))) {
+	if (r == 0 && (fchmod(to, step->new_mode) < 0 || (s->n <= SYNC_EACH && fsync(to) < 0))) {
 		r = -errno;
 	}
 	return r;
