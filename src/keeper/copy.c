@@ -160,9 +160,6 @@ static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
 	int64_t device = 0, inode = 0;
 	int r;
 
-	if (fd < 0) {
-		return -ENOENT;
-	}
 	if (!doc) {
 		return err_set(e, ERR_SYSTEM, EBADMSG, "'%s' of sandbox %s cannot be read", KEPT,
 			       k->home.id);
@@ -181,7 +178,7 @@ static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
 	return k->workspace ? 0 : no_memory(e);
 }
 
-static int open_home(const struct state *s, const char *id, struct kept *k)
+static int open_home(const struct state *s, const char *id, bool lock, struct kept *k)
 {
 	size_t len = strlen(id);
 
@@ -194,11 +191,11 @@ static int open_home(const struct state *s, const char *id, struct kept *k)
 	if (k->home.dir < 0) {
 		return -ENOENT;
 	}
-	if (flock(k->home.dir, LOCK_EX | LOCK_NB) < 0 ||
+	if ((lock && flock(k->home.dir, LOCK_EX | LOCK_NB) < 0) ||
 	    faccessat(k->home.dir, NOTE, F_OK, 0) == 0) {
 		return -EBUSY;
 	}
-	return 0;
+	return faccessat(k->home.dir, KEPT, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -ENOENT;
 }
 
 static int open_original(struct kept *k, dev_t dev, ino_t ino, struct err *e)
@@ -218,23 +215,24 @@ static int open_original(struct kept *k, dev_t dev, ino_t ino, struct err *e)
 	return 0;
 }
 
-int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e)
+static int open_kept(const struct state *s, const char *id, bool lock, struct kept *ret,
+		     struct err *e)
 {
 	dev_t dev = 0;
 	ino_t ino = 0;
 	int r;
 
 	*ret = (struct kept){.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE};
-	r = open_home(s, id, ret);
-	r = r < 0 ? r : read_kept(ret, &dev, &ino, e);
-	if (r == -ENOENT) {
-		return err_set(e, ERR_USER, ENOENT, "there is no kept copy of a sandbox '%s'", id);
-	}
-	if (r == -EBUSY) {
-		return err_set(e, ERR_USER, EBUSY,
-			       "sandbox '%s' is running, or its copy is in use by another command",
+	r = open_home(s, id, lock, ret);
+	if (r < 0) {
+		state_sandbox_done(&ret->home);
+		return err_set(e, ERR_USER, -r,
+			       r == -ENOENT ? "there is no kept copy of a sandbox '%s'"
+					    : "sandbox '%s' is running, or its copy is in use by "
+					      "another command",
 			       id);
 	}
+	r = read_kept(ret, &dev, &ino, e);
 	if (r >= 0) {
 		ret->upper = openat(ret->home.dir, COPY "/upper",
 				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -242,6 +240,16 @@ int kept_open(const struct state *s, const char *id, struct kept *ret, struct er
 				   : open_original(ret, dev, ino, e);
 	}
 	return r;
+}
+
+int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e)
+{
+	return open_kept(s, id, true, ret, e);
+}
+
+int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e)
+{
+	return open_kept(s, id, false, ret, e);
 }
 
 void kept_done(struct kept *k)

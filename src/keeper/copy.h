@@ -60,11 +60,16 @@ struct kept {
 };
 
 /*
- * Opens the kept copy of sandbox `id`. -ENOENT: there is none; -EBUSY: it is running, or somebody
- * is at work on it; -ESTALE: the workspace is not the directory any more that was copied; then
- * everything but `original` is filled in, and kept_done() is due all the same.
+ * Opens the kept copy of sandbox `id`, and locks it. -ENOENT: there is none; -EBUSY: it is running,
+ * or somebody is at work on it; -ESTALE: the workspace is not the directory any more that was
+ * copied. On these and other failures `home.dir` tells whether there is one that we hold, with
+ * which nothing else can be done but to throw it away. kept_done() is due whatever it returns.
  */
 int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e);
+
+/* The same for who only lists them: takes no lock, so that it is in nobody's way, and finds those
+ * that somebody is at work on too. */
+int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e);
 void kept_done(struct kept *k);
 
 /* Throws a kept copy away. */

@@ -232,6 +232,7 @@ int state_write(const struct state_sandbox *sb, const char *name, const char *te
 	_cleanup_fd_ int fd = FD_NONE;
 
 	(void)snprintf(temporary, sizeof(temporary), ".%s", name);
+	(void)unlinkat(sb->dir, temporary, 0); /* of who died over it, or found no room */
 	fd = openat(sb->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || write(fd, text, len) != (ssize_t)len ||
 	    renameat(sb->dir, temporary, sb->dir, name) < 0) {
@@ -354,7 +355,9 @@ static bool is_dead(const struct state *s, const char *name, int *ret_dir)
 		openat(s->sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat opened, now;
 
-	if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0 || is_kept(dir)) {
+	/* First whether it is kept: the lock of such a one would be in the way of who opens it now.
+	 * And again with it: its keeper may have kept it meanwhile. */
+	if (dir < 0 || is_kept(dir) || flock(dir, LOCK_EX | LOCK_NB) < 0 || is_kept(dir)) {
 		return false;
 	}
 	/* Removed by its keeper, or by another command, since it was opened: nobody's orphan. */

@@ -28,6 +28,7 @@ struct step {
 	enum step_kind kind;
 	char *path;
 	ino_t before;                /* what is there; 0: nothing */
+	int64_t before_ns;           /* its mtime, where it is a file */
 	ino_t staged;                /* what comes; 0: nothing */
 	int64_t written_ns;          /* its mtime, where it is a file */
 	bool is_dir;                 /* what is removed or put */
@@ -50,6 +51,7 @@ struct touched {
 struct steps {
 	struct step *list;
 	size_t n, room;
+	size_t openings;     /* so many, the first and sorted by path, open directories */
 	int stage;           /* the staging directory */
 	struct touched ours; /* from earlier times */
 };
@@ -75,7 +77,8 @@ int stage_change(const struct apply *a, struct steps *s, size_t i, const struct 
 /* Everything that was staged is on disk. */
 int stage_sync(const struct apply *a, const struct steps *s, struct err *e);
 
-/* The directory that `path` is in, O_PATH; *ret_name points at the last part of it. */
+/* The directory that `path` is in, O_PATH; *ret_name points at the last part of it. -EXDEV: it is
+ * on another mount, from and to which nothing can be renamed. */
 int step_parent(const struct apply *a, const char *path, const char **ret_name);
 
 /*
@@ -90,6 +93,9 @@ int step_undo(const struct apply *a, const struct steps *s, size_t i);
 /* True if there is nothing left to do of it. */
 bool step_done(const struct apply *a, const struct steps *s, size_t i);
 
+/* All that comes before the first step: what is to be done, staged and in the journal. */
+int apply_prepare(const struct apply *a, const struct changes *c, struct steps *s, struct err *e);
+
 /* Sets *e to `what`, the path made safe to show, and why: an errno negated. Returns `r`. */
 int apply_fail(const char *path, int r, const char *what, struct err *e);
 
@@ -100,7 +106,10 @@ void steps_done(struct steps *s);
 /* When a file was written last, in nanoseconds; 0 for what is no file. */
 int64_t step_written(const struct stat *st);
 
-/* lstat(2) below the original. */
+/* True for a directory on the original's own file system. */
+bool step_is_near(const struct apply *a, int dir);
+
+/* lstat(2) below the original; -EXDEV also for a directory that something is mounted on. */
 int step_look(const struct apply *a, const char *path, struct stat *ret);
 
 /* A path as the journal has it, which any bytes can be in, and back; NULL: out of memory, or it is

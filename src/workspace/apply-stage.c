@@ -35,7 +35,14 @@ int stage_open(const struct apply *a, struct steps *s, struct err *e)
 
 	stage_name(a->id, name);
 	s->stage = openat(a->original, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return s->stage < 0 ? err_sys(e, errno, "cannot open '%s' in the workspace", name) : 0;
+	if (s->stage < 0) {
+		int r = err_sys(e, errno, "cannot open '%s' in the workspace", name);
+
+		return r == -ENOENT ? err_advise(e, "what it held cannot be brought back; throw "
+						    "the copy away with 'atoll discard'")
+				    : r;
+	}
+	return 0;
 }
 
 int stage_make(const struct apply *a, struct steps *s, struct err *e)

@@ -53,10 +53,18 @@ void steps_done(struct steps *s)
 	*s = (struct steps){.stage = FD_NONE};
 }
 
+bool step_is_near(const struct apply *a, int dir)
+{
+	struct stat top, st;
+
+	return fstat(a->original, &top) == 0 && fstat(dir, &st) == 0 && st.st_dev == top.st_dev;
+}
+
 int step_parent(const struct apply *a, const char *path, const char **ret_name)
 {
 	_cleanup_free_ char *dir = strdup(path);
 	char *slash = dir ? strrchr(dir, '/') : NULL;
+	int fd;
 
 	if (!dir) {
 		return -ENOMEM;
@@ -66,18 +74,28 @@ int step_parent(const struct apply *a, const char *path, const char **ret_name)
 		return entry_open(a->original, ".", O_PATH | O_DIRECTORY);
 	}
 	*slash = '\0';
-	return entry_open(a->original, dir, O_PATH | O_DIRECTORY);
+	fd = entry_open_near(a->original, dir, O_PATH | O_DIRECTORY);
+	/* Parts of a btrfs are no mounts, and just as far away. */
+	if (fd >= 0 && !step_is_near(a, fd)) {
+		(void)fd_close(fd);
+		return -EXDEV;
+	}
+	return fd;
 }
 
 int step_look(const struct apply *a, const char *path, struct stat *ret)
 {
 	const char *name;
 	_cleanup_fd_ int parent = step_parent(a, path, &name);
+	struct stat above;
 
 	if (parent < 0) {
 		return parent;
 	}
-	return fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (fstat(parent, &above) < 0 || fstatat(parent, name, ret, AT_SYMLINK_NOFOLLOW) < 0) {
+		return -errno;
+	}
+	return S_ISDIR(ret->st_mode) && ret->st_dev != above.st_dev ? -EXDEV : 0;
 }
 
 static int move(int from, const char *name, int to, const char *as, unsigned flags)
@@ -113,6 +131,15 @@ static bool is_empty(int dir, const char *name)
 	return empty;
 }
 
+/* True for what a step was made for, and nobody has written to since. */
+static bool is_still(const struct step *step, int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == step->before &&
+	       step_written(&st) == step->before_ns;
+}
+
 /* What has come out must be what the step was made for; else it goes back. */
 static int take_out(const struct steps *s, size_t i, int parent, const char *name)
 {
@@ -123,7 +150,7 @@ static int take_out(const struct steps *s, size_t i, int parent, const char *nam
 	if (r < 0) {
 		return r;
 	}
-	if (number_of(s->stage, old) != step->before) {
+	if (!is_still(step, s->stage, old)) {
 		r = -ESTALE;
 	} else if (step->is_dir && !is_empty(s->stage, old)) {
 		r = -ENOTEMPTY;
@@ -139,7 +166,7 @@ static int exchange(const struct steps *s, size_t i, int parent, const char *nam
 	char new[NUMBER_SIZE];
 	int r = move(s->stage, staged_as('n', i, new), parent, name, RENAME_EXCHANGE);
 
-	if (r == 0 && number_of(s->stage, new) != s->list[i].before) {
+	if (r == 0 && !is_still(&s->list[i], s->stage, new)) {
 		(void)move(s->stage, new, parent, name, RENAME_EXCHANGE);
 		r = -ESTALE;
 	}

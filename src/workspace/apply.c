@@ -66,6 +66,9 @@ static const char *why_not(const struct apply *a, const struct touched *ours, co
 	if (r == -ELOOP || r == -ENOTDIR) {
 		return "a directory above it is a link or a file by now";
 	}
+	if (r == -EXDEV) {
+		return "something is mounted there or above, and files are moved on one mount only";
+	}
 	if (r == -ENAMETOOLONG) {
 		return "its path is longer than a path may be";
 	}
@@ -167,6 +170,122 @@ int apply_check(const struct apply *a, const struct changes *c, struct conflicts
 
 /* ---- the steps ---- */
 
+#define OPEN_BITS S_IRWXU
+
+/*
+ * Directories of ours that deny us to change what is in them, as those of some package caches do,
+ * are opened first: what goes out of one or comes into it, and one that goes itself, needs that. As
+ * steps like any others, so that nothing stays open, whatever happens.
+ */
+static int add_opening(const struct apply *a, struct steps *s, const char *path, struct err *e)
+{
+	struct step *step;
+	struct stat st;
+
+	if (step_look(a, path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & OPEN_BITS) == OPEN_BITS) {
+		return 0;
+	}
+	/* Without that group, chmod(2) would clear the bit for good. */
+	if ((st.st_mode & S_ISGID) && st.st_gid != getegid()) {
+		return 0;
+	}
+	step = steps_add(s, STEP_MODE, path);
+	if (!step) {
+		return no_memory(e);
+	}
+	step->before = st.st_ino;
+	step->is_dir = true;
+	step->old_mode = st.st_mode & 07777;
+	step->new_mode = step->old_mode | OPEN_BITS;
+	return 0;
+}
+
+static int add_opening_above(const struct apply *a, struct steps *s, const char *path,
+			     struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+
+	return !slash ? 0 : dir ? add_opening(a, s, dir, e) : no_memory(e);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct step *)a)->path, ((const struct step *)b)->path);
+}
+
+/* The outer before the inner, each once. */
+static void sort_openings(struct steps *s)
+{
+	size_t n = 0, i;
+
+	if (s->n > 0) {
+		qsort(s->list, s->n, sizeof(*s->list), by_path);
+	}
+	for (i = 0; i < s->n; i++) {
+		if (n > 0 && strcmp(s->list[n - 1].path, s->list[i].path) == 0) {
+			free(s->list[i].path);
+		} else {
+			s->list[n++] = s->list[i];
+		}
+	}
+	s->n = s->openings = n;
+}
+
+static int add_openings(const struct apply *a, const struct changes *c, struct steps *s,
+			struct err *e)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r >= 0 && i < c->n; i++) {
+		const struct change *x = &c->list[i];
+		bool goes = x->kind == CHANGE_DELETED || x->kind == CHANGE_TYPE;
+
+		if (x->kind == CHANGE_MODE) {
+			continue;
+		}
+		r = add_opening_above(a, s, x->path, e);
+		r = r < 0 || !x->from ? r : add_opening_above(a, s, x->from, e);
+		r = r < 0 || !goes ? r : add_opening(a, s, x->path, e);
+	}
+	sort_openings(s);
+	return r;
+}
+
+static const struct step *opening_of(const struct steps *s, const char *path)
+{
+	const struct step key = {.path = (char *)path};
+
+	return s->openings > 0 ? bsearch(&key, s->list, s->openings, sizeof(key), by_path) : NULL;
+}
+
+/* What was opened and stays is closed again, unless it gets a mode of its own. */
+static int add_closings(const struct changes *c, struct steps *s, struct err *e)
+{
+	size_t i;
+
+	for (i = s->openings; i > 0; i--) {
+		const struct step *opened = &s->list[i - 1];
+		struct step *step;
+
+		if (changes_at(c, opened->path, strlen(opened->path))) {
+			continue; /* gone, or given another mode */
+		}
+		step = steps_add(s, STEP_MODE, opened->path);
+		if (!step) {
+			return no_memory(e);
+		}
+		opened = &s->list[i - 1]; /* the list may have moved */
+		step->before = opened->before;
+		step->is_dir = true;
+		step->old_mode = opened->new_mode;
+		step->new_mode = opened->old_mode;
+	}
+	return 0;
+}
+
 /* A step at what is there now, which must still be as old as it has to be. */
 static int add_step(const struct apply *a, struct steps *s, enum step_kind kind, const char *path,
 		    const struct change *c, struct err *e)
@@ -188,7 +307,11 @@ static int add_step(const struct apply *a, struct steps *s, enum step_kind kind,
 	}
 	step->change = c;
 	step->before = st.st_ino;
+	step->before_ns = step_written(&st);
 	step->old_mode = st.st_mode & 07777;
+	if (kind == STEP_MODE && opening_of(s, path)) {
+		step->old_mode |= OPEN_BITS;
+	}
 	step->new_mode = c->after.mode & 0777;
 	step->is_dir = kind == STEP_PUT ? S_ISDIR(c->after.mode) : S_ISDIR(st.st_mode);
 	return 0;
@@ -267,6 +390,7 @@ static int add_modes(const struct apply *a, const struct changes *c, struct step
 		step->old_mode = put->new_mode | 0700;
 		step->new_mode = put->new_mode;
 	}
+	r = add_closings(c, s, e);
 	for (i = c->n; r >= 0 && i > 0; i--) {
 		const struct change *x = &c->list[i - 1];
 
@@ -304,16 +428,26 @@ static int undo_all(const struct apply *a, const struct steps *s, struct err *e)
 			r = apply_fail(s->list[i - 1].path, n, "cannot undo what was done to", e);
 		}
 	}
-	return r < 0 ? r : touched_write(a, s, e);
+	/* The journal goes next, and may be on another file system. */
+	return r == 0 && syncfs(a->original) < 0
+		       ? err_sys(e, errno, "cannot write to disk that it is undone")
+		       : r;
 }
 
 static int commit(const struct apply *a, const struct steps *s, struct err *e)
 {
-	size_t i;
+	size_t done = 0, i;
 
+	for (i = 0; i < s->n; i++) {
+		done = step_done(a, s, i) ? i + 1 : done;
+	}
 	for (i = 0; i < s->n; i++) {
 		int r = step_done(a, s, i) ? 0 : step_do(a, s, i);
 
+		/* A directory that was opened, and is gone by a later step. */
+		if (i < done && s->list[i].kind == STEP_MODE && (r == -ENOENT || r == -ESTALE)) {
+			r = 0;
+		}
 		if (r < 0) {
 			return apply_fail(s->list[i].path, r, "cannot take over", e);
 		}
@@ -336,14 +470,20 @@ static int turn_around(const struct apply *a, struct steps *s, struct err *e)
 	if (undo_all(a, s, &why) < 0) {
 		return err_wrap(e, "some changes are there and some are not (%s)", why.msg);
 	}
+	if (touched_write(a, s, &why) < 0) {
+		return err_wrap(e,
+				"all was undone, which 'atoll apply --undo' has yet to note (%s)",
+				why.msg);
+	}
 	(void)clean(a, s, &why);
 	return -e->code;
 }
 
-static int prepare(const struct apply *a, const struct changes *c, struct steps *s, struct err *e)
+int apply_prepare(const struct apply *a, const struct changes *c, struct steps *s, struct err *e)
 {
 	int r = touched_read(a->journal, &s->ours, e);
 
+	r = r < 0 ? r : add_openings(a, c, s, e);
 	r = r < 0 ? r : add_removals(a, c, s, e);
 	r = r < 0 ? r : add_arrivals(a, c, s, e);
 	r = r < 0 ? r : stage_make(a, s, e);
@@ -362,13 +502,24 @@ int apply_changes(const struct apply *a, const struct changes *c, struct err *e)
 		return err_set(e, ERR_USER, EBUSY, "an earlier apply was interrupted");
 	}
 	r = apply_clean(a, e);
-	r = r < 0 ? r : prepare(a, c, &s, e);
+	r = r < 0 ? r : apply_prepare(a, c, &s, e);
 	if (r < 0) {
 		(void)clean(a, &s, &ignored);
 		return r;
 	}
-	r = commit(a, &s, e);
-	return r < 0 ? turn_around(a, &s, e) : clean(a, &s, e);
+	if (commit(a, &s, e) < 0) {
+		return turn_around(a, &s, e);
+	}
+	return clean(a, &s, e) < 0 ? err_wrap(e, "all was taken over, but") : 0;
+}
+
+bool apply_lost(const struct apply *a)
+{
+	char name[STAGE_NAME_SIZE];
+
+	stage_name(a->id, name);
+	return apply_pending(a->journal) &&
+	       faccessat(a->original, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 int apply_clean(const struct apply *a, struct err *e)
@@ -389,5 +540,6 @@ int apply_recover(const struct apply *a, bool undo, struct err *e)
 		return r;
 	}
 	r = undo ? undo_all(a, &s, e) : commit(a, &s, e);
+	r = r < 0 || !undo ? r : touched_write(a, &s, e);
 	return r < 0 ? r : clean(a, &s, e);
 }

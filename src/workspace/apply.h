@@ -52,21 +52,26 @@ struct conflicts {
 /*
  * Compares the original with what the changes were made on. A file that was changed since the copy
  * was begun (its ctime says so) is a conflict, unless it holds by now what the change would make
- * of it; so is something where nothing was, and what nothing can be made of at all (sockets, fifos,
- * names too long). 0, or negative with *e set; an empty list: there is none.
+ * of it; so is something where nothing was, what is behind a mount, and what nothing can be made of
+ * at all (sockets, fifos, names too long). 0, or negative with *e set; an empty list: there is
+ * none.
  */
 int apply_check(const struct apply *a, const struct changes *c, struct conflicts *ret,
 		struct err *e);
 void conflicts_done(struct conflicts *c);
 
 /*
- * Takes all of `c` over. On failure nothing of it has been, unless the way back failed too, which
- * *e then says, and apply_pending() is true.
+ * Takes all of `c` over. On failure nothing of it has been, unless *e says otherwise: the way back
+ * failed too, and apply_pending() is true; or all of it has been and only the staging directory is
+ * left, for apply_clean().
  */
 int apply_changes(const struct apply *a, const struct changes *c, struct err *e);
 
 /* True where an apply was interrupted: there is a journal. */
 bool apply_pending(int journal);
+
+/* True where one was, and somebody removed the staging directory: there is no way on, nor back. */
+bool apply_lost(const struct apply *a);
 
 /* Removes what an apply left in the original that died before its journal was there. */
 int apply_clean(const struct apply *a, struct err *e);

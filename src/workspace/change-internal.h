@@ -37,8 +37,9 @@ void rights_give_back(struct rights *r);
  * upper layer does and the original does not. No link is followed, nothing but the root's is
  * passed.
  */
-int entry_open(int dir, const char *path, int flags);     /* openat2(2), with O_NOFOLLOW */
-int entry_open_file(int dir, const char *path, bool own); /* for reading; -EINVAL: not regular */
+int entry_open(int dir, const char *path, int flags);      /* openat2(2), with O_NOFOLLOW */
+int entry_open_near(int dir, const char *path, int flags); /* on the same mount; else -EXDEV */
+int entry_open_file(int dir, const char *path, bool own);  /* for reading; -EINVAL: not regular */
 int entry_link(int dir, const char *name, char **ret);
 DIR *entry_list(int dir, bool own); /* NULL: errno */
 bool entry_is_dot(const char *name);

@@ -75,15 +75,51 @@ void entry_pass(int dir, struct rights *ret)
 	}
 }
 
-int entry_open(int dir, const char *path, int flags)
+static int open_beneath(int dir, const char *path, int flags, unsigned long long resolve)
 {
 	const struct open_how how = {.flags = (unsigned long long)flags | O_NOFOLLOW | O_CLOEXEC,
 				     .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-						RESOLVE_NO_MAGICLINKS};
+						RESOLVE_NO_MAGICLINKS | resolve};
 	long fd = fault_hit() ? (errno = EMFILE, -1)
 			      : syscall(SYS_openat2, dir, path, &how, sizeof(how));
 
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int entry_open(int dir, const char *path, int flags)
+{
+	return open_beneath(dir, path, flags, 0);
+}
+
+int entry_open_near(int dir, const char *path, int flags)
+{
+	return open_beneath(dir, path, flags, RESOLVE_NO_XDEV);
+}
+
+/* The same in a tree of our own, whose directories may deny us to pass: each lends the right while
+ * its next one is opened. */
+static int open_own(int dir, const char *path, int flags)
+{
+	_cleanup_free_ char *parts = fault_hit() ? NULL : strdup(path);
+	_cleanup_fd_ int at = FD_NONE;
+	char *rest = parts, *part;
+	int fd = -ENOMEM;
+
+	while (rest && (part = strsep(&rest, "/"))) {
+		_cleanup_rights_ struct rights rights = RIGHTS_NONE;
+		int here = at >= 0 ? at : dir;
+
+		entry_pass(here, &rights);
+		fd = entry_open(here, part, rest ? O_PATH | O_DIRECTORY : flags);
+		rights_give_back(
+			&rights); /* before the descriptor that it goes through is closed */
+		if (fd < 0) {
+			break;
+		}
+		(void)fd_close(at);
+		at = fd;
+	}
+	return fd < 0 ? fd : TAKE_FD(at);
 }
 
 /* Opens what an O_PATH descriptor has already found, and nothing else. */
@@ -107,6 +143,10 @@ int entry_open_file(int dir, const char *path, bool own)
 {
 	_cleanup_fd_ int fd = entry_open(dir, path, O_PATH);
 	struct stat st;
+
+	if (own && fd == -EACCES) {
+		fd = open_own(dir, path, O_PATH);
+	}
 
 	if (fd < 0) {
 		return fd;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of a file in a tree of somebody else's, for a process that may open nothing itself. */
+/* The content of a file in a tree of somebody else's, for a process that may open nothing itself.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -60,22 +60,68 @@ static bool is_within(const char *path, const char *dir, size_t len)
 	       (len == 0 || path[len] == '/' || path[len] == '\0');
 }
 
+/* The next directory above `path` that is a change; *len is where the last one ended, at first the
+ * length of the path. */
+static const struct change *next_above(const struct changes *c, const char *path, size_t *len)
+{
+	const struct change *above = NULL;
+
+	while (!above && *len > 0) {
+		(*len)--;
+		above = path[*len] == '/' ? changes_at(c, path, *len) : NULL;
+	}
+	return above;
+}
+
+/* True for a directory that has to be made before anything can be in it. */
+static bool is_new_dir(const struct change *x)
+{
+	return S_ISDIR(x->after.mode) && x->kind != CHANGE_MODE;
+}
+
 /* Marks every directory that has to be made for what is chosen. */
 static void choose_above(const struct changes *c, const struct change *of, bool *chosen)
 {
-	size_t len;
+	const struct change *above;
+	size_t len = strlen(of->path);
 
-	for (len = strlen(of->path); len > 0; len--) {
-		const struct change *above;
-
-		if (of->path[len] != '/') {
-			continue;
-		}
-		above = changes_at(c, of->path, len);
-		if (above && S_ISDIR(above->after.mode) && above->kind != CHANGE_MODE) {
+	while ((above = next_above(c, of->path, &len))) {
+		if (is_new_dir(above)) {
 			chosen[above - c->list] = true;
 		}
 	}
+}
+
+bool changes_homeless(const struct changes *c, size_t i, const bool *chosen)
+{
+	const struct change *above;
+	size_t len = strlen(c->list[i].path);
+
+	while ((above = next_above(c, c->list[i].path, &len))) {
+		if (is_new_dir(above) && !chosen[above - c->list]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+size_t changes_reconcile(const struct changes *c, bool *chosen)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < c->n; i++) {
+		const struct change *above;
+		size_t len = strlen(c->list[i].path);
+
+		while (!chosen[i] && c->list[i].kind == CHANGE_DELETED &&
+		       (above = next_above(c, c->list[i].path, &len))) {
+			n += chosen[above - c->list] && !S_ISDIR(above->after.mode);
+			if (!S_ISDIR(above->after.mode)) {
+				chosen[above - c->list] = false;
+			}
+		}
+	}
+	return n;
 }
 
 static bool choose(const struct changes *c, const char *path, bool *chosen)

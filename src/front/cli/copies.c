@@ -189,7 +189,7 @@ static int print_patch(const struct review *r, struct err *e)
 
 static int diff(const struct cli_command *c, int argc, char **argv)
 {
-	_cleanup_(review_done) struct review r = {};
+	_cleanup_(review_done) struct review r = REVIEW_NONE;
 	struct diff_options o = {};
 	struct cli_operands words;
 	struct err e = {};
@@ -202,8 +202,9 @@ static int diff(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(
 			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
-	n = review_open(&r, words.words[0], !o.no_renames, &e);
+	n = review_open(&r, words.words[0], &e);
 	n = n < 0 ? n : refuse_pending(&r, &e);
+	n = n < 0 ? n : review_find(&r, !o.no_renames, &e);
 	n = n < 0 ? n : review_select(&r, words.words + 1, words.n - 1, &e);
 	if (n < 0) {
 		return cli_fail(&e);
@@ -307,22 +308,27 @@ static bool is_allowed(const struct apply_options *o, const char *path)
 /* One question on the terminal; end of file is "quit". */
 static char ask(const char *line)
 {
-	char answer[64] = "q";
+	char answer[64] = "q", first;
 
 	(void)printf("%s\n   take it over? [y]es, [n]o, [a]ll that is left, [q]uit: ", line);
 	(void)fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) ? answer[0] : 'q';
+	first = fgets(answer, sizeof(answer), stdin) ? answer[0] : 'q';
+	while (!strchr(answer, '\n') && fgets(answer, sizeof(answer), stdin)) {
+		/* one line is one answer, however long it is */
+	}
+	return first;
 }
 
 /*
  * Leaves the changes that a person says yes to. A yes to a change is one to its hazards, which
- * stand with the question; "all" is none for those.
+ * stand with the question; "all" is none for those. What is in a new directory that was refused has
+ * no place, and is not asked about; a directory stays where something in it does.
  */
 static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, struct err *e)
 {
 	bool *chosen = calloc(r->changes.n + 1, sizeof(*chosen));
 	_cleanup_buf_ struct buf line = {};
-	size_t i, next = 0;
+	size_t i, next = 0, stay;
 	bool all = false;
 	char answer = 'n';
 
@@ -341,6 +347,9 @@ static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, 
 			(void)buf_addf(&line, "\n   ! %s: %s", h->code, h->why);
 			hazardous = !is_allowed(o, r->changes.list[i].path);
 		}
+		if (changes_homeless(&r->changes, i, chosen)) {
+			continue;
+		}
 		if (!all || hazardous) {
 			answer = ask(buf_str(&line));
 			all = all || answer == 'a';
@@ -350,6 +359,10 @@ static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, 
 		}
 		chosen[i] = all ? !hazardous || answer == 'y' : answer == 'y';
 		answer = all ? 'a' : 'n';
+	}
+	stay = changes_reconcile(&r->changes, chosen);
+	if (stay > 0) {
+		cli_say("%zu directories stay, for what is to stay in them", stay);
 	}
 	return 0;
 }
@@ -400,20 +413,16 @@ static int say_conflicts(const struct review *r, const struct apply *a, size_t *
 }
 
 /* How much is different still; without anything the copy goes. */
-static int finish(const char *id, const struct apply_options *o, const char *sum, struct err *e)
+static int let_go(struct review *r, const struct apply_options *o, struct err *e)
 {
-	_cleanup_(review_done) struct review rest;
-	int n = review_open(&rest, id, true, e);
+	int n = review_find(r, true, e);
 
-	if (n < 0) {
-		return n;
+	if (n >= 0 && r->changes.n > 0) {
+		cli_say("%zu more in the copy: 'atoll diff %s'", r->changes.n, r->kept.home.id);
+	} else if (n >= 0 && !o->keep) {
+		n = kept_discard(&r->state, &r->kept, e);
 	}
-	cli_say("%s taken over into '%s'", *sum ? sum : "nothing", rest.kept.workspace);
-	if (rest.changes.n > 0) {
-		cli_say("%zu more in the copy: 'atoll diff %s'", rest.changes.n, id);
-		return 0;
-	}
-	return o->keep ? 0 : kept_discard(&rest.state, &rest.kept, e);
+	return n < 0 ? err_wrap(e, "the changes are taken over, but") : 0;
 }
 
 static int recover(struct review *r, const char *id, const struct apply_options *o, struct err *e)
@@ -428,11 +437,11 @@ static int recover(struct review *r, const char *id, const struct apply_options 
 		cli_say(o->undo ? "undone: the workspace is as it was before the apply"
 				: "finished what was interrupted");
 	}
-	return n;
+	return n < 0 || o->undo ? n : let_go(r, o, e);
 }
 
 /* CLI_REFUSED where somebody has to decide, 0 where all is done; negative: *e says why. */
-static int take_over(struct review *r, const char *id, struct apply_options *o, struct err *e)
+static int take_over(struct review *r, struct apply_options *o, struct err *e)
 {
 	struct apply a = review_apply(r);
 	_cleanup_buf_ struct buf sum = {};
@@ -459,12 +468,15 @@ static int take_over(struct review *r, const char *id, struct apply_options *o, 
 		return 0;
 	}
 	n = apply_changes(&a, &r->changes, e);
-	review_done(r);
-	*r = (struct review){};
-	return n < 0 ? n : finish(id, o, buf_str(&sum), e);
+	if (n >= 0) {
+		cli_say("%s taken over into '%s'", sum.len > 0 ? buf_str(&sum) : "nothing",
+			r->kept.workspace);
+		n = let_go(r, o, e);
+	}
+	return n;
 }
 
-static int choose_and_take(struct review *r, const char *id, struct apply_options *o, struct err *e)
+static int choose_and_take(struct review *r, struct apply_options *o, struct err *e)
 {
 	_cleanup_free_ bool *chosen = NULL;
 	int n = o->interactive ? choose(r, o, &chosen, e) : 0;
@@ -473,12 +485,12 @@ static int choose_and_take(struct review *r, const char *id, struct apply_option
 		changes_keep(&r->changes, chosen);
 		hazards_done(&r->hazards);
 	}
-	return n < 0 ? n : take_over(r, id, o, e);
+	return n < 0 ? n : take_over(r, o, e);
 }
 
 static int apply(const struct cli_command *c, int argc, char **argv)
 {
-	_cleanup_(review_done) struct review r = {};
+	_cleanup_(review_done) struct review r = REVIEW_NONE;
 	struct apply_options o = {};
 	struct cli_operands words;
 	struct err e = {};
@@ -492,19 +504,21 @@ static int apply(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(
 			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
-	if ((o.go_on || o.undo) && (words.n > 1 || (o.go_on && o.undo))) {
+	if ((o.go_on || o.undo) &&
+	    (words.n > 1 || (o.go_on && o.undo) || o.dry_run || o.interactive || o.n_allowed > 0)) {
 		return cli_complain(c->name, "--continue or --undo stand alone, with one sandbox");
 	}
 	id = words.words[0];
-	/* Without renames: what is chosen by one path brings nothing along from another. */
-	n = review_open(&r, id, false, &e);
+	n = review_open(&r, id, &e);
 	if (n >= 0 && (o.go_on || o.undo)) {
 		n = recover(&r, id, &o, &e);
 		return n < 0 ? cli_fail(&e) : CLI_OK;
 	}
 	n = n < 0 ? n : refuse_pending(&r, &e);
+	/* Without renames: what is chosen by one path brings nothing along from another. */
+	n = n < 0 ? n : review_find(&r, false, &e);
 	n = n < 0 ? n : review_select(&r, words.words + 1, words.n - 1, &e);
-	n = n < 0 ? n : choose_and_take(&r, id, &o, &e);
+	n = n < 0 ? n : choose_and_take(&r, &o, &e);
 	return n < 0 ? cli_fail(&e) : n;
 }
 
@@ -536,19 +550,16 @@ const struct cli_command cli_apply_command = {
 
 static int discard_one(const char *id, struct err *e)
 {
-	_cleanup_(review_done) struct review r = {
-		.kept = {.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE}};
-	struct apply a;
-	int n = state_open(&r.state, e);
+	_cleanup_(review_done) struct review r;
+	int n = review_open(&r, id, e);
 
-	n = n < 0 ? n : kept_open(&r.state, id, &r.kept, e);
-	if (n == -ESTALE || (n < 0 && r.kept.upper >= 0)) {
-		n = 0; /* without its workspace it can only be thrown away */
-	}
-	n = n < 0 ? n : refuse_pending(&r, e);
-	if (n >= 0 && r.kept.original >= 0) {
-		a = review_apply(&r);
-		n = apply_clean(&a, e);
+	if (n >= 0) {
+		struct apply a = review_apply(&r);
+
+		n = apply_lost(&a) ? 0 : refuse_pending(&r, e);
+		n = n < 0 ? n : apply_clean(&a, e);
+	} else if (r.kept.home.dir >= 0) {
+		n = 0; /* without its workspace, or damaged, it can only be thrown away */
 	}
 	return n < 0 ? n : kept_discard(&r.state, &r.kept, e);
 }

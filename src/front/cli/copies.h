@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "base/cleanup.h"
 #include "keeper/copy.h"
 #include "keeper/state.h"
 #include "workspace/change.h"
@@ -24,8 +25,17 @@ struct review {
 	struct hazards hazards;
 };
 
-/* Opens a copy and finds what changed. review_done() is due whatever it returns. */
-int review_open(struct review *r, const char *id, bool renames, struct err *e);
+/* One that holds nothing, so that review_done() has nothing to do. */
+#define REVIEW_NONE                                   \
+	((struct review){                             \
+		.state = {FD_NONE, FD_NONE, FD_NONE}, \
+		.kept = {.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE}})
+
+/* Opens a copy, which is ours alone until review_done(); that is due whatever this returns. */
+int review_open(struct review *r, const char *id, struct err *e);
+
+/* Finds what changed, also once more. */
+int review_find(struct review *r, bool renames, struct err *e);
 
 /* Keeps the changes that `paths` name, and finds their hazards. */
 int review_select(struct review *r, char *const *paths, size_t n, struct err *e);
@@ -43,5 +53,6 @@ const struct hazard *review_hazard(const struct review *r, size_t i, size_t *nex
 /* "2 modified, 1 added"; "" without changes. */
 void review_sum(const struct changes *c, struct buf *out);
 
-/* After a run: says what is kept and what can be done with it; throws away what is no change. */
-void review_after_run(const char *id, bool quiet);
+/* After a run: says what is kept and what can be done with it; throws away what is no change.
+ * False: that was all, nothing is kept any more. */
+bool review_after_run(const char *id, bool quiet);

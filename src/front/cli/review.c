@@ -14,22 +14,23 @@
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
-int review_open(struct review *r, const char *id, bool renames, struct err *e)
+int review_open(struct review *r, const char *id, struct err *e)
 {
 	int n;
 
-	*r = (struct review){
-		.state = {FD_NONE, FD_NONE, FD_NONE},
-		.kept = {.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE}};
+	*r = REVIEW_NONE;
 	n = state_open(&r->state, e);
-	n = n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
-	if (n >= 0) {
-		/* What an apply has left that was killed: the copy is ours alone, as long as it is
-		 * open. */
-		struct apply a = review_apply(r);
+	return n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
+}
 
-		n = apply_clean(&a, e);
-	}
+int review_find(struct review *r, bool renames, struct err *e)
+{
+	struct apply a = review_apply(r);
+	/* What an apply has left that was killed: nobody else is at work on the copy. */
+	int n = apply_clean(&a, e);
+
+	hazards_done(&r->hazards);
+	changes_done(&r->changes);
 	return n < 0 ? n : changes_find(r->kept.original, r->kept.upper, renames, &r->changes, e);
 }
 
@@ -142,15 +143,19 @@ void review_sum(const struct changes *c, struct buf *out)
 	}
 }
 
-void review_after_run(const char *id, bool quiet)
+bool review_after_run(const char *id, bool quiet)
 {
 	_cleanup_(review_done) struct review r;
 	_cleanup_buf_ struct buf sum = {};
 	struct err e = {};
-	int n = review_open(&r, id, true, &e);
+	int n = review_open(&r, id, &e);
 
+	n = n < 0 ? n : review_find(&r, true, &e);
 	if (n >= 0 && r.changes.n == 0) {
 		n = kept_discard(&r.state, &r.kept, &e);
+		if (n >= 0) {
+			return false;
+		}
 	} else if (n >= 0 && !quiet) {
 		buf_init(&sum, 256);
 		review_sum(&r.changes, &sum);
@@ -161,4 +166,5 @@ void review_after_run(const char *id, bool quiet)
 	if (n < 0) {
 		cli_say("the copy of sandbox %s is kept, but cannot be examined: %s", id, e.msg);
 	}
+	return true;
 }

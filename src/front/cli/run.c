@@ -309,7 +309,10 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	session_done(
 		s); /* a report may end us by a signal; and a copy is the keeper's until it ends */
 	if (r >= 0 && json_is_true(json_object_get(result, "copy_kept"))) {
-		review_after_run(json_string_value(json_object_get(result, "sandbox")), o->quiet);
+		bool kept = review_after_run(json_string_value(json_object_get(result, "sandbox")),
+					     o->quiet);
+
+		(void)json_put(result, "copy_kept", json_boolean(kept));
 	}
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);

@@ -105,7 +105,7 @@ static void print_kept(const json_t *row)
 	       buf_str(&b));
 }
 
-/* Every copy that waits; one that somebody is at work on is left out. */
+/* Every copy that waits, whoever is at work on it. */
 static int collect_kept(const struct state *s, json_t *list, struct err *e)
 {
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,10 +121,10 @@ static int collect_kept(const struct state *s, json_t *list, struct err *e)
 		struct kept k;
 		struct err why = {};
 
-		(void)kept_open(s, d->d_name, &k, &why);
-		if (k.workspace &&
+		(void)kept_look(s, d->d_name, &k, &why);
+		if (k.home.dir >= 0 &&
 		    json_array_append_new(list,
-					  json_pack("{s:s, s:s, s:f, s:b}", "sandbox", k.home.id,
+					  json_pack("{s:s, s:s?, s:f, s:b}", "sandbox", k.home.id,
 						    "workspace", k.workspace, "ended_ms_ago",
 						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
 						    "workspace_found", k.original >= 0)) < 0) {

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept copies at the edges: what is damaged, in use, interrupted, or only half agreed to."""
+import fcntl
+import json
+import os
+import subprocess
+import threading
+
+import pytest
+
+from harness import runner
+from test_copy import Copy, picture, write
+
+
+@pytest.fixture
+def copy(atoll):
+    return Copy(atoll)
+
+
+def home_of(copy):
+    return copy.atoll.home / "sandboxes" / copy.id
+
+
+def interrupt(copy):
+    """What an apply leaves that was killed when it had done all that it had to do."""
+    (home_of(copy) / "apply.json").write_text('{"steps":[]}')
+    (copy.root / f".atoll-apply-{copy.id}").mkdir(0o700)
+
+
+def test_written_but_not_different(copy):
+    copy.tree()
+    result = copy.run("cat a >b && cat b >a && rm b && touch kept")
+    assert result.document["copy_kept"] is False and copy.state() == []
+
+
+def test_a_file_that_was_half_written(copy):
+    """A keeper that died, or found no room, while it wrote that a copy is kept."""
+    copy.tree()
+    process = copy.atoll.start("/bin/sh", "-c", "echo x >>a; echo ready; sleep 60",
+                               options=("--workspace", f"{copy.root}:copy"))
+    assert process.stdout.readline() == b"ready\n"
+    [copy.id] = os.listdir(copy.atoll.home / "sandboxes")
+    (home_of(copy) / ".kept.json").write_text("{")
+    os.kill(json.loads((home_of(copy) / "sandbox.json").read_text())["keeper"], 9)
+    process.communicate(timeout=20)
+    assert runner.eventually(lambda: copy.kept() == [copy.id])
+    assert [*copy.changes()] == ["a"] and copy.tool("discard").status == 0 and copy.state() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"workspace": 1}'])
+def test_damaged(copy, text):
+    """It can be seen and thrown away; nothing else."""
+    copy.tree()
+    copy.run("echo x >>a")
+    (home_of(copy) / "kept.json").write_text(text)
+    assert copy.kept() == [copy.id]
+    assert copy.tool("diff").status == copy.tool("apply").status == 125
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_without_its_upper_layer(copy):
+    copy.tree()
+    copy.run("echo x >>a")
+    subprocess.run(["rm", "-r", home_of(copy) / "copy"], check=True)
+    assert copy.tool("diff").status == 125
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_in_use(copy):
+    """Who lists copies is in nobody's way, and sees those that somebody is at work on."""
+    copy.tree()
+    copy.run("echo x >>a")
+    fd = os.open(home_of(copy), os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    for command in ("diff", "apply", "discard"):
+        refused = copy.tool(command)
+        assert refused.status == 125 and "in use by another command" in refused.err
+    assert copy.kept() == [copy.id] and copy.kept() == [copy.id]
+    os.close(fd)
+    assert copy.tool("discard").status == 0
+
+
+def test_others_look_meanwhile(copy):
+    copy.tree()
+    copy.run("echo x >>a")
+    stop, seen = threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            seen.append((copy.atoll.tool("ps").status, copy.kept()))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    status = {copy.tool("diff").status for _ in range(30)}
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert status == {0} and seen and all(s == (0, [copy.id]) for s in seen)
+    assert copy.tool("discard").status == 0
+
+
+def test_continue_lets_the_copy_go(copy):
+    copy.tree()
+    copy.run("echo x >n")
+    write(copy.root / "n")
+    interrupt(copy)
+    assert copy.tool("apply", "--continue", "--keep").status == 0 and copy.kept() == [copy.id]
+    interrupt(copy)
+    done = copy.tool("apply", "--continue")
+    assert done.status == 0 and "finished" in done.err and copy.state() == []
+    assert f".atoll-apply-{copy.id}" not in picture(copy.root)
+
+
+@pytest.mark.parametrize("way", ["--continue", "--undo"])
+@pytest.mark.parametrize("other", ["--dry-run", "--interactive", "--allow-hazard=a"])
+def test_continue_and_undo_stand_alone(copy, way, other):
+    """--undo --dry-run must not undo."""
+    copy.tree()
+    copy.run("echo x >>a")
+    interrupt(copy)
+    refused = copy.tool("apply", way, other)
+    assert refused.status == 125 and "stand alone" in refused.err
+    assert (home_of(copy) / "apply.json").exists()
+    assert copy.tool("apply", "--undo").status == 0 and copy.tool("discard").status == 0
+
+
+def test_interrupted_and_then_the_workspace_goes(copy):
+    copy.tree()
+    copy.run("echo x >>a")
+    interrupt(copy)
+    refused = copy.tool("discard")
+    assert refused.status == 125 and "was interrupted" in refused.err
+    copy.root.rename(copy.root.with_name("elsewhere"))
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_interrupted_and_then_somebody_tidies(copy):
+    """Without the staging directory there is no way on, nor back; the copy can be thrown away."""
+    copy.tree()
+    copy.run("echo x >>a")
+    interrupt(copy)
+    (copy.root / f".atoll-apply-{copy.id}").rmdir()
+    for way in ("--continue", "--undo"):
+        refused = copy.tool("apply", way)
+        assert refused.status == 125 and "'atoll discard'" in refused.err
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_answers_that_fit_together(copy):
+    copy.tree()
+    copy.run("rm -r gone sub; mkdir -p new/in; echo new >new/in/f; echo 2 >zoo")
+    # gone (yes), gone/1 (no), new (no: not what is in it), sub (yes), sub/b (yes), sub/deep (yes),
+    # sub/deep/c (yes), zoo (yes)
+    asked = copy.tool("apply", "--interactive", stdin=b"y\nn\nn\ny\ny\ny\ny\ny\n")
+    assert asked.status == 0, asked
+    assert "1 directories stay" in asked.err and "new/in" not in asked.out
+    assert (copy.root / "gone/1").exists() and (copy.root / "zoo").exists()
+    assert not (copy.root / "new").exists() and not (copy.root / "sub").exists()
+    assert [*copy.changes()] == ["gone", "gone/1", "new", "new/in", "new/in/f"]
+    assert copy.tool("discard").status == 0
+
+
+def test_a_line_is_one_answer(copy):
+    copy.tree()
+    copy.run("echo 1 >1; echo 2 >2; echo 3 >3")
+    assert copy.tool("apply", "--interactive", stdin=b"n" + b"y" * 200 + b"\nn\ny\n").status == 0
+    assert [*copy.changes()] == ["1", "2"] and copy.tool("discard").status == 0
+
+
+def test_behind_a_mount(copy, need_root):
+    """A rename reaches one mount only: said before anything is done."""
+    copy.tree()
+    (copy.root / "mnt").mkdir()
+    script = f"""set -e; cd {copy.root}
+mount -t tmpfs none {copy.root}/mnt
+"$1" run --quiet --workspace {copy.root}:copy -- sh -c 'echo x >>a; echo y >mnt/f'
+id=$("$1" ps --kept --quiet); "$1" apply $id || echo $?; "$1" apply $id a; cat a; ls mnt; "$1" discard $id"""
+    result = runner.capture(["unshare", "--mount", "sh", "-c", script, "sh", copy.atoll.binary],
+                            env=copy.atoll.environment(), cwd="/")
+    assert result.status == 0 and result.out.split() == ["1", "one", "two", "x"], result
+    for name in ("mnt", "mnt/f"):
+        assert f"{name}: conflict: something is mounted there or above" in result.err
+
+
+def test_read_only_directories(copy, need_user):
+    """As package caches have them: opened for as long as it takes."""
+    copy.tree()
+    for name in ("sub/deep", "sub", "gone"):
+        (copy.root / name).chmod(0o555)
+    copy.run("chmod -R u+w gone && rm -r gone; chmod u+w sub && echo n >sub/n && chmod u-w sub")
+    applied = copy.tool("apply")
+    assert applied.status == 0, applied
+    assert not (copy.root / "gone").exists() and (copy.root / "sub/n").read_text() == "n\n"
+    assert [(copy.root / n).stat().st_mode & 0o777 for n in ("sub", "sub/deep")] == [0o555] * 2
+    for name in ("sub", "sub/deep"):
+        (copy.root / name).chmod(0o755)
+
+
+def test_a_workspace_that_may_not_be_written(copy, need_user):
+    copy.tree()
+    copy.run("echo x >>a")
+    copy.root.chmod(0o555)
+    refused = copy.tool("apply")
+    copy.root.chmod(0o755)
+    assert refused.status == 125 and "in the workspace: Permission denied" in refused.err
+    assert (copy.root / "a").read_text() == "one\ntwo\n" and copy.tool("discard").status == 0
