@@ -375,9 +375,15 @@ int apply_changes(const struct apply *a, const struct changes *c, struct err *e)
 int apply_clean(const struct apply *a, struct err *e)
 {
 	char name[STAGE_NAME_SIZE];
+	struct stat st;
 
 	stage_name(a->id, name);
-	return apply_pending(a->journal) ? 0 : tree_remove(a->original, name, e);
+	/* Something else under that name is not ours, and says no more than that. */
+	if (apply_pending(a->journal) ||
+	    (fstatat(a->original, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))) {
+		return 0;
+	}
+	return tree_remove(a->original, name, e);
 }
 
 int apply_recover(const struct apply *a, bool undo, struct err *e)
