@@ -28,6 +28,7 @@ struct step {
 	enum step_kind kind;
 	char *path;
 	ino_t before; /* what is there; 0: nothing */
+	int64_t found_ns; /* its mtime, where it is a file */
 	ino_t staged; /* what comes; 0: nothing */
 	int64_t written_ns; /* its mtime, where it is a file */
 	bool is_dir;  /* what is removed or put */

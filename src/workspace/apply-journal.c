@@ -68,8 +68,9 @@ char *journal_path(const char *hex)
 
 static json_t *step_to_json(const struct step *step)
 {
-	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind], "path",
-			 journal_path_json(step->path), "before", (json_int_t)step->before, "staged",
+	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:b, s:i, s:i}", "kind", kinds[step->kind], "path",
+			 journal_path_json(step->path), "before", (json_int_t)step->before,
+			 "found_ns", (json_int_t)step->found_ns, "staged",
 			 (json_int_t)step->staged, "written_ns",
 			 (json_int_t)step->written_ns, "dir", step->is_dir, "old_mode",
 			 (int)step->old_mode, "new_mode", (int)step->new_mode);
@@ -121,7 +122,7 @@ int journal_write(const struct apply *a, const struct steps *s, struct err *e)
 static int read_step(const json_t *j, struct steps *ret, struct err *e)
 {
 	const char *kind = NULL, *hex = NULL;
-	int64_t before = 0, staged = 0, written_ns = 0, old_mode = 0, new_mode = 0;
+	int64_t before = 0, found_ns = 0, staged = 0, written_ns = 0, old_mode = 0, new_mode = 0;
 	_cleanup_free_ char *path = NULL;
 	struct step *step;
 	bool is_dir = false;
@@ -130,6 +131,7 @@ static int read_step(const json_t *j, struct steps *ret, struct err *e)
 
 	r = r < 0 ? r : json_get_str(j, "path", &hex, e);
 	r = r < 0 ? r : json_get_int(j, "before", &before, e);
+	r = r < 0 ? r : json_get_int(j, "found_ns", &found_ns, e);
 	r = r < 0 ? r : json_get_int(j, "staged", &staged, e);
 	r = r < 0 ? r : json_get_int(j, "written_ns", &written_ns, e);
 	r = r < 0 ? r : json_get_bool(j, "dir", &is_dir, e);
@@ -147,6 +149,7 @@ static int read_step(const json_t *j, struct steps *ret, struct err *e)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	step->before = (ino_t)before;
+	step->found_ns = found_ns;
 	step->staged = (ino_t)staged;
 	step->written_ns = written_ns;
 	step->is_dir = is_dir;

@@ -113,6 +113,15 @@ static bool is_empty(int dir, const char *name)
 	return empty;
 }
 
+/* True if what has come out is what the step was made for, and nobody has written to it since. */
+static bool is_as_found(const struct step *step, int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == step->before &&
+	       step_written(&st) == step->found_ns;
+}
+
 /* What has come out must be what the step was made for; else it goes back. */
 static int take_out(const struct steps *s, size_t i, int parent, const char *name)
 {
@@ -123,7 +132,7 @@ static int take_out(const struct steps *s, size_t i, int parent, const char *nam
 	if (r < 0) {
 		return r;
 	}
-	if (number_of(s->stage, old) != step->before) {
+	if (!is_as_found(step, s->stage, old)) {
 		r = -ESTALE;
 	} else if (step->is_dir && !is_empty(s->stage, old)) {
 		r = -ENOTEMPTY;
@@ -139,7 +148,7 @@ static int exchange(const struct steps *s, size_t i, int parent, const char *nam
 	char new[NUMBER_SIZE];
 	int r = move(s->stage, staged_as('n', i, new), parent, name, RENAME_EXCHANGE);
 
-	if (r == 0 && number_of(s->stage, new) != s->list[i].before) {
+	if (r == 0 && !is_as_found(&s->list[i], s->stage, new)) {
 		(void)move(s->stage, new, parent, name, RENAME_EXCHANGE);
 		r = -ESTALE;
 	}

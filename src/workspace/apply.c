@@ -187,6 +187,7 @@ static int add_step(const struct apply *a, struct steps *s, enum step_kind kind,
 	}
 	step->change = c;
 	step->before = st.st_ino;
+	step->found_ns = step_written(&st);
 	step->old_mode = st.st_mode & 07777;
 	step->new_mode = c->after.mode & 0777;
 	step->is_dir = kind == STEP_PUT ? S_ISDIR(c->after.mode) : S_ISDIR(st.st_mode);
@@ -215,6 +216,14 @@ static int add_removals(const struct apply *a, const struct changes *c, struct s
 	return r;
 }
 
+/* True for a file that has other names, which may be anywhere: they keep the mode that they have. */
+static bool has_other_names(const struct apply *a, const char *path)
+{
+	struct stat st;
+
+	return step_look(a, path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink > 1;
+}
+
 /* A directory comes before what is in it. */
 static int add_arrivals(const struct apply *a, const struct changes *c, struct steps *s,
 			struct err *e)
@@ -237,7 +246,10 @@ static int add_arrivals(const struct apply *a, const struct changes *c, struct s
 		case CHANGE_MODE:
 			r = S_ISDIR(x->after.mode)
 				    ? 0
-				    : add_step(a, s, STEP_MODE, x->path, x, e);
+				    : add_step(a, s,
+					       has_other_names(a, x->path) ? STEP_REPLACE
+									   : STEP_MODE,
+					       x->path, x, e);
 			break;
 		case CHANGE_DELETED:
 			break;

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks on copies of workspaces: from inside, from a second sandbox, by what the original holds."""
+import ctypes
+import os
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+
+from functional.test_copy import SECOND, Copy, picture, write
+from harness import runner
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture
+def copy(atoll):
+    return Copy(atoll)
+
+
+def mode(path):
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def python(copy, script, *options, **how):
+    """Runs a script of Python's in a copy."""
+    before = set(copy.kept())
+    result = copy.atoll.run("/usr/bin/python3", "-c", script, cwd=copy.root,
+                            options=("--workspace", f"{copy.root}:copy", *options), **how)
+    new = set(copy.kept()) - before
+    copy.id = new.pop() if new else None
+    return result
+
+
+# ---- what a payload does to the directory that is its workspace, and to the disk it is on ----
+
+@pytest.mark.parametrize("denied", ["000", "300", "500", "1777"])
+def test_a_workspace_without_rights_can_be_kept_and_removed(copy, world, denied):
+    copy.tree()
+    result = copy.run(f"echo x >new; mkdir -m 0 shut; chmod {denied} .; exec sleep 0.6")
+    assert result.status == 0, result
+    assert [*copy.changes()] == ["new", "shut"]
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
+FILL = """
+import os
+try:
+    with open('big', 'wb', 0) as f:
+        while True:
+            f.write(b'x' * 65536)
+except OSError:
+    pass
+os.unlink('big') if not {keep} else None
+try:
+    for i in range(100000):
+        open('f%d' % i, 'w').close()
+except OSError:
+    pass
+"""
+
+
+def test_a_full_disk(copy, need_root):
+    """The copy is kept all the same, can be looked at, and goes."""
+    copy.tree()
+    script = f"""
+        mount -t tmpfs -o size=4m,nr_inodes=2000,mode=755 tmpfs "$ATOLL_HOME"
+        cd "$1"
+        "$0" run --quiet --workspace .:copy -- /usr/bin/python3 -c "$2"
+        id=$("$0" ps --kept --quiet) && "$0" diff --name-only "$id" >/dev/null && "$0" discard "$id" &&
+        ls "$ATOLL_HOME/sandboxes" | wc -l
+        """
+    copy.atoll.home.mkdir()
+    result = runner.capture(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script,
+                             copy.atoll.binary, copy.root, FILL.format(keep=True)],
+                            env=copy.atoll.environment())
+    assert (result.out, result.status) == ("0\n", 0), result
+
+
+# ---- a second sandbox that shares the workspace, while changes are taken over ----
+
+def exchange(a, b):
+    return libc.renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), RENAME_EXCHANGE) == 0
+
+
+def stage_of(root):
+    return next((p for p in root.glob(".atoll-apply-*")), None)
+
+
+def test_links_in_the_staging_directory_are_not_followed(copy):
+    """Each directory that apply makes is exchanged for a link, right behind its making."""
+    copy.tree()
+    victim = copy.atoll.base / "victim"
+    victim.mkdir(mode=0o500)
+    victim.chmod(0o500)
+    python(copy, "import os\nfor i in range(4000): os.mkdir('d%d' % i, 0o755)")
+    stop, done = threading.Event(), []
+
+    def attack():
+        while not stop.is_set():
+            stage = stage_of(copy.root)
+            if not stage:
+                continue
+            links, k = copy.atoll.base / f"links{len(done)}", 10
+            links.mkdir()
+            while stage.exists() and not stop.is_set() and k < 4000:
+                link, name = links / f"l{k}", stage / f"n{k}"
+                link.symlink_to(victim)
+                a, b = os.fsencode(link), os.fsencode(name)
+                while libc.renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0:
+                    if not os.path.exists(stage):
+                        break
+                else:
+                    done.append(k)
+                k += 40
+
+    thread = threading.Thread(target=attack)
+    thread.start()
+    try:
+        for _ in range(8):
+            copy.tool("apply", "--keep")
+            assert mode(victim) == 0o500, (len(done), done[-5:])
+            for path in copy.root.iterdir():
+                subprocess.run(["rm", "-rf", path], check=True)
+    finally:
+        stop.set()
+        thread.join()
+    assert done, "nothing was ever exchanged: the race proves nothing"
+
+
+def test_written_to_while_changes_are_staged(copy):
+    """What somebody writes into a file in its place, between the look and the exchange, stays."""
+    copy.tree()
+    copy.run("echo theirs >>a; dd if=/dev/urandom of=z bs=1M count=96 2>/dev/null; echo b >>kept; rm sub/b")
+    for name in ("a", "sub/b"):
+        applying = subprocess.Popen([copy.atoll.binary, "apply", "--keep", copy.id], env=copy.atoll.environment(),
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            assert runner.eventually(lambda: stage_of(copy.root))
+            with open(copy.root / name, "a") as f:
+                f.write("mine\n")
+        finally:
+            said = applying.communicate()[1].decode()
+        assert applying.returncode == 125 and "it changed meanwhile" in said, said
+        assert (copy.root / name).read_text().endswith("mine\n")
+        assert not (copy.root / "z").exists() and stage_of(copy.root) is None
+        # Now it is a conflict.
+        assert f"{name}: conflict: it was changed outside" in copy.tool("apply").err
+        copy.tool("discard")
+        copy.run("echo theirs >>a; dd if=/dev/urandom of=z bs=1M count=96 2>/dev/null; rm sub/b")
+
+
+def test_something_else_under_the_name_of_the_staging_directory(copy):
+    """It is left alone, and keeps nobody from looking and throwing away."""
+    copy.tree()
+    copy.run("echo x >>a")
+    name = copy.root / f".atoll-apply-{copy.id}"
+    victim = copy.atoll.base / "victim"
+    write(victim / "file")
+    for make in (lambda: name.symlink_to(victim), lambda: name.write_text("mine"), lambda: os.mkfifo(name)):
+        make()
+        assert copy.tool("diff").status == 0
+        refused = copy.tool("apply")
+        assert refused.status == 125 and "cannot make" in refused.err, refused
+        assert os.path.lexists(name) and (victim / "file").exists()
+        assert (copy.root / "a").read_text() == "one\ntwo\n"
+        name.unlink()
+    name.symlink_to(victim)
+    assert copy.tool("discard").status == 0 and copy.state() == [] and (victim / "file").exists()
+
+
+# ---- what the original holds ----
+
+def test_another_mode_stays_in_the_workspace(copy):
+    """A file with a name outside, as package managers make them: the other name keeps its mode."""
+    copy.tree()
+    outside = copy.atoll.base / "store"
+    write(outside / "lib", "shared\n", 0o640)
+    os.link(outside / "lib", copy.root / "lib")
+    write(copy.root / "own", "own\n", 0o640)
+    os.link(copy.root / "own", copy.root / "own2")
+    time.sleep(SECOND)
+    copy.run("chmod 777 lib; chmod 755 own; chmod 755 sub")
+    done = copy.tool("apply")
+    assert done.status == 0, done
+    assert mode(outside / "lib") == 0o640 and mode(copy.root / "lib") == 0o777
+    assert mode(copy.root / "own") == 0o755 and mode(copy.root / "own2") == 0o640
+    assert (copy.root / "lib").read_text() == "shared\n"
