@@ -26,7 +26,7 @@
 
 void stage_name(const char *id, char out[STAGE_NAME_SIZE])
 {
-	(void)snprintf(out, STAGE_NAME_SIZE, ".atoll-apply-%s", id);
+	(void)snprintf(out, STAGE_NAME_SIZE, STAGE_PREFIX "%s", id);
 }
 
 int stage_open(const struct apply *a, struct steps *s, struct err *e)

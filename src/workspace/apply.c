@@ -103,11 +103,10 @@ static bool comes_with(const struct changes *all, const char *path)
 static const char *find_conflict(const struct apply *a, const struct touched *ours,
 				 const struct changes *all, const struct change *c)
 {
-	char stage[STAGE_NAME_SIZE];
 	const char *why;
 
-	stage_name(a->id, stage);
-	if (strncmp(c->path, stage, strlen(stage)) == 0) {
+	/* Nor that of another sandbox, whose next diff would remove what has its name. */
+	if (strncmp(c->path, STAGE_PREFIX, strlen(STAGE_PREFIX)) == 0) {
 		return "the name is one that apply itself uses";
 	}
 	if (!can_be_made(c)) {
@@ -396,6 +395,15 @@ int apply_clean(const struct apply *a, struct err *e)
 		return 0;
 	}
 	return tree_remove(a->original, name, e);
+}
+
+bool apply_staged(const struct apply *a)
+{
+	char name[STAGE_NAME_SIZE];
+	struct stat st;
+
+	stage_name(a->id, name);
+	return fstatat(a->original, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 int apply_recover(const struct apply *a, bool undo, struct err *e)

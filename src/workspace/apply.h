@@ -71,5 +71,8 @@ bool apply_pending(int journal);
 /* Removes what an apply left in the original that died before its journal was there. */
 int apply_clean(const struct apply *a, struct err *e);
 
+/* True if the staging directory is there, without which nothing can be finished or undone. */
+bool apply_staged(const struct apply *a);
+
 /* Finishes what was interrupted, or undoes it. */
 int apply_recover(const struct apply *a, bool undo, struct err *e);

@@ -190,3 +190,123 @@ def test_another_mode_stays_in_the_workspace(copy):
     assert mode(outside / "lib") == 0o640 and mode(copy.root / "lib") == 0o777
     assert mode(copy.root / "own") == 0o755 and mode(copy.root / "own2") == 0o640
     assert (copy.root / "lib").read_text() == "shared\n"
+
+
+def interrupted(copy):
+    """An apply that was killed with its journal written, and not yet through."""
+    copy.run("for i in $(seq 3000); do echo $i >f$i; done; echo x >>a; rm -r gone")
+    home = copy.atoll.home / "sandboxes" / copy.id
+    applying = subprocess.Popen([copy.atoll.binary, "apply", copy.id], env=copy.atoll.environment(),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (home / "apply.json").exists() and applying.poll() is None:
+            pass
+    finally:
+        applying.kill()
+        applying.wait()
+    return (home / "apply.json").exists()
+
+
+@pytest.mark.parametrize("gone", ["stage", "workspace"])
+def test_an_interrupted_apply_can_be_thrown_away(copy, gone):
+    """Also when what it had staged is gone (git clean takes it), or the workspace as a whole."""
+    copy.tree()
+    assert any(interrupted(copy) for _ in range(5))
+    refused = copy.tool("discard")
+    assert refused.status == 125 and "was interrupted" in refused.err
+    subprocess.run(["rm", "-rf", stage_of(copy.root) if gone == "stage" else copy.root], check=True)
+    if gone == "stage":
+        assert copy.tool("apply", "--undo").status == 125 and copy.tool("diff").status == 125
+    done = copy.tool("discard")
+    assert done.status == 0 and copy.id not in copy.state(), done
+
+
+def test_the_name_of_another_staging_directory(copy):
+    """Nothing is taken over to where the next diff of another copy would remove it."""
+    copy.tree()
+    copy.run("echo x >>a")
+    other = copy.id
+    copy.run(f"mkdir .atoll-apply-{other}; cp a .atoll-apply-{other}/b; mv kept .atoll-apply-x; echo >.atoll-applied")
+    refused = copy.tool("apply")
+    assert refused.status == 1 and refused.err.count("conflict: the name is one that apply itself uses") == 3
+    assert copy.tool("apply", ".atoll-applied").status == 0
+    assert copy.atoll.tool("discard", copy.id, other).status == 0
+
+
+# ---- what a payload makes of its copy ----
+
+ODD = r"""
+import os, socket
+def try_(f, *a, **k):
+    try:
+        f(*a, **k)
+        return True
+    except OSError:
+        return False
+for name in ('opaque', 'redirect', 'metacopy', 'origin', 'whiteout', 'whiteouts', 'upper'):
+    try_(os.setxattr, 'sub', 'user.overlay.' + name, b'y')
+    try_(os.setxattr, 'a', 'user.overlay.' + name, b'/sub/b')
+    try_(os.setxattr, '.', 'user.overlay.' + name, b'x')
+for kind in (0o020644, 0o060644):
+    for device in (0, os.makedev(1, 3), os.makedev(8, 0)):
+        if try_(os.mknod, 'node', kind, device):
+            print('made a device')
+for link in ('/etc', '/etc/passwd', '../../..', 'sub/../..', '.git/hooks', '/proc/self/root'):
+    os.symlink(link, 'to-' + link.replace('/', '_'))
+os.mkfifo('fifo')
+socket.socket(socket.AF_UNIX).bind('socket')
+os.makedirs('shut/in/deep')
+open('shut/in/file', 'w').write('x')
+for name in ('shut/in/file', 'shut/in/deep', 'shut/in', 'shut'):
+    os.chmod(name, 0)
+with open('sparse', 'wb') as f:
+    f.truncate(1 << 42)
+    f.seek(1 << 41)
+    f.write(b'x')
+for name in ('kept.json', 'sandbox.json', 'apply.json', 'touched.json', '.kept.json', 'copy', 'upper', 'work',
+             '-rf', '--undo', ' ', '\n', '\x1b]0;x\x07', '\u202e', '...', '.. ', 'x' * 255):
+    open(name, 'w').close()
+os.chmod('a', 0o6777)
+"""
+
+
+def test_what_an_overlay_obeys_is_out_of_reach(copy, world):
+    """Marks of overlayfs, devices, and everything odd: seen as what it is, and it goes."""
+    before = copy.tree()
+    victim = copy.atoll.base / "victim"
+    write(victim / "file")
+    result = python(copy, ODD)
+    assert result.status == 0 and result.out == "", result
+    assert picture(copy.root) == before
+    found = copy.changes()
+    assert not [c for c in found.values() if c["kind"] == "deleted"], found
+    assert {"sub", "sub/b"}.isdisjoint(found) and found["a"]["kind"] == "mode"
+    assert found["shut/in/file"]["kind"] == "added" and found["sparse"]["after"]["size"] == 1 << 42
+    upper = copy.atoll.home / "sandboxes" / copy.id / "copy/upper"
+    marks = ("user.overlay.opaque", "user.overlay.redirect", "user.overlay.metacopy", "user.overlay.whiteout")
+    for path in (upper, upper / "sub", upper / "a"):
+        assert not path.exists() or not set(os.listxattr(path)) & set(marks), path
+    refused = copy.tool("apply")
+    assert refused.status == 1 and refused.err.count(": link-outside: ") == 5
+    assert picture(copy.root) == before
+    assert copy.tool("apply", "--", "shut", "a").status == 1  # setid
+    assert copy.tool("apply", "--", "shut", "kept.json", "-rf", "x" * 255).status == 0
+    assert mode(copy.root / "shut") == 0 and (copy.root / "-rf").exists()
+    (copy.root / "shut").chmod(0o700)
+    (copy.root / "shut/in").chmod(0o700)
+    assert mode(copy.root / "shut/in/file") == 0
+    assert copy.tool("discard").status == 0 and copy.state() == [] and (victim / "file").exists()
+
+
+def test_ten_thousand_levels(copy):
+    """Looked at, refused where a path is too long, and thrown away."""
+    copy.tree()
+    result = python(copy, "import os\nfor i in range(10000):\n    os.mkdir('d', 0o300)\n    os.chdir('d')\n"
+                    "open('f', 'w').close()")
+    assert (result.status, result.reason) in ((0, None), (0, "exited"), (137, "limit:copy")), result
+    if copy.id:
+        assert copy.tool("diff", "--name-only").status == 0
+        refused = copy.tool("apply")
+        assert refused.status in (0, 1), refused
+        assert copy.id not in copy.kept() or copy.tool("discard").status == 0
+    assert copy.state() == []

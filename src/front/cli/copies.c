@@ -524,10 +524,12 @@ static int discard_one(const char *id, struct err *e)
 	if (n == -ESTALE || (n < 0 && r.kept.upper >= 0)) {
 		n = 0; /* without its workspace it can only be thrown away */
 	}
-	n = n < 0 ? n : refuse_pending(&r, e);
 	if (n >= 0 && r.kept.original >= 0) {
 		a = review_apply(&r);
-		n = apply_clean(&a, e);
+		/* An apply that was interrupted, and whose staging directory somebody has removed,
+		 * can only be thrown away, too. */
+		n = apply_staged(&a) ? refuse_pending(&r, e) : 0;
+		n = n < 0 ? n : apply_clean(&a, e);
 	}
 	return n < 0 ? n : kept_discard(&r.state, &r.kept, e);
 }
