@@ -24,6 +24,9 @@
 #define NOTE "sandbox.json"
 #define KEPT "kept.json"
 #define COPY "copy"
+/* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
+#define RESERVED      "." KEPT
+#define RESERVED_SIZE 8192
 
 void copy_init(struct copy *c)
 {
@@ -65,12 +68,29 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan, struct er
 	return c->path && c->note ? 0 : no_memory(e);
 }
 
+static int reserve(const struct state_sandbox *home)
+{
+	_cleanup_fd_ int fd = openat(home->dir, RESERVED,
+				     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	static const char room[RESERVED_SIZE];
+
+	if (fd < 0) {
+		return -errno;
+	}
+	errno = ENOSPC; /* where less is written */
+	return write(fd, room, sizeof(room)) != (ssize_t)sizeof(room) ? -errno : 0;
+}
+
 int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
 	      struct err *e)
 {
 	_cleanup_fd_ int dir = FD_NONE;
 	struct stat st;
+	int r = reserve(home);
 
+	if (r < 0) {
+		return err_sys(e, -r, "cannot make the copy of '%s'", plan->workspace.path);
+	}
 	if (stat(plan->workspace.path, &st) < 0) {
 		return err_sys(e, errno, "cannot look at '%s'", plan->workspace.path);
 	}
@@ -110,6 +130,22 @@ static int empty_but_kept(int home)
 	return r < 0 ? r : unlinkat(home, NOTE, 0) < 0 ? -errno : 0;
 }
 
+/* In the room that was reserved; somebody may have begun this before, and died or found none. */
+static int write_kept(const struct state_sandbox *home, const char *text, size_t len)
+{
+	_cleanup_fd_ int fd = openat(home->dir, RESERVED,
+				     O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0) {
+		return -errno;
+	}
+	errno = ENOSPC;
+	return pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0 ||
+			       renameat(home->dir, RESERVED, home->dir, KEPT) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* From here on the copy waits for a person. */
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
@@ -122,12 +158,9 @@ static int keep(const struct state_sandbox *home, const json_t *note, struct err
 	    !(text = json_canonical(doc, &len))) {
 		return no_memory(e);
 	}
-	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : state_write(home, KEPT, text, len, e);
-	if (r >= 0) {
-		r = empty_but_kept(home->dir);
-		r = r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
-	}
-	return r;
+	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : write_kept(home, text, len);
+	r = r < 0 ? r : empty_but_kept(home->dir);
+	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
 }
 
 int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)
@@ -143,6 +176,10 @@ int copy_settle(const struct state_sandbox *home, const json_t *note, struct err
 	r = tree_remove(dir, "work", e);
 	if (r < 0) {
 		return r;
+	}
+	/* The payload may have taken our rights away: this directory was its workspace. */
+	if (fchmodat(dir, "upper", S_IRWXU, 0) < 0 && errno != ENOENT) {
+		return err_sys(e, errno, "cannot open the sandbox's copy");
 	}
 	upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (upper < 0) {

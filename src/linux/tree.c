@@ -152,9 +152,27 @@ static bool over(const struct tree_usage *u, const struct tree_usage *limit)
 	return u->bytes > limit->bytes || u->inodes > limit->inodes;
 }
 
+/* `dir` again, which may have taken its owner's rights away as those below it. */
+static int open_root(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 || errno != EACCES) {
+		return fd < 0 ? -errno : fd;
+	}
+	if (fstat(dir, &st) < 0 || fchmod(dir, S_IRWXU) < 0) {
+		return -errno;
+	}
+	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	(void)fchmod(dir, st.st_mode & 07777);
+	return fd;
+}
+
 static DIR *open_level(int dir, const char *name)
 {
-	int fd = open_own(dir, name, true);
+	int fd = name ? open_own(dir, name, true) : open_root(dir);
 	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
 
 	if (!list) {
@@ -171,7 +189,7 @@ bool tree_measure(int dir, const struct tree_usage *limit, struct tree_usage *re
 	size_t n = 0;
 
 	*ret = (struct tree_usage){};
-	levels[n] = open_level(dir, ".");
+	levels[n] = open_level(dir, NULL);
 	seen = levels[n] != NULL;
 	n += seen;
 	while (n > 0 && seen && !over(ret, limit)) {

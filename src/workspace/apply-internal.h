@@ -57,6 +57,7 @@ struct steps {
 };
 
 #define STAGE_NAME_SIZE 40
+#define STAGE_PREFIX    ".atoll-apply-"
 
 /* The staging directory's name below the original. */
 void stage_name(const char *id, char out[STAGE_NAME_SIZE]);

@@ -26,7 +26,7 @@
 
 void stage_name(const char *id, char out[STAGE_NAME_SIZE])
 {
-	(void)snprintf(out, STAGE_NAME_SIZE, ".atoll-apply-%s", id);
+	(void)snprintf(out, STAGE_NAME_SIZE, STAGE_PREFIX "%s", id);
 }
 
 int stage_open(const struct apply *a, struct steps *s, struct err *e)
@@ -179,7 +179,7 @@ static int owner_above(const struct apply *a, const char *path, struct stat *ret
 }
 
 /* What root makes belongs to whose it would be, had they made it. */
-static int give_owner(const struct apply *a, const struct steps *s, size_t i, const char *name,
+static int give_owner(const struct apply *a, const struct steps *s, size_t i, int fd,
 		      const struct stat *old)
 {
 	struct stat st;
@@ -193,7 +193,7 @@ static int give_owner(const struct apply *a, const struct steps *s, size_t i, co
 	} else {
 		r = owner_above(a, s->list[i].path, &st);
 	}
-	if (r == 0 && fchownat(s->stage, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (r == 0 && fchownat(fd, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0) {
 		r = -errno;
 	}
 	return r;
@@ -214,7 +214,7 @@ static int stage_file(const struct apply *a, const struct steps *s, size_t i, co
 		return -errno;
 	}
 	r = copy_content(from, to);
-	r = r < 0 ? r : give_owner(a, s, i, name, old_st);
+	r = r < 0 ? r : give_owner(a, s, i, to, old_st);
 	r = r < 0 || old < 0 ? r : copy_attributes(old, to);
 	if (r == 0 && (fchmod(to, step->new_mode) < 0 || (s->n <= SYNC_EACH && fsync(to) < 0))) {
 		r = -errno;
@@ -233,28 +233,54 @@ static int open_old(const struct apply *a, const struct step *step, struct stat 
 	return fd;
 }
 
+/*
+ * A sandbox that shares the workspace may put something else under the name meanwhile: what was
+ * made is opened, without following a link, and everything else is done to that.
+ */
+static int stage_dir(const struct apply *a, const struct steps *s, size_t i, const char *name)
+{
+	_cleanup_fd_ int fd = FD_NONE;
+
+	if (mkdirat(s->stage, name, 0700) < 0) {
+		return -errno;
+	}
+	fd = openat(s->stage, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* What comes into it comes first; a last step takes rights away. */
+	if (fd < 0 || fchmod(fd, s->list[i].new_mode | 0700) < 0) {
+		return -errno;
+	}
+	return give_owner(a, s, i, fd, NULL);
+}
+
+static int stage_link(const struct apply *a, const struct steps *s, size_t i, const char *name,
+		      const char *target)
+{
+	_cleanup_fd_ int fd = FD_NONE;
+	struct stat st;
+
+	if (symlinkat(target, s->stage, name) < 0) {
+		return -errno;
+	}
+	fd = openat(s->stage, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return -errno;
+	}
+	return S_ISLNK(st.st_mode) ? give_owner(a, s, i, fd, NULL) : -ESTALE;
+}
+
 static int make_staged(const struct apply *a, struct steps *s, size_t i, const char *name,
 		       const struct change *c)
 {
 	const struct step *step = &s->list[i];
 	_cleanup_fd_ int old = FD_NONE;
 	struct stat st;
-	int r;
 
 	if (S_ISREG(c->after.mode)) {
 		old = step->kind == STEP_REPLACE ? open_old(a, step, &st) : FD_NONE;
 		return stage_file(a, s, i, name, old, old >= 0 ? &st : NULL);
 	}
-	if (S_ISLNK(c->after.mode)) {
-		r = symlinkat(c->after.target, s->stage, name) < 0 ? -errno : 0;
-	} else {
-		/* What comes into it comes first; a last step takes rights away. */
-		r = mkdirat(s->stage, name, 0700) < 0 ||
-				    fchmodat(s->stage, name, step->new_mode | 0700, 0) < 0
-			    ? -errno
-			    : 0;
-	}
-	return r < 0 ? r : give_owner(a, s, i, name, NULL);
+	return S_ISLNK(c->after.mode) ? stage_link(a, s, i, name, c->after.target)
+				      : stage_dir(a, s, i, name);
 }
 
 int stage_change(const struct apply *a, struct steps *s, size_t i, const struct change *c,

@@ -120,7 +120,15 @@ static json_t *row_of(const char *path, ino_t ino, int64_t ctime_ns)
 			 (json_int_t)ino, "ctime_ns", (json_int_t)ctime_ns);
 }
 
-/* What is where a step found it; the rows of earlier times stand unless this one has the path. */
+/* True for what is as a step found it but for the time of its last change of any kind. */
+static bool is_as_before(const struct step *step, const struct stat *st)
+{
+	return step->before != 0 && st->st_ino == step->before &&
+	       step_written(st) == step->before_ns && (st->st_mode & 07777) == step->old_mode;
+}
+
+/* What is where a step found it, and as it found it; the rows of earlier times stand unless this
+ * one has the path. */
 static int add_rows(const struct apply *a, const struct steps *s, const struct touched *earlier,
 		    json_t *list)
 {
@@ -139,8 +147,7 @@ static int add_rows(const struct apply *a, const struct steps *s, const struct t
 		const struct step *step = &s->list[i];
 		struct stat st;
 
-		if (step->before != 0 && step_look(a, step->path, &st) == 0 &&
-		    st.st_ino == step->before) {
+		if (step_look(a, step->path, &st) == 0 && is_as_before(step, &st)) {
 			r = json_array_append_new(list, row_of(step->path, st.st_ino, stamp(&st)));
 		}
 	}

@@ -107,11 +107,10 @@ static bool comes_with(const struct changes *all, const char *path)
 static const char *find_conflict(const struct apply *a, const struct touched *ours,
 				 const struct changes *all, const struct change *c)
 {
-	char stage[STAGE_NAME_SIZE];
 	const char *why;
 
-	stage_name(a->id, stage);
-	if (strncmp(c->path, stage, strlen(stage)) == 0) {
+	/* Nor that of another sandbox, whose next diff would remove what has its name. */
+	if (strncmp(c->path, STAGE_PREFIX, strlen(STAGE_PREFIX)) == 0) {
 		return "the name is one that apply itself uses";
 	}
 	if (!can_be_made(c)) {
@@ -339,6 +338,15 @@ static int add_removals(const struct apply *a, const struct changes *c, struct s
 	return r;
 }
 
+/* True for a file that has other names, which may be anywhere: they keep the mode that they have.
+ */
+static bool has_other_names(const struct apply *a, const char *path)
+{
+	struct stat st;
+
+	return step_look(a, path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink > 1;
+}
+
 /* A directory comes before what is in it. */
 static int add_arrivals(const struct apply *a, const struct changes *c, struct steps *s,
 			struct err *e)
@@ -359,7 +367,12 @@ static int add_arrivals(const struct apply *a, const struct changes *c, struct s
 			r = add_step(a, s, STEP_REPLACE, x->path, x, e);
 			break;
 		case CHANGE_MODE:
-			r = S_ISDIR(x->after.mode) ? 0 : add_step(a, s, STEP_MODE, x->path, x, e);
+			r = S_ISDIR(x->after.mode)
+				    ? 0
+				    : add_step(a, s,
+					       has_other_names(a, x->path) ? STEP_REPLACE
+									   : STEP_MODE,
+					       x->path, x, e);
 			break;
 		case CHANGE_DELETED:
 			break;
@@ -516,18 +529,28 @@ int apply_changes(const struct apply *a, const struct changes *c, struct err *e)
 bool apply_lost(const struct apply *a)
 {
 	char name[STAGE_NAME_SIZE];
+	struct stat st;
 
 	stage_name(a->id, name);
-	return apply_pending(a->journal) &&
-	       faccessat(a->original, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+	if (!apply_pending(a->journal)) {
+		return false;
+	}
+	return fstatat(a->original, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno == ENOENT
+									: !S_ISDIR(st.st_mode);
 }
 
 int apply_clean(const struct apply *a, struct err *e)
 {
 	char name[STAGE_NAME_SIZE];
+	struct stat st;
 
 	stage_name(a->id, name);
-	return apply_pending(a->journal) ? 0 : tree_remove(a->original, name, e);
+	/* Something else under that name is not ours, and says no more than that. */
+	if (apply_pending(a->journal) ||
+	    (fstatat(a->original, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))) {
+		return 0;
+	}
+	return tree_remove(a->original, name, e);
 }
 
 int apply_recover(const struct apply *a, bool undo, struct err *e)

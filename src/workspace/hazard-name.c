@@ -238,6 +238,24 @@ static bool is_deep(const char *pattern, size_t len)
 }
 
 /*
+ * How many of the first components cannot matter to a pattern that has to use up all of them: all
+ * but as many of the last ones as it has itself. None, where it has a `**`.
+ */
+static size_t leading(size_t n, const char *dir, const char *end)
+{
+	size_t k = dir < end;
+
+	for (const char *at = dir; at < end; at++) {
+		if (*at == '/') {
+			k++;
+		} else if (is_deep(at, (size_t)(end - at < 2 ? end - at : 2))) {
+			return 0;
+		}
+	}
+	return n > k ? n - k : 0;
+}
+
+/*
  * Components against the pattern of directories from `dir` to `end`, beginning anywhere. They all
  * have to be used up by it; `below`: at least one has to be left instead. Only the last `**` is
  * ever tried again, so the time is at most that of the one times the other.
@@ -246,7 +264,8 @@ static bool dirs_match(const char *const *parts, size_t n, const char *dir, cons
 		       bool below)
 {
 	const char *at = dir, *again = dir;
-	size_t i = 0, from = 0;
+	/* A path can have thousands, and there are hundreds of patterns. */
+	size_t i = below ? 0 : leading(n, dir, end), from = i;
 
 	while (i < n) {
 		const char *slash = memchr(at, '/', (size_t)(end - at));

@@ -18,7 +18,7 @@ struct err;
 struct patch_source {
 	int original;
 	int upper;
-	bool safe;    /* for a terminal: controls in names and lines are made visible */
+	bool safe; /* for a terminal: controls in names and lines are made visible */
 	bool colours;
 };
 
