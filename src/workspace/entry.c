@@ -103,10 +103,49 @@ static int reopen(int path, int flags, bool own)
 	return fd < 0 ? -errno : fd;
 }
 
+/* One name in a directory that may have to lend the right to pass through it. */
+static int open_in(int dir, const char *name, size_t len, int flags)
+{
+	_cleanup_rights_ struct rights rights = RIGHTS_NONE;
+	char one[NAME_MAX + 1];
+
+	if (len >= sizeof(one)) {
+		return -ENAMETOOLONG;
+	}
+	memcpy(one, name, len);
+	one[len] = '\0';
+	entry_pass(dir, &rights);
+	return entry_open(dir, one, flags);
+}
+
+/* A component at a time: the directories above deny us. */
+static int open_denied(int dir, const char *path)
+{
+	_cleanup_fd_ int at = FD_NONE;
+	const char *slash;
+
+	while ((slash = strchr(path, '/'))) {
+		int next = open_in(at < 0 ? dir : at, path, (size_t)(slash - path),
+				   O_PATH | O_DIRECTORY);
+
+		if (next < 0) {
+			return next;
+		}
+		(void)fd_close(at);
+		at = next;
+		path = slash + 1;
+	}
+	return open_in(at < 0 ? dir : at, path, strlen(path), O_PATH);
+}
+
 int entry_open_file(int dir, const char *path, bool own)
 {
 	_cleanup_fd_ int fd = entry_open(dir, path, O_PATH);
 	struct stat st;
+
+	if (fd == -EACCES && own) {
+		fd = open_denied(dir, path);
+	}
 
 	if (fd < 0) {
 		return fd;
