@@ -312,3 +312,27 @@ def test_ten_thousand_levels(copy):
         assert refused.status in (0, 1), refused
         assert copy.id not in copy.kept() or copy.tool("discard").status == 0
     assert copy.state() == []
+
+
+FLOOD = """
+import os, time
+for i in range(50):
+    os.mkdir('m%d' % i)
+    for k in range(1000):
+        os.mknod('m%d/f%d' % (i, k))
+time.sleep(1.5)
+block, written = b'z' * (8 << 20), 0
+with open('big', 'wb', 0) as f:
+    while written < 1000 and f.write(block):
+        written += 8
+        print(written, flush=True)
+"""
+
+
+def test_many_files_are_no_way_to_write_unseen(copy):
+    """They make a look at the copy long, and the next one late; what is written meanwhile shows."""
+    copy.tree()
+    result = python(copy, FLOOD, "--copy", "210MiB")
+    assert (result.status, result.reason) == (137, "limit:copy"), str(result)
+    assert int(result.out.split()[-1]) < 700
+    assert copy.tool("discard").status == 0 and copy.state() == []
