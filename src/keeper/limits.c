@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -267,8 +268,18 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 	return ms < 5 ? 5 : (int)ms;
 }
 
+/* What is free on the file system of a directory; 0: nobody says. */
+static uint64_t free_at(int dir)
+{
+	struct statvfs st;
+
+	return fstatvfs(dir, &st) < 0 ? 0 : (uint64_t)st.f_bfree * st.f_frsize;
+}
+
 /*
- * Walks over a directory, for at most a twentieth of the time. As many files as in a tmpfs of that
+ * Walks over a directory, for at most a twentieth of the time, unless its file system has lost more
+ * meanwhile than the directory may still grow by: many files, which make a walk long, are no way
+ * to write unseen. As many files as in a tmpfs of that
  * size (view.c of the container tier); one that is too deep to be looked at is too large.
  */
 static bool is_full(struct limits_walk *w, int dir, uint64_t size)
@@ -276,14 +287,21 @@ static bool is_full(struct limits_walk *w, int dir, uint64_t size)
 	const struct tree_usage limit = {size, size / 4096 < 1024 ? 1024 : size / 4096};
 	int64_t begin = clock_now_ns();
 	struct tree_usage usage;
+	uint64_t free;
 	bool seen;
 
-	if (dir < 0 || begin - w->look_ns < 20 * w->cost_ns) {
+	if (dir < 0) {
 		return false;
 	}
+	free = free_at(dir);
+	if (begin - w->look_ns < 20 * w->cost_ns && free + w->left >= w->free) {
+		return false;
+	}
+	w->free = free;
 	seen = tree_measure(dir, &limit, &usage);
 	w->look_ns = clock_now_ns();
 	w->cost_ns = w->look_ns - begin;
+	w->left = usage.bytes < limit.bytes ? limit.bytes - usage.bytes : 0;
 	return !seen || usage.bytes > limit.bytes || usage.inodes > limit.inodes;
 }
 

@@ -58,6 +58,8 @@ struct limits {
 	struct limits_walk {
 		int64_t cost_ns; /* what the last walk over the directory took */
 		int64_t look_ns; /* when it ended */
+		uint64_t free;   /* bytes on its file system then */
+		uint64_t left;   /* that it could still have grown by then */
 	} scratch, copy;
 	uint64_t last_cpu_ns;
 	uint64_t last_bytes;
