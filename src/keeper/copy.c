@@ -110,7 +110,7 @@ static int empty_but_kept(int home)
 	return r < 0 ? r : unlinkat(home, NOTE, 0) < 0 ? -errno : 0;
 }
 
-/* From here on the copy waits for a person. */
+/* Says what the copy is of, for the time when sandbox.json is gone. */
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_deep_copy(note);
@@ -123,11 +123,14 @@ static int keep(const struct state_sandbox *home, const json_t *note, struct err
 		return no_memory(e);
 	}
 	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : state_write(home, KEPT, text, len, e);
-	if (r >= 0) {
-		r = empty_but_kept(home->dir);
-		r = r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
-	}
-	return r;
+	return r < 0 ? r : 1;
+}
+
+int copy_release(const struct state_sandbox *home, struct err *e)
+{
+	int r = empty_but_kept(home->dir);
+
+	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 0;
 }
 
 int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)

@@ -339,7 +339,7 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 	if (r >= 0) {
 		r = settle(sb, e);
 	}
-	return r < 0 ? r : r > 0 ? 0 : state_remove(s, sb, e);
+	return r < 0 ? r : r > 0 ? copy_release(sb, e) : state_remove(s, sb, e);
 }
 
 /* Ended, with a copy that waits for somebody: nobody's orphan. */

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness import runner
+from harness import runner, trail
 from test_copy import Copy, picture, write
 
 
@@ -31,6 +31,17 @@ def test_written_but_not_different(copy):
     copy.tree()
     result = copy.run("cat a >b && cat b >a && rm b && touch kept")
     assert result.document["copy_kept"] is False and copy.state() == []
+
+
+def test_bytes_in_json(copy):
+    """A name or target that is no UTF-8 has its bytes beside it."""
+    copy.tree()
+    copy.run("""ln -s "$(printf 'to\\377')" "$(printf 'l\\376')"; ln -s plain m""")
+    found = [*copy.changes().values()]
+    by_path = {c.get("path_bytes", c["path"]): c for c in found}
+    assert by_path["6cfe"]["after"]["target_bytes"] == "746fff"
+    assert by_path["m"]["after"]["target"] == "plain" and "target_bytes" not in by_path["m"]["after"]
+    assert by_path["m"]["before"] is None and copy.tool("discard").status == 0
 
 
 def test_a_file_that_was_half_written(copy):
@@ -166,6 +177,32 @@ def test_a_line_is_one_answer(copy):
     copy.run("echo 1 >1; echo 2 >2; echo 3 >3")
     assert copy.tool("apply", "--interactive", stdin=b"n" + b"y" * 200 + b"\nn\ny\n").status == 0
     assert [*copy.changes()] == ["1", "2"] and copy.tool("discard").status == 0
+
+
+def test_keeper_killed_at_its_end(copy):
+    """Either the trail says how it ended, or whoever comes next says that it did not; the copy is kept."""
+    copy.tree()
+    report = copy.atoll.base / "killer.json"
+
+    def kill(step):
+        argv = [runner.PROBES / "probe-killer", report, "keeper", "keeper", str(step), copy.atoll.binary, "run",
+                "--quiet", "--workspace", f"{copy.root}:copy", "--", "/bin/sh", "-c", "echo x >>a"]
+        runner.capture(argv, env=copy.atoll.environment(), cwd=copy.root)
+        return json.loads(report.read_text())
+
+    total, reaped, kept = kill(0)["steps"], 0, 1
+    for step in range(total - 80, total, 3):
+        kill(step)
+        kept += 1
+        assert len(copy.kept()) == kept, step
+        for name in os.listdir(copy.atoll.home / "sandboxes"):
+            assert sorted(os.listdir(copy.atoll.home / "sandboxes" / name)) == ["copy", "kept.json"], step
+        for path in (copy.atoll.home / "trail").iterdir():
+            last = trail.names(path)[-1]
+            assert last in ("torn_down", "reaped"), (step, trail.names(path))
+            reaped += last == "reaped"
+            path.unlink()
+    assert reaped > 3 and copy.atoll.tool("discard", *copy.kept()).status == 0 and copy.state() == []
 
 
 def test_behind_a_mount(copy, need_root):
