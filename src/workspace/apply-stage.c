@@ -178,7 +178,8 @@ static int owner_above(const struct apply *a, const char *path, struct stat *ret
 	return r;
 }
 
-/* What root makes belongs to whose it would be, had they made it. */
+/* What root makes belongs to whose it would be, had they made it; anybody can do that with groups
+ * of their own. */
 static int give_owner(const struct apply *a, const struct steps *s, size_t i, const char *name,
 		      const struct stat *old)
 {
@@ -186,6 +187,11 @@ static int give_owner(const struct apply *a, const struct steps *s, size_t i, co
 	int r = 0;
 
 	if (geteuid() != 0) {
+		/* The group, if it is one of ours. */
+		if (old &&
+		    fchownat(s->stage, name, (uid_t)-1, old->st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+			return errno == EPERM ? 0 : -errno;
+		}
 		return 0;
 	}
 	if (old) {

@@ -83,17 +83,6 @@ static void print_names(const struct review *r, bool zero)
 	}
 }
 
-static json_t *side_json(const struct change_side *s)
-{
-	char mode[16];
-
-	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
-	return s->mode == 0
-		       ? json_null()
-		       : json_pack("{s:s, s:I, s:o}", "mode", mode, "size", (json_int_t)s->size,
-				   "target", s->target ? json_text(s->target) : json_null());
-}
-
 /* A name that is no UTF-8 has its bytes beside it, in hexadecimal. */
 static int put_path(json_t *row, const char *key, const char *path)
 {
@@ -115,6 +104,22 @@ static int put_path(json_t *row, const char *key, const char *path)
 		}
 	}
 	return json_put(row, key, json_text(path));
+}
+
+static json_t *side_json(const struct change_side *s)
+{
+	_cleanup_json_ json_t *row = json_object();
+	char mode[16];
+	int n = row ? 0 : -ENOMEM;
+
+	if (s->mode == 0) {
+		return json_null();
+	}
+	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
+	n = n < 0 ? n : json_put(row, "mode", json_string(mode));
+	n = n < 0 ? n : json_put(row, "size", json_integer((json_int_t)s->size));
+	n = n < 0 ? n : put_path(row, "target", s->target);
+	return n < 0 ? NULL : TAKE_PTR(row);
 }
 
 static json_t *hazards_json(const struct review *r, size_t i, size_t *next)
