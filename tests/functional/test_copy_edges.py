@@ -69,6 +69,15 @@ def test_damaged(copy, text):
     assert copy.tool("discard").status == 0 and copy.state() == []
 
 
+def test_half_released(copy):
+    """The machine died while sandbox.json was being removed, and left a piece of it."""
+    copy.tree()
+    copy.run("echo x >>a")
+    (home_of(copy) / "sandbox.json").write_text("")
+    assert copy.kept() == [copy.id] and [*copy.changes()] == ["a"]
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
 def test_without_its_upper_layer(copy):
     copy.tree()
     copy.run("echo x >>a")
@@ -89,6 +98,19 @@ def test_in_use(copy):
     assert copy.kept() == [copy.id] and copy.kept() == [copy.id]
     os.close(fd)
     assert copy.tool("discard").status == 0
+
+
+def test_one_of_several_in_use(copy):
+    copy.tree()
+    copy.run("echo x >>a")
+    first, fd = copy.id, os.open(home_of(copy), os.O_RDONLY)
+    copy.run("echo y >>a")
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    said = copy.atoll.tool("discard", first, "s-nothing", copy.id)
+    assert said.status == 125 and "in use" in said.err and "no kept copy of a sandbox 's-nothing'" in said.err
+    assert copy.kept() == [first]
+    os.close(fd)
+    assert copy.atoll.tool("discard", first).status == 0
 
 
 def test_others_look_meanwhile(copy):
@@ -165,7 +187,7 @@ def test_answers_that_fit_together(copy):
     # sub/deep/c (yes), zoo (yes)
     asked = copy.tool("apply", "--interactive", stdin=b"y\nn\nn\ny\ny\ny\ny\ny\n")
     assert asked.status == 0, asked
-    assert "1 directories stay" in asked.err and "new/in" not in asked.out
+    assert "1 directory stays" in asked.err and "new/in" not in asked.out
     assert (copy.root / "gone/1").exists() and (copy.root / "zoo").exists()
     assert not (copy.root / "new").exists() and not (copy.root / "sub").exists()
     assert [*copy.changes()] == ["gone", "gone/1", "new", "new/in", "new/in/f"]

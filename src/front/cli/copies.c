@@ -349,7 +349,8 @@ static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, 
 	}
 	stay = changes_reconcile(&r->changes, chosen);
 	if (stay > 0) {
-		cli_say("%zu directories stay, for what is to stay in them", stay);
+		cli_say("%zu director%s, for what is to stay there", stay,
+			stay == 1 ? "y stays" : "ies stay");
 	}
 	return 0;
 }
@@ -565,10 +566,12 @@ static int discard(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(c->name,
 				    "which sandbox? it takes ids, as 'atoll ps --kept' shows them");
 	}
-	for (i = 0; n >= 0 && i < ids.n; i++) {
-		n = discard_one(ids.words[i], &e);
+	/* One that cannot be thrown away now keeps none of the others. */
+	for (i = 0; i < ids.n; i++) {
+		e = (struct err){};
+		n = discard_one(ids.words[i], &e) < 0 ? cli_fail(&e) : n;
 	}
-	return n < 0 ? cli_fail(&e) : CLI_OK;
+	return n;
 }
 
 static const struct cli_example discard_examples[] = {

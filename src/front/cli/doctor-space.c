@@ -250,17 +250,18 @@ void doctor_overlay(struct finding *f, const char *scratch)
 
 	(void)scratch;
 	if (r >= 0) {
-		doctor_set(f, DOCTOR_INFO, "works on tmpfs%s; later versions use it for copies",
+		doctor_set(f, DOCTOR_INFO, "works on tmpfs%s; copies of a workspace use it",
 			   geteuid() == 0 ? "" : ", without privilege (userxattr)");
 		return;
 	}
-	doctor_set(f, DOCTOR_INFO, "%s; later versions use it for copies", e.msg);
+	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace use it", e.msg);
 	if (strstr(e.msg, "namespace")) {
 		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	} else if (geteuid() == 0) {
 		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay)");
 	} else {
-		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay as root); an upper layer on "
-				 "tmpfs without privilege needs a kernel 6.6 or newer");
+		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay as root); without privilege "
+				 "this probe on tmpfs needs a kernel 6.6 or newer, a copy in "
+				 "ATOLL_HOME on ext4, xfs or btrfs does not");
 	}
 }
