@@ -632,6 +632,29 @@ static void test_damaged_journal(void **state)
 	}
 }
 
+/* What a person can do about it is said; names are made safe to show. */
+static void test_failures(void **state)
+{
+	static const struct {
+		int r;
+		const char *message;
+	} table[] = {
+		{-ESTALE, "cannot do 'a\\x1b': it changed meanwhile"},
+		{-ENOTEMPTY, "cannot do 'a\\x1b': it changed meanwhile"},
+		{-EACCES, "cannot do 'a\\x1b': Permission denied"},
+		{-EXDEV, "remove it by hand and apply again"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		struct err e = {};
+
+		assert_int_equal(apply_fail("a\x1b", table[i].r, "cannot do", &e), table[i].r);
+		assert_non_null(strstr(e.msg, table[i].message));
+	}
+}
+
 static void test_paths_in_hex(void **state)
 {
 	static const char *const bad[] = {"", "6", "6g", "00", "6100", "AA"};
@@ -727,6 +750,7 @@ int main(void)
 		IN_DIR(test_lost),
 		IN_DIR(test_clean),
 		IN_DIR(test_damaged_journal),
+		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_paths_in_hex),
 		IN_DIR(test_faults),
 	};
