@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for every suite."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -33,6 +34,11 @@ def base():
     path = pathlib.Path(tempfile.mkdtemp(prefix="atoll-test-", dir=BASE))
     path.chmod(0o755)
     yield path
+    for where, names, _ in os.walk(path):  # from the outside in, as each can be entered
+        for name in names:
+            if not os.path.islink(os.path.join(where, name)):
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(where, name), 0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 

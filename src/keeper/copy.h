@@ -7,9 +7,9 @@
  *   HOME/sandboxes/ID/kept.json    what an ended sandbox's copy is a copy of
  *
  * sandbox.json says from the start what the copy belongs to. A sandbox that ends with something
- * changed keeps its directory: kept.json is written, then everything but it and the copy is
- * removed, sandbox.json last but one. So a directory with sandbox.json has been left by a dead
- * keeper, and one with kept.json alone is waiting for a person.
+ * changed keeps its directory: kept.json is written, then the end of the trail, then everything but
+ * the copy and kept.json is removed, sandbox.json last. So a directory with sandbox.json has been
+ * left by a dead keeper, and one with kept.json alone is waiting for a person.
  *
  * What is below copy/ was written by the payload: it is nothing but bytes and names, which nobody
  * here follows or executes.
@@ -44,10 +44,13 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 
 /*
  * After the end, or for a dead keeper: removes what is overlayfs's own, and where something was
- * changed turns the directory into one that is kept. `note` is that of sandbox.json. 1: it is kept,
- * 0: nothing was changed and all of it may go.
+ * changed writes kept.json. `note` is that of sandbox.json. 1: it is to be kept, which
+ * copy_release() completes; 0: nothing was changed and all of it may go.
  */
 int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e);
+
+/* When all is said about the sandbox: from here on its copy waits for a person. */
+int copy_release(const struct state_sandbox *home, struct err *e);
 
 /* A copy that is waiting. Strings and descriptors belong to it. */
 struct kept {

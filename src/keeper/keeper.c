@@ -498,8 +498,9 @@ static void finish(struct keeper *k)
 		}
 	}
 	/* What could not be removed keeps its directory, so that the next command tries again. */
-	if (clean && k->home.dir >= 0 && !k->copy_kept) {
-		clean = state_remove(&k->state, &k->home, &e) >= 0;
+	if (clean && k->home.dir >= 0) {
+		clean = (k->copy_kept ? copy_release(&k->home, &e)
+				      : state_remove(&k->state, &k->home, &e)) >= 0;
 	}
 	control_finish(&k->control);
 	if (!clean && !k->error.code) {

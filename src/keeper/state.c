@@ -311,7 +311,11 @@ static int settle(const struct state_sandbox *sb, struct err *e)
 	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
 	const json_t *note = json_object_get(doc, "copy");
 
-	return json_is_object(note) ? copy_settle(sb, note, e) : 0;
+	if (!json_is_object(note)) {
+		/* Damaged when the machine died, after the other one had been written. */
+		return faccessat(sb->dir, "kept.json", F_OK, 0) == 0;
+	}
+	return copy_settle(sb, note, e);
 }
 
 static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
@@ -339,7 +343,7 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 	if (r >= 0) {
 		r = settle(sb, e);
 	}
-	return r < 0 ? r : r > 0 ? 0 : state_remove(s, sb, e);
+	return r < 0 ? r : r > 0 ? copy_release(sb, e) : state_remove(s, sb, e);
 }
 
 /* Ended, with a copy that waits for somebody: nobody's orphan. */

@@ -32,7 +32,10 @@ int apply_fail(const char *path, int r, const char *what, struct err *e)
 		return err_set(e, ERR_USER, -r, "%s '%s': it changed meanwhile", what,
 			       buf_str(&shown));
 	}
-	return err_sys(e, -r, "%s '%s'", what, buf_str(&shown));
+	(void)err_sys(e, -r, "%s '%s'", what, buf_str(&shown));
+	return r == -EXDEV ? err_advise(e, "an overlay, as in a container, moves no directories of "
+					   "its lower layers; remove it by hand and apply again")
+			   : r;
 }
 
 static int no_memory(struct err *e)

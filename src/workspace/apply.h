@@ -17,9 +17,9 @@
  * there when the changes were looked at turns the whole around.
  *
  * The original's names are walked below its root through descriptors and never through a link. What
- * arrives has the permission bits of the copy without set-id and sticky bits, the owner of what it
- * replaces or of the directory it comes into where root applies, the extended attributes of what it
- * replaces, and nothing else of the copy's.
+ * arrives has the permission bits of the copy without set-id and sticky bits, the owner of the file
+ * it replaces or of the directory it comes into where root applies, the group of the file it
+ * replaces where that is one of ours, its extended attributes, and nothing else of the copy's.
  */
 #pragma once
 

@@ -71,8 +71,8 @@ struct changes {
 
 /*
  * What is read to find renames, small files first: bytes, with an allowance for each file. Beyond
- * that, at paths that openat2(2) does not take, and behind directories that deny us to pass, a
- * renamed file is a deleted and an added one.
+ * that, at paths that openat2(2) does not take, and behind directories of the original that deny us
+ * to pass, a renamed file is a deleted and an added one.
  */
 #define CHANGES_RENAME_MAX (1U << 30)
 

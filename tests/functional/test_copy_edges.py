@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness import runner
+from harness import runner, trail
 from test_copy import Copy, picture, write
 
 
@@ -31,6 +31,17 @@ def test_written_but_not_different(copy):
     copy.tree()
     result = copy.run("cat a >b && cat b >a && rm b && touch kept")
     assert result.document["copy_kept"] is False and copy.state() == []
+
+
+def test_bytes_in_json(copy):
+    """A name or target that is no UTF-8 has its bytes beside it."""
+    copy.tree()
+    copy.run("""ln -s "$(printf 'to\\377')" "$(printf 'l\\376')"; ln -s plain m""")
+    found = [*copy.changes().values()]
+    by_path = {c.get("path_bytes", c["path"]): c for c in found}
+    assert by_path["6cfe"]["after"]["target_bytes"] == "746fff"
+    assert by_path["m"]["after"]["target"] == "plain" and "target_bytes" not in by_path["m"]["after"]
+    assert by_path["m"]["before"] is None and copy.tool("discard").status == 0
 
 
 def test_a_file_that_was_half_written(copy):
@@ -58,6 +69,15 @@ def test_damaged(copy, text):
     assert copy.tool("discard").status == 0 and copy.state() == []
 
 
+def test_half_released(copy):
+    """The machine died while sandbox.json was being removed, and left a piece of it."""
+    copy.tree()
+    copy.run("echo x >>a")
+    (home_of(copy) / "sandbox.json").write_text("")
+    assert copy.kept() == [copy.id] and [*copy.changes()] == ["a"]
+    assert copy.tool("discard").status == 0 and copy.state() == []
+
+
 def test_without_its_upper_layer(copy):
     copy.tree()
     copy.run("echo x >>a")
@@ -78,6 +98,19 @@ def test_in_use(copy):
     assert copy.kept() == [copy.id] and copy.kept() == [copy.id]
     os.close(fd)
     assert copy.tool("discard").status == 0
+
+
+def test_one_of_several_in_use(copy):
+    copy.tree()
+    copy.run("echo x >>a")
+    first, fd = copy.id, os.open(home_of(copy), os.O_RDONLY)
+    copy.run("echo y >>a")
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    said = copy.atoll.tool("discard", first, "s-nothing", copy.id)
+    assert said.status == 125 and "in use" in said.err and "no kept copy of a sandbox 's-nothing'" in said.err
+    assert copy.kept() == [first]
+    os.close(fd)
+    assert copy.atoll.tool("discard", first).status == 0
 
 
 def test_others_look_meanwhile(copy):
@@ -154,7 +187,7 @@ def test_answers_that_fit_together(copy):
     # sub/deep/c (yes), zoo (yes)
     asked = copy.tool("apply", "--interactive", stdin=b"y\nn\nn\ny\ny\ny\ny\ny\n")
     assert asked.status == 0, asked
-    assert "1 directories stay" in asked.err and "new/in" not in asked.out
+    assert "1 directory stays" in asked.err and "new/in" not in asked.out
     assert (copy.root / "gone/1").exists() and (copy.root / "zoo").exists()
     assert not (copy.root / "new").exists() and not (copy.root / "sub").exists()
     assert [*copy.changes()] == ["gone", "gone/1", "new", "new/in", "new/in/f"]
@@ -166,6 +199,32 @@ def test_a_line_is_one_answer(copy):
     copy.run("echo 1 >1; echo 2 >2; echo 3 >3")
     assert copy.tool("apply", "--interactive", stdin=b"n" + b"y" * 200 + b"\nn\ny\n").status == 0
     assert [*copy.changes()] == ["1", "2"] and copy.tool("discard").status == 0
+
+
+def test_keeper_killed_at_its_end(copy):
+    """Either the trail says how it ended, or whoever comes next says that it did not; the copy is kept."""
+    copy.tree()
+    report = copy.atoll.base / "killer.json"
+
+    def kill(step):
+        argv = [runner.PROBES / "probe-killer", report, "keeper", "keeper", str(step), copy.atoll.binary, "run",
+                "--quiet", "--workspace", f"{copy.root}:copy", "--", "/bin/sh", "-c", "echo x >>a"]
+        runner.capture(argv, env=copy.atoll.environment(), cwd=copy.root)
+        return json.loads(report.read_text())
+
+    total, reaped, kept = kill(0)["steps"], 0, 1
+    for step in range(total - 80, total, 3):
+        kill(step)
+        kept += 1
+        assert len(copy.kept()) == kept, step
+        for name in os.listdir(copy.atoll.home / "sandboxes"):
+            assert sorted(os.listdir(copy.atoll.home / "sandboxes" / name)) == ["copy", "kept.json"], step
+        for path in (copy.atoll.home / "trail").iterdir():
+            last = trail.names(path)[-1]
+            assert last in ("torn_down", "reaped"), (step, trail.names(path))
+            reaped += last == "reaped"
+            path.unlink()
+    assert reaped > 3 and copy.atoll.tool("discard", *copy.kept()).status == 0 and copy.state() == []
 
 
 def test_behind_a_mount(copy, need_root):

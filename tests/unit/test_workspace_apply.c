@@ -13,7 +13,8 @@
 #include "workspace/change.h"
 #include "workspace/select.h"
 
-#define EVER INT64_MAX /* begun so late that nothing was changed since */
+#define OTHER_GROUP 65533
+#define EVER        INT64_MAX /* begun so late that nothing was changed since */
 
 struct trees {
 	int top;
@@ -263,6 +264,29 @@ static void test_attributes(void **state)
 	} else {
 		assert_int_equal(errno, EOPNOTSUPP);
 	}
+	changes_done(&c);
+	end(&t);
+}
+
+/* The group of what is replaced, where it is one of ours. */
+static void test_group(void **state)
+{
+	struct trees t = begin(state, "fo/a=x fu/a=y fu/b=new");
+	struct changes c = find(&t);
+	struct err e = {};
+	struct stat st;
+
+	if (chown("o/a", (uid_t)-1, OTHER_GROUP) < 0) {
+		print_message("this user has one group only\n");
+		changes_done(&c);
+		end(&t);
+		skip();
+	}
+	assert_int_equal(apply_changes(&t.a, &c, &e), 0);
+	assert_int_equal(stat("o/a", &st), 0);
+	assert_int_equal(st.st_gid, OTHER_GROUP);
+	assert_int_equal(stat("o/b", &st), 0);
+	assert_int_equal(st.st_gid, getegid());
 	changes_done(&c);
 	end(&t);
 }
@@ -608,6 +632,29 @@ static void test_damaged_journal(void **state)
 	}
 }
 
+/* What a person can do about it is said; names are made safe to show. */
+static void test_failures(void **state)
+{
+	static const struct {
+		int r;
+		const char *message;
+	} table[] = {
+		{-ESTALE, "cannot do 'a\\x1b': it changed meanwhile"},
+		{-ENOTEMPTY, "cannot do 'a\\x1b': it changed meanwhile"},
+		{-EACCES, "cannot do 'a\\x1b': Permission denied"},
+		{-EXDEV, "remove it by hand and apply again"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		struct err e = {};
+
+		assert_int_equal(apply_fail("a\x1b", table[i].r, "cannot do", &e), table[i].r);
+		assert_non_null(strstr(e.msg, table[i].message));
+	}
+}
+
 static void test_paths_in_hex(void **state)
 {
 	static const char *const bad[] = {"", "6", "6g", "00", "6100", "AA"};
@@ -675,7 +722,7 @@ static void test_faults(void **state)
 /* Root passes every mode; what is tested here is what everybody else meets. */
 static void become_nobody(void)
 {
-	const gid_t other = 65533;
+	const gid_t other = OTHER_GROUP;
 
 	if (geteuid() == 0 &&
 	    (setgroups(1, &other) < 0 || setresgid(65534, 65534, 65534) < 0 ||
@@ -691,6 +738,7 @@ int main(void)
 		IN_DIR(test_examples),
 		IN_DIR(test_behind),
 		IN_DIR(test_attributes),
+		IN_DIR(test_group),
 		IN_DIR(test_conflicts),
 		IN_DIR(test_nothing_of_it),
 		IN_DIR(test_written_meanwhile),
@@ -702,6 +750,7 @@ int main(void)
 		IN_DIR(test_lost),
 		IN_DIR(test_clean),
 		IN_DIR(test_damaged_journal),
+		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_paths_in_hex),
 		IN_DIR(test_faults),
 	};

@@ -87,17 +87,6 @@ static void print_names(const struct review *r, bool zero)
 	}
 }
 
-static json_t *side_json(const struct change_side *s)
-{
-	char mode[16];
-
-	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
-	return s->mode == 0
-		       ? json_null()
-		       : json_pack("{s:s, s:I, s:o}", "mode", mode, "size", (json_int_t)s->size,
-				   "target", s->target ? json_text(s->target) : json_null());
-}
-
 /* A name that is no UTF-8 has its bytes beside it, in hexadecimal. */
 static int put_path(json_t *row, const char *key, const char *path)
 {
@@ -119,6 +108,22 @@ static int put_path(json_t *row, const char *key, const char *path)
 		}
 	}
 	return json_put(row, key, json_text(path));
+}
+
+static json_t *side_json(const struct change_side *s)
+{
+	_cleanup_json_ json_t *row = json_object();
+	char mode[16];
+	int n = row ? 0 : -ENOMEM;
+
+	if (s->mode == 0) {
+		return json_null();
+	}
+	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
+	n = n < 0 ? n : json_put(row, "mode", json_string(mode));
+	n = n < 0 ? n : json_put(row, "size", json_integer((json_int_t)s->size));
+	n = n < 0 ? n : put_path(row, "target", s->target);
+	return n < 0 ? NULL : TAKE_PTR(row);
 }
 
 static json_t *hazards_json(const struct review *r, size_t i, size_t *next)
@@ -362,7 +367,8 @@ static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, 
 	}
 	stay = changes_reconcile(&r->changes, chosen);
 	if (stay > 0) {
-		cli_say("%zu directories stay, for what is to stay in them", stay);
+		cli_say("%zu director%s, for what is to stay there", stay,
+			stay == 1 ? "y stays" : "ies stay");
 	}
 	return 0;
 }
@@ -578,10 +584,12 @@ static int discard(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(c->name,
 				    "which sandbox? it takes ids, as 'atoll ps --kept' shows them");
 	}
-	for (i = 0; n >= 0 && i < ids.n; i++) {
-		n = discard_one(ids.words[i], &e);
+	/* One that cannot be thrown away now keeps none of the others. */
+	for (i = 0; i < ids.n; i++) {
+		e = (struct err){};
+		n = discard_one(ids.words[i], &e) < 0 ? cli_fail(&e) : n;
 	}
-	return n < 0 ? cli_fail(&e) : CLI_OK;
+	return n;
 }
 
 static const struct cli_example discard_examples[] = {

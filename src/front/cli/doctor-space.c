@@ -254,13 +254,18 @@ void doctor_overlay(struct finding *f, const char *scratch)
 			   geteuid() == 0 ? "" : ", without privilege (userxattr)");
 		return;
 	}
+<<<<<<< HEAD
 	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace need it", e.msg);
+=======
+	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace use it", e.msg);
+>>>>>>> ws-review
 	if (strstr(e.msg, "namespace")) {
 		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	} else if (geteuid() == 0) {
 		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay)");
 	} else {
-		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay as root); an upper layer on "
-				 "tmpfs without privilege needs a kernel 6.6 or newer");
+		doctor_remedy(f, "CONFIG_OVERLAY_FS (modprobe overlay as root); without privilege "
+				 "this probe on tmpfs needs a kernel 6.6 or newer, a copy in "
+				 "ATOLL_HOME on ext4, xfs or btrfs does not");
 	}
 }
