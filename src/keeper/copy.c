@@ -130,7 +130,6 @@ static int empty_but_kept(int home)
 	return r < 0 ? r : unlinkat(home, NOTE, 0) < 0 ? -errno : 0;
 }
 
-<<<<<<< HEAD
 /* In the room that was reserved; somebody may have begun this before, and died or found none. */
 static int write_kept(const struct state_sandbox *home, const char *text, size_t len)
 {
@@ -147,10 +146,7 @@ static int write_kept(const struct state_sandbox *home, const char *text, size_t
 		       : 0;
 }
 
-/* From here on the copy waits for a person. */
-=======
 /* Says what the copy is of, for the time when sandbox.json is gone. */
->>>>>>> ws-review
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_deep_copy(note);
@@ -162,13 +158,8 @@ static int keep(const struct state_sandbox *home, const json_t *note, struct err
 	    !(text = json_canonical(doc, &len))) {
 		return no_memory(e);
 	}
-<<<<<<< HEAD
 	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : write_kept(home, text, len);
-	r = r < 0 ? r : empty_but_kept(home->dir);
 	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
-=======
-	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : state_write(home, KEPT, text, len, e);
-	return r < 0 ? r : 1;
 }
 
 int copy_release(const struct state_sandbox *home, struct err *e)
@@ -176,7 +167,6 @@ int copy_release(const struct state_sandbox *home, struct err *e)
 	int r = empty_but_kept(home->dir);
 
 	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 0;
->>>>>>> ws-review
 }
 
 int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)

@@ -178,14 +178,9 @@ static int owner_above(const struct apply *a, const char *path, struct stat *ret
 	return r;
 }
 
-<<<<<<< HEAD
-/* What root makes belongs to whose it would be, had they made it. */
-static int give_owner(const struct apply *a, const struct steps *s, size_t i, int fd,
-=======
 /* What root makes belongs to whose it would be, had they made it; anybody can do that with groups
  * of their own. */
-static int give_owner(const struct apply *a, const struct steps *s, size_t i, const char *name,
->>>>>>> ws-review
+static int give_owner(const struct apply *a, const struct steps *s, size_t i, int fd,
 		      const struct stat *old)
 {
 	struct stat st;
@@ -193,8 +188,7 @@ static int give_owner(const struct apply *a, const struct steps *s, size_t i, co
 
 	if (geteuid() != 0) {
 		/* The group, if it is one of ours. */
-		if (old &&
-		    fchownat(s->stage, name, (uid_t)-1, old->st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (old && fchownat(fd, "", (uid_t)-1, old->st_gid, AT_EMPTY_PATH) < 0) {
 			return errno == EPERM ? 0 : -errno;
 		}
 		return 0;

@@ -254,11 +254,7 @@ void doctor_overlay(struct finding *f, const char *scratch)
 			   geteuid() == 0 ? "" : ", without privilege (userxattr)");
 		return;
 	}
-<<<<<<< HEAD
 	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace need it", e.msg);
-=======
-	doctor_set(f, DOCTOR_INFO, "%s; copies of a workspace use it", e.msg);
->>>>>>> ws-review
 	if (strstr(e.msg, "namespace")) {
 		doctor_remedy(f, "%s", refusal_remedy(e.code));
 	} else if (geteuid() == 0) {
