@@ -94,7 +94,8 @@ def stage_of(root):
     return next((p for p in root.glob(".atoll-apply-*")), None)
 
 
-def test_links_in_the_staging_directory_are_not_followed(copy):
+@pytest.mark.parametrize("rounds", [1, pytest.param(30, marks=pytest.mark.long)])
+def test_links_in_the_staging_directory_are_not_followed(copy, rounds):
     """Each directory that apply makes is exchanged for a link, right behind its making."""
     copy.tree()
     victim = copy.atoll.base / "victim"
@@ -124,7 +125,7 @@ def test_links_in_the_staging_directory_are_not_followed(copy):
     thread = threading.Thread(target=attack)
     thread.start()
     try:
-        for _ in range(8):
+        for _ in range(rounds):
             copy.tool("apply", "--keep")
             assert mode(victim) == 0o500, (len(done), done[-5:])
             for path in copy.root.iterdir():
