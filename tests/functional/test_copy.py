@@ -527,6 +527,8 @@ id=$("$1" ps --kept --quiet); find . -type f -exec cat {{}} + >../first; ls -lR 
 "$1" apply $id a; cat a; ls -A; "$1" discard $id"""
     result = runner.capture(["unshare", "--mount", "sh", "-c", script, "sh", copy.atoll.binary],
                             env=copy.atoll.environment(), cwd="/")
+    if "tmpfs from Linux 6.3" in result.err:
+        pytest.skip("this kernel translates no owners on tmpfs")
     assert "applied" not in result.out and "No space left" in result.err, result
     assert (copy.atoll.base / "first").read_text() == (copy.atoll.base / "second").read_text()
     assert result.status == 0 and result.out.split() == ["two", "a", "d"], result

@@ -237,6 +237,8 @@ mount -t tmpfs none {copy.root}/mnt
 id=$("$1" ps --kept --quiet); "$1" apply $id || echo $?; "$1" apply $id a; cat a; ls mnt; "$1" discard $id"""
     result = runner.capture(["unshare", "--mount", "sh", "-c", script, "sh", copy.atoll.binary],
                             env=copy.atoll.environment(), cwd="/")
+    if "tmpfs from Linux 6.3" in result.err:
+        pytest.skip("this kernel translates no owners on tmpfs")
     assert result.status == 0 and result.out.split() == ["1", "one", "two", "x"], result
     for name in ("mnt", "mnt/f"):
         assert f"{name}: conflict: something is mounted there or above" in result.err
