@@ -81,6 +81,8 @@ def test_a_full_disk(copy, need_root):
     result = runner.capture(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script,
                              copy.atoll.binary, copy.root, FILL.format(keep=True)],
                             env=copy.atoll.environment())
+    if "no copy of the workspace can be made here" in result.err:
+        pytest.skip("this kernel translates no owners on tmpfs")
     assert (result.out, result.status) == ("0\n", 0), result
 
 
