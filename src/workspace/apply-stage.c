@@ -65,24 +65,6 @@ int stage_remove(const struct apply *a, struct steps *s, struct err *e)
 	return tree_remove(a->original, name, e);
 }
 
-static int write_all(int to, const char *data, size_t len, off_t at)
-{
-	while (len > 0) {
-		ssize_t n = fault_hit() ? (errno = ENOSPC, -1) : pwrite(to, data, len, at);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			return n < 0 ? -errno : -EIO;
-		}
-		data += n;
-		len -= (size_t)n;
-		at += n;
-	}
-	return 0;
-}
-
 /* From `at` to `end`, which lie in one extent. */
 static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
 {
@@ -98,7 +80,7 @@ static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
 		if (n <= 0) {
 			return n < 0 ? -errno : 0;
 		}
-		r = write_all(to, chunk, (size_t)n, at);
+		r = content_write(to, chunk, (size_t)n, at);
 		at += n;
 	}
 	return r;

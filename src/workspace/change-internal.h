@@ -87,6 +87,9 @@ int content_same(int fd, int other);
 /* 1 if there is a NUL in the first 8,000 bytes, 0, or negative errno. */
 int content_binary(int fd);
 
+/* Writes all of it at `at`. 0 or negative errno. */
+int content_write(int to, const char *data, size_t len, off_t at);
+
 /* A name for the content of a file of `size` bytes: the SHA-256 of a chain of chunks. 0; -ESTALE:
  * it has another size; negative errno. `out`: DIGEST_HEX_SIZE. */
 int content_digest(int fd, uint64_t size, char *out);

@@ -36,6 +36,24 @@ static ssize_t read_at(int fd, void *data, size_t size, off_t at)
 	return (ssize_t)have;
 }
 
+int content_write(int to, const char *data, size_t len, off_t at)
+{
+	while (len > 0) {
+		ssize_t n = fault_hit() ? (errno = ENOSPC, -1) : pwrite(to, data, len, at);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n < 0 ? -errno : -EIO;
+		}
+		data += n;
+		len -= (size_t)n;
+		at += n;
+	}
+	return 0;
+}
+
 /* Where there may be something else than zeros, from `at` on; `size`: nowhere. */
 static off_t next_data(int fd, off_t at, off_t size)
 {

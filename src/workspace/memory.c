@@ -14,23 +14,6 @@
 #include "workspace/apply-internal.h"
 #include "workspace/change-internal.h"
 
-static int write_all(int to, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = fault_hit() ? (errno = ENOMEM, -1) : write(to, data, len);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			return n < 0 ? -errno : -EIO;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int copy(int from, int to, size_t max)
 {
 	char chunk[32768];
@@ -46,8 +29,9 @@ static int copy(int from, int to, size_t max)
 		if (n <= 0) {
 			return n < 0 ? -errno : 0;
 		}
+		r = total + (size_t)n > max ? -EFBIG
+					    : content_write(to, chunk, (size_t)n, (off_t)total);
 		total += (size_t)n;
-		r = total > max ? -EFBIG : write_all(to, chunk, (size_t)n);
 	}
 	return r;
 }

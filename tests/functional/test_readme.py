@@ -33,6 +33,6 @@ def test_session(command, expected, atoll, base):
                           env={"PATH": f"{bin_dir}:/usr/local/bin:/usr/bin:/bin", "HOME": str(home),
                                "ATOLL_HOME": str(home / "atoll")})
     said = [line for line in done.stdout.strip("\n").split("\n") if not line.startswith("atoll: note:")]
-    said = [line.replace(str(workspace), "/work/project") for line in said]
+    said = [line.replace(str(workspace), "/home/me/project") for line in said]
     said = [re.sub(r"s-[a-z0-9]{10}", "s-k3m9w2xqzr", line) for line in said]
     assert "\n".join(said) == expected

@@ -29,8 +29,10 @@ static int ask(const struct state *s, const char *id, enum control_op op, json_t
 	return dir < 0 ? -ENOENT : control_ask(dir, op, ret, e);
 }
 
-/* Every sandbox that answers; one that ended meanwhile is simply not there. */
-static int collect(const struct state *s, json_t *list, struct err *e)
+/* Calls `add` for each directory of a sandbox, until one fails. */
+static int each_sandbox(const struct state *s, json_t *list,
+			int (*add)(const struct state *s, const char *id, json_t *list),
+			struct err *e)
 {
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -42,19 +44,23 @@ static int collect(const struct state *s, json_t *list, struct err *e)
 		return err_sys(e, errno, "cannot list the state directory");
 	}
 	while (r >= 0 && (d = readdir(dir))) {
-		json_t *status = NULL;
-		struct err why = {};
-		int asked = d->d_name[0] == '.' ? -ENOENT
-						: ask(s, d->d_name, CONTROL_STATUS, &status, &why);
-
-		if (asked == 0 && json_array_append_new(list, status) < 0) {
-			r = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-		} else if (asked < 0 && asked != -ENOENT) {
-			cli_say("sandbox %s: %s", d->d_name, why.msg);
-		}
+		r = d->d_name[0] == '.' ? 0 : add(s, d->d_name, list);
 	}
 	(void)closedir(dir);
-	return r;
+	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory") : 0;
+}
+
+/* One that answers; if it ended meanwhile it is simply not there. */
+static int add_running(const struct state *s, const char *id, json_t *list)
+{
+	json_t *status = NULL;
+	struct err why = {};
+	int asked = ask(s, id, CONTROL_STATUS, &status, &why);
+
+	if (asked < 0 && asked != -ENOENT) {
+		cli_say("sandbox %s: %s", id, why.msg);
+	}
+	return asked == 0 ? json_array_append_new(list, status) : 0;
 }
 
 static void print_row(const json_t *row)
@@ -105,34 +111,22 @@ static void print_kept(const json_t *row)
 	       buf_str(&b));
 }
 
-/* Every copy that waits, whoever is at work on it. */
-static int collect_kept(const struct state *s, json_t *list, struct err *e)
+/* A copy that waits, whoever is at work on it. */
+static int add_kept(const struct state *s, const char *id, json_t *list)
 {
-	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *d;
+	struct kept k;
+	struct err why = {};
 	int r = 0;
 
-	if (!dir) {
-		(void)fd_close(copy);
-		return err_sys(e, errno, "cannot list the state directory");
-	}
-	while (r >= 0 && (d = readdir(dir))) {
-		struct kept k;
-		struct err why = {};
-
-		(void)kept_look(s, d->d_name, &k, &why);
-		if (k.home.dir >= 0 &&
-		    json_array_append_new(list,
+	(void)kept_look(s, id, &k, &why);
+	if (k.home.dir >= 0) {
+		r = json_array_append_new(list,
 					  json_pack("{s:s, s:s?, s:f, s:b}", "sandbox", k.home.id,
 						    "workspace", k.workspace, "ended_ms_ago",
 						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
-						    "workspace_found", k.original >= 0)) < 0) {
-			r = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-		}
-		kept_done(&k);
+						    "workspace_found", k.original >= 0));
 	}
-	(void)closedir(dir);
+	kept_done(&k);
 	return r;
 }
 
@@ -193,7 +187,7 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 	r = state_open(&s, &e);
 	if (r >= 0) {
 		cli_reap(&s);
-		r = o.kept ? collect_kept(&s, list, &e) : collect(&s, list, &e);
+		r = each_sandbox(&s, list, o.kept ? add_kept : add_running, &e);
 	}
 	state_done(&s);
 	return r < 0 ? cli_fail(&e) : print_list(list, &o);
