@@ -36,6 +36,7 @@
 #include "base/json.h"
 #include "base/mutant.h"
 #include "front/terminal.h"
+#include "keeper/control.h"
 #include "keeper/message.h"
 #include "linux/cpu.h"
 #include "linux/fdpass.h"
@@ -264,6 +265,12 @@ int session_open(struct session *s, struct err *e)
 	return 0;
 }
 
+int session_attach(struct session *s, int dir, struct err *e)
+{
+	*s = (struct session){.socket = control_connect(dir, e)};
+	return s->socket < 0 ? s->socket : 0;
+}
+
 void session_done(struct session *s)
 {
 	s->socket = fd_close(s->socket);
@@ -273,18 +280,50 @@ void session_done(struct session *s)
 	s->over = false;
 }
 
-/* Everything but the arguments, as JSON in a memfd. */
-static int request_fd(const struct plan *plan, const char *cwd, unsigned tty, struct err *e)
+static json_t *environment_of(char *const *env)
+{
+	_cleanup_json_ json_t *list = json_array();
+
+	for (; list && env && *env; env++) {
+		if (json_array_append_new(list, json_string(*env)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(list);
+}
+
+static json_t *command_of(const struct session_command *c, unsigned tty)
+{
+	_cleanup_free_ char *here = getcwd(NULL, 0); /* not $PWD: the read-back has no links */
+	_cleanup_json_ json_t *doc = json_object();
+	int r = doc ? 0 : -ENOMEM;
+
+	r = r < 0 ? r : json_put(doc, "here", here ? json_string(here) : json_null());
+	r = r < 0 ? r : json_put(doc, "cwd", c->cwd ? json_string(c->cwd) : json_null());
+	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
+	r = r < 0 ? r : json_put(doc, "one_output", json_boolean(one_output()));
+	r = r < 0 ? r : json_put(doc, "env", environment_of(c->env));
+	r = r < 0 ? r : json_put(doc, "wall_ns", json_integer(c->wall));
+	return r < 0 ? NULL : TAKE_PTR(doc);
+}
+
+/* Everything but the arguments, as JSON in a memfd. `sandbox`: NULL where it is there already. */
+static int request_fd(const struct session_sandbox *sandbox, const struct session_command *command,
+		      unsigned tty, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_object();
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	int r = doc ? 0 : -ENOMEM;
 
-	r = r < 0 ? r : json_put(doc, "plan", plan_to_json(plan));
-	r = r < 0 ? r : json_put(doc, "cwd", json_string(cwd));
-	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
-	r = r < 0 ? r : json_put(doc, "one_output", json_boolean(one_output()));
+	r = r < 0 ? r : json_put(doc, "command", command ? command_of(command, tty) : json_null());
+	if (r >= 0 && sandbox) {
+		r = json_put(doc, "plan", plan_to_json(sandbox->plan));
+		r = r < 0 || !sandbox->name ? r : json_put(doc, "name", json_string(sandbox->name));
+		r = r < 0 || !sandbox->labels
+			    ? r
+			    : json_put(doc, "labels", json_deep_copy(sandbox->labels));
+	}
 	text = r < 0 ? NULL : json_canonical(doc, &len);
 	if (!text) {
 		return err_set(
@@ -321,7 +360,7 @@ static int keeper_ended(const struct session *s, struct err *e)
 {
 	int status = 0;
 
-	if (waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
+	if (s->keeper > 0 && waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
 	    WTERMSIG(status) == SIGALRM) {
 		return start_hung(e);
 	}
@@ -330,25 +369,21 @@ static int keeper_ended(const struct session *s, struct err *e)
 		       "next atoll command");
 }
 
-static int send_request(const struct session *s, const struct plan *plan, char *const *argv,
-			const char *cwd, unsigned tty, struct err *e)
+static int send_request(const struct session *s, uint32_t op, int request, int words, unsigned tty,
+			struct err *e)
 {
-	_cleanup_fd_ int request = FD_NONE, words = FD_NONE;
-	struct message m = {.op = MSG_START};
+	_cleanup_fd_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	const int fds[REQUEST_FDS] = {request, self, words};
+	struct message m = {.op = op};
 	int r;
 
-	request = request_fd(plan, cwd, tty, e);
-	if (request < 0) {
-		return request;
-	}
-	words = argv_fd(argv, e);
-	if (words < 0) {
-		return words;
+	if (self < 0) {
+		return err_sys(e, errno, "cannot open a descriptor of our own process");
 	}
 	if (tty) {
 		terminal_size(terminal_of(tty), &m.a, &m.b);
 	}
-	r = fdpass_send(s->socket, &m, sizeof(m), (int[]){request, words}, 2);
+	r = fdpass_send(s->socket, &m, sizeof(m), fds, words < 0 ? REQUEST_ARGV : REQUEST_FDS);
 	if (r == -EPIPE || r == -ECONNRESET) {
 		return keeper_ended(s, e);
 	}
@@ -607,27 +642,31 @@ static int relay_loop(struct relay *r, struct err *e)
 	return result;
 }
 
-int session_run(struct session *s, const struct plan *plan, char *const *argv, const char *cwd,
-		json_t **ret, struct err *e)
+static struct relay *relay_new(struct session *s, unsigned tty, struct err *e)
 {
-	_cleanup_free_ struct relay *r = calloc(1, sizeof(*r));
-	unsigned tty = tty_mask();
-	int i, result;
+	struct relay *r = calloc(1, sizeof(*r));
+	int i;
 
 	if (!r) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+		(void)err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+		return NULL;
 	}
 	r->session = s;
-	r->master = FD_NONE;
+	r->signals = r->master = FD_NONE;
 	r->tty = tty;
 	r->terminal = terminal_of(tty);
 	for (i = 0; i < F_COUNT; i++) {
 		r->flows[i].in = r->flows[i].out = FD_NONE;
 	}
-	result = r->signals = watch_signals(e);
-	if (result >= 0) {
-		result = send_request(s, plan, argv, cwd, tty, e);
-	}
+	return r;
+}
+
+/* Asks, and relays until there is a result. */
+static int relay_run(struct relay *r, uint32_t op, int request, int words, struct err *e)
+{
+	struct session *s = r->session;
+	int i, result = send_request(s, op, request, words, r->tty, e);
+
 	r->give_up_ns = clock_now_ns() + (KEEPER_START_SECONDS + GUARD_SECONDS) * 1000000000LL;
 	if (result >= 0) {
 		result = relay_loop(r, e);
@@ -638,13 +677,60 @@ int session_run(struct session *s, const struct plan *plan, char *const *argv, c
 		s->lost = i != F_STDIN && r->flows[i].lost ? r->flows[i].lost : s->lost;
 		flow_end(&r->flows[i]);
 	}
-	(void)fd_close(r->signals);
 	(void)fd_close(r->master);
+	return result;
+}
+
+static int ask(struct session *s, uint32_t op, const struct session_sandbox *sandbox,
+	       const struct session_command *command, json_t **ret, struct err *e)
+{
+	unsigned tty = command ? tty_mask() : 0;
+	_cleanup_free_ struct relay *r = relay_new(s, tty, e);
+	_cleanup_fd_ int request = FD_NONE, words = FD_NONE;
+	int result = r ? 0 : -e->code;
+
+	if (result >= 0) {
+		result = r->signals = watch_signals(e);
+	}
+	if (result >= 0) {
+		result = request = request_fd(sandbox, command, tty, e);
+	}
+	if (result >= 0 && command) {
+		result = words = argv_fd(command->argv, e);
+	}
+	if (result >= 0) {
+		result = relay_run(r, op, request, words, e);
+	}
+	if (r) {
+		(void)fd_close(r->signals);
+	}
 	if (result < 0) {
-		json_decref(r->result);
+		json_decref(r ? r->result : NULL);
 		return result;
 	}
-	s->over = true;
 	*ret = r->result;
 	return 0;
+}
+
+static bool is_created(const json_t *result)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+
+	return reason && strcmp(reason, "created") == 0;
+}
+
+int session_run(struct session *s, const struct session_sandbox *sandbox,
+		const struct session_command *command, json_t **ret, struct err *e)
+{
+	int r = ask(s, MSG_START, sandbox, command, ret, e);
+
+	/* A sandbox that lives has a keeper that does. */
+	s->over = r >= 0 && (command || !is_created(*ret));
+	return r;
+}
+
+int session_exec(struct session *s, const struct session_command *command, json_t **ret,
+		 struct err *e)
+{
+	return ask(s, CONTROL_EXEC, NULL, command, ret, e);
 }

@@ -17,7 +17,7 @@ struct plan;
 
 struct session {
 	int socket; /* to the keeper */
-	pid_t keeper;
+	pid_t keeper; /* 0 where it is no child of ours */
 	bool over; /* the keeper has sent its result, and ends */
 	uint64_t stdin_bytes;
 	int signal;   /* the last signal that was passed on, 0 if none */
@@ -27,18 +27,41 @@ struct session {
 		const struct session *s); /* called once, before the payload runs; or NULL */
 };
 
+/* A command as it is asked for. */
+struct session_command {
+	char *const *argv; /* NULL-terminated, at least one */
+	const char *cwd;   /* absolute; NULL: where the caller is, if that is in the view */
+	char *const *env;  /* NAME=VALUE beyond what the sandbox has; NULL: none */
+	int64_t wall;      /* ns; 0: as long as the sandbox lets it */
+};
+
+/* A sandbox as it is asked for. */
+struct session_sandbox {
+	const struct plan *plan;
+	const char *name;     /* NULL: none but its id */
+	const json_t *labels; /* an object of strings; NULL: none */
+};
+
 /*
  * Starts the keeper, which waits for its request: called first, so that its start overlaps with
  * the making of the plan.
  */
 int session_open(struct session *s, struct err *e);
 
+/* The keeper of a sandbox that lives, whose directory this is. -ENOENT: it does not. */
+int session_attach(struct session *s, int dir, struct err *e);
+
 /*
- * Runs the command to its end and returns the keeper's result document in *ret. The terminal is
- * put back as it was on every way out.
+ * Makes a sandbox, runs the command to its end and returns the keeper's result document in *ret.
+ * The terminal is put back as it was on every way out. Without a command the document comes as soon
+ * as the sandbox stands, and nothing ties it to us any more.
  */
-int session_run(struct session *s, const struct plan *plan, char *const *argv, const char *cwd,
-		json_t **ret, struct err *e);
+int session_run(struct session *s, const struct session_sandbox *sandbox,
+		const struct session_command *command, json_t **ret, struct err *e);
+
+/* The same in the sandbox that was attached to. */
+int session_exec(struct session *s, const struct session_command *command, json_t **ret,
+		 struct err *e);
 
 /* After a result it leaves no process behind. */
 void session_done(struct session *s);

@@ -4,33 +4,32 @@
 
 #include <stdint.h>
 
-/*
- * Descriptors that atoll-init is started with, all close-on-exec for what it starts. 0, 1 and 2
- * are the payload's.
- */
+/* Descriptors that atoll-init is started with, close-on-exec for what it starts. */
 enum {
 	INIT_FD_CONTROL = 3, /* SOCK_SEQPACKET to the keeper, for the life of the sandbox */
-	INIT_FD_START = 4,   /* SOCK_SEQPACKET to the keeper, held by the payload until its exec */
+	INIT_FD_CHANNEL = 4, /* of the guard alone: the channel of its only command */
 };
 
-/* argv[0] of atoll-init where it does not start the payload; argv[2] is then the payload's pid. */
+/* argv[0] where it does not start the payload; argv[2] is then the payload's pid, and argv[1] the
+ * descriptor of its terminal ("0", "1", "2") or "-". */
 #define INIT_GUARD "atoll-guard"
 
-/*
- * Arguments of atoll-init: argv[1] is the descriptor of the controlling terminal ("0", "1", "2")
- * or "-", argv[2] the working directory, argv[3...] the payload's own argv. Its environment is the
- * payload's.
- */
+/* As many commands as one init looks after at once. */
+#define INIT_MAX_COMMANDS 64
+
 enum init_op {
-	/* keeper to init */
-	INIT_SIGNAL = 1, /* a: signal for the payload's process group */
-	INIT_COUNT,      /* asks for INIT_COUNTED */
-	INIT_END,        /* exit now; the kernel then ends everything in the namespace */
-	/* init to keeper */
-	INIT_STOPPED, /* a: the signal that stopped the payload */
-	INIT_CONTINUED,
-	INIT_EXITED,  /* a: wait status of the payload */
+	/* keeper to init, on the control socket */
+	INIT_EXEC = 1, /* a: mask of the descriptors that are its terminal; with INIT_EXEC_FDS */
+	INIT_COUNT,    /* asks for INIT_COUNTED */
+	INIT_END,      /* exit now; the kernel then ends everything in the namespace */
+	/* keeper to the parent of a command, on the command's channel */
+	INIT_SIGNAL, /* a: signal for its process group */
+	/* init to keeper, on the control socket */
 	INIT_COUNTED, /* a: the last process id handed out in the namespace, b: pid_max */
+	/* the parent of a command to the keeper, on the command's channel, which ends with it */
+	INIT_STOPPED, /* a: the signal that stopped it */
+	INIT_CONTINUED,
+	INIT_EXITED, /* a: its wait status */
 };
 
 struct init_message {
@@ -40,9 +39,26 @@ struct init_message {
 };
 
 /*
- * On INIT_FD_START: the payload, forked and not yet exec'ed, sends one byte (the keeper learns its
- * pid from the credentials), gets one byte back, and execs. If that fails it sends this.
+ * The descriptors of INIT_EXEC. `start`: the command, forked and not yet exec'ed, sends one byte
+ * (the keeper learns its pid from the credentials), gets one byte back, and execs. If that fails it
+ * sends a struct init_exec_failure. `text`: a memfd, struct init_text and then strings, each ended
+ * by a NUL: the working directory, the arguments, the environment.
  */
+enum {
+	INIT_EXEC_START,
+	INIT_EXEC_CHANNEL,
+	INIT_EXEC_TEXT,
+	INIT_EXEC_STDIO, /* three */
+	INIT_EXEC_FDS = INIT_EXEC_STDIO + 3
+};
+
+struct init_text {
+	uint32_t size; /* of everything */
+	uint32_t argc; /* at least 1 */
+	uint32_t envc;
+};
+
 struct init_exec_failure {
-	int32_t error; /* errno of the best candidate on PATH */
+	int32_t error; /* errno of the best candidate on PATH, or of what came before */
+	int32_t early; /* 1: it was not the program that could not be executed */
 };

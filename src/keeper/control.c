@@ -15,6 +15,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/message.h"
+#include "linux/fdpass.h"
 
 /* A keeper answers between two turns of its loop; this long means that it is stuck. */
 #define ASK_TIMEOUT_MS 5000
@@ -107,27 +109,57 @@ void control_accept(struct control *c)
 	c->peers[c->n++] = (struct control_peer){.fd = fd};
 }
 
-uint32_t control_receive(struct control *c, size_t i)
+/* True for a request that is whole, with as many descriptors as belong to it. */
+static bool is_request(const struct message *m, ssize_t len, size_t n_fds)
 {
-	struct control_request request;
-	ssize_t n = recv(c->peers[i].fd, &request, sizeof(request), MSG_TRUNC);
+	if (len != (ssize_t)sizeof(*m)) {
+		return false;
+	}
+	return m->op == CONTROL_EXEC ? n_fds == REQUEST_FDS
+				     : n_fds == 0 && m->op > 0 && m->op < CONTROL_EXEC;
+}
 
-	if (n == (ssize_t)sizeof(request) &&
-	    (request.op == CONTROL_STATUS || request.op == CONTROL_STOP)) {
-		return request.op;
+uint32_t control_receive(struct control *c, size_t i, struct message *ret, int *fds, size_t *n)
+{
+	ssize_t len = fdpass_recv(c->peers[i].fd, ret, sizeof(*ret), fds, n);
+	size_t j;
+
+	if (len == -EAGAIN) {
+		return 0;
+	}
+	*n = len < 0 ? 0 : *n;
+	if (is_request(ret, len, *n)) {
+		return ret->op;
+	}
+	for (j = 0; j < *n; j++) {
+		(void)fd_close(fds[j]);
 	}
 	drop(c, i);
 	return 0;
 }
 
+int control_take(struct control *c, size_t i)
+{
+	int fd = TAKE_FD(c->peers[i].fd);
+
+	drop(c, i);
+	return fd;
+}
+
 void control_reply(struct control *c, size_t i, const json_t *reply)
 {
 	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = FD_NONE;
 	size_t len = 0;
 
 	text = reply ? json_canonical(reply, &len) : NULL;
 	if (text && len <= CONTROL_MAX_REPLY) {
 		(void)send(c->peers[i].fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} else if (text) {
+		fd = message_text_fd(text, len, NULL);
+		if (fd >= 0) {
+			(void)fdpass_send(c->peers[i].fd, "", 1, &fd, 1);
+		}
 	}
 	drop(c, i);
 }
@@ -149,19 +181,14 @@ void control_finish(struct control *c)
 	}
 }
 
-int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
+int control_connect(int dir, struct err *e)
 {
 	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
 	const struct timeval timeout = {.tv_sec = ASK_TIMEOUT_MS / 1000};
-	struct control_request request = {.op = op};
 	struct sockaddr_un a = address(dir, NAME);
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	ssize_t n;
 
 	/* connect(2) waits for room in the backlog of a keeper that does not answer. */
-	if (fd < 0 || !text ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0) {
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0) {
 		return err_sys(e, errno, "cannot ask the keeper");
 	}
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
@@ -169,13 +196,35 @@ int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
 			       ? -ENOENT
 			       : err_sys(e, errno, "cannot reach the keeper");
 	}
+	return TAKE_FD(fd);
+}
+
+int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
+{
+	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
+	_cleanup_fd_ int fd = control_connect(dir, e);
+	struct message request = {.op = op};
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	size_t len = 0, n_fds = 1;
+	int long_fd = FD_NONE;
+	ssize_t n;
+
+	if (fd < 0 || !text) {
+		return fd < 0 ? fd : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
 	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 ||
 	    poll(&pfd, 1, op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
 		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
 	}
-	n = recv(fd, text, CONTROL_MAX_REPLY, 0);
-	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+	n = fdpass_recv(fd, text, CONTROL_MAX_REPLY, &long_fd, &n_fds);
+	if (n == 0 || n == -ECONNRESET) {
 		return -ENOENT; /* it ended between the question and the answer */
+	}
+	if (n > 0 && n_fds == 1) {
+		free(text);
+		text = message_read_fd(long_fd, CONTROL_MAX_TEXT, &len, e);
+		(void)fd_close(long_fd);
+		n = text ? (ssize_t)len : 0;
 	}
 	*ret = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	return *ret ? 0 : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer is not JSON");

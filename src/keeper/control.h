@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket of a running sandbox: HOME/sandboxes/ID/control, SOCK_SEQPACKET, open to the
- * keeper's own user and root. One connection carries one request, a fixed-size message, and one
- * reply, a JSON text. Where there is no room for the next connection, the one that has said nothing
+ * keeper's own user and root. One connection carries one request, a fixed-size message (struct
+ * message), and one reply, a JSON text, which comes in a memfd where it is long. Where there is no room for the next connection, the one that has said nothing
  * for the longest goes.
  */
 #pragma once
@@ -15,17 +15,18 @@
 #include <jansson.h>
 
 struct err;
+struct message;
 
 enum control_op {
 	CONTROL_STATUS = 1, /* reply: the sandbox's state */
 	CONTROL_STOP,       /* ends the sandbox; reply, when it is torn down: {} */
-};
-
-struct control_request {
-	uint32_t op;
+	CONTROL_INSPECT,    /* reply: all there is to know of it */
+	CONTROL_EXEC,       /* the connection becomes that of a command (message.h); a, b: rows and
+			     * columns of its terminal; with the descriptors of a request */
 };
 
 #define CONTROL_MAX_REPLY 32768
+#define CONTROL_MAX_TEXT  (16 * 1024 * 1024)
 
 #define CONTROL_PEERS 8
 /* The listener, then the peers. */
@@ -50,8 +51,12 @@ void control_poll(const struct control *c, struct pollfd w[CONTROL_POLLS]);
 /* Takes a waiting connection; one of another user is closed at once. */
 void control_accept(struct control *c);
 
-/* Takes the request of peer i: its op, or 0 when there is none (the peer is dropped then). */
-uint32_t control_receive(struct control *c, size_t i);
+/* Takes the request of peer i with its descriptors, of which there may be *n: its op, or 0 when
+ * there is none (the peer is dropped then). */
+uint32_t control_receive(struct control *c, size_t i, struct message *ret, int *fds, size_t *n);
+
+/* The connection of peer i is the caller's now. */
+int control_take(struct control *c, size_t i);
 
 /* Sends the reply and ends the connection. */
 void control_reply(struct control *c, size_t i, const json_t *reply);
@@ -65,3 +70,6 @@ void control_finish(struct control *c);
 /* The other side: asks the keeper whose directory this is. -ENOENT: there is no socket,
  * or it ended before it answered. */
 int control_ask(int dir, enum control_op op, json_t **ret, struct err *e);
+
+/* Connects, and no more. -ENOENT as above. */
+int control_connect(int dir, struct err *e);

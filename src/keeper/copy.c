@@ -23,6 +23,7 @@
 
 #define NOTE "sandbox.json"
 #define KEPT "kept.json"
+#define NAME "name" /* keeper/name.h */
 #define COPY "copy"
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
@@ -107,7 +108,7 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 	return 0;
 }
 
-/* Everything of the directory but the copy and what says whose it is. */
+/* Everything of the directory but the copy, what says whose it is, and its name. */
 static int empty_but_kept(int home)
 {
 	int copy = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,7 +122,7 @@ static int empty_but_kept(int home)
 	}
 	while ((entry = readdir(d))) {
 		if (strcmp(entry->d_name, COPY) != 0 && strcmp(entry->d_name, KEPT) != 0 &&
-		    strcmp(entry->d_name, NOTE) != 0 && entry->d_name[0] != '.' &&
+		    strcmp(entry->d_name, NOTE) != 0 && strcmp(entry->d_name, NAME) != 0 && entry->d_name[0] != '.' &&
 		    unlinkat(home, entry->d_name, 0) < 0) {
 			r = -errno;
 		}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper's state, shared by its files: request.c, keeper.c, watch.c, result.c. */
+/* The keeper's state, shared by its files: request.c, keeper.c, exec.c, watch.c, result.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,10 +9,10 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "keeper/command.h"
 #include "keeper/control.h"
 #include "keeper/denial.h"
 #include "keeper/limits.h"
-#include "keeper/pump.h"
 #include "keeper/copy.h"
 #include "keeper/scratch.h"
 #include "keeper/state.h"
@@ -20,20 +20,21 @@
 #include "record/trail.h"
 #include "tier/tier.h"
 
-enum { PUMP_STDOUT, PUMP_STDERR, PUMP_TERMINAL, PUMP_COUNT };
+struct message;
 
 /* After this many refused calls nobody listens any more: all that follow get ENOSYS. */
 #define KEEPER_MAX_DENIALS 20000
 
 struct keeper {
-	int front; /* FD_NONE once the front is gone */
-	int rows, columns;
-
+	int front; /* who asked for the sandbox, until it has its answer or the main command has it */
 	struct plan plan;
-	char **argv; /* NULL-terminated, owned with its strings */
-	char *cwd;
-	unsigned tty;
-	bool one_output; /* standard error goes where standard output goes */
+	char *name;     /* NULL: it has none but its id */
+	json_t *labels; /* an object of strings */
+
+	struct command *commands[COMMAND_MAX]; /* the oldest first */
+	size_t n_commands;
+	unsigned last_number;
+	struct command *main; /* the sandbox ends with it; NULL: it lives until it is ended */
 
 	struct state state;
 	struct state_sandbox home;
@@ -47,11 +48,10 @@ struct keeper {
 	struct tier_spec spec;
 	const struct tier_ops *tier;
 	struct tier_sandbox sandbox;
-	bool started; /* the payload was released */
-	bool paused;  /* the front was told that the payload stopped, and may have stopped too */
-	pid_t parent; /* the front, as long as it is our parent */
-	struct pump pumps[PUMP_COUNT];
-	uint64_t output_left; /* the pumps' common budget */
+	bool started; /* the main command was released; or the sandbox stands and waits */
+	bool frozen;
+	pid_t parent;   /* the front, as long as it is our parent */
+	uint64_t bytes; /* put out by commands that are gone */
 	struct denials denials;
 	bool denied;            /* the first of them ended it */
 	uint64_t routes, forks; /* what of the counters is among them */
@@ -63,31 +63,56 @@ struct keeper {
 	enum limit broken;
 	bool stopped; /* somebody asked for the end */
 	bool hurry;   /* nor does anybody wait for a slow reader */
-	bool exited;  /* `status` is the payload's wait status */
-	int status;
-	int exec_error;   /* errno of an exec that failed, else 0 */
 	struct err error; /* why the sandbox could not start, or had to end */
 
 	int64_t born_ns, started_ns, ended_ns, down_ns;
 };
 
-/* request.c: receives MSG_START and fills the request's part. */
+/* request.c: receives MSG_START: the plan, and the main command if there is one. */
 int keeper_receive(struct keeper *k, struct err *e);
+
+/* The same for CONTROL_EXEC, which came with these descriptors; fills in the command. */
+int keeper_receive_exec(const struct keeper *k, struct command *c, const struct message *m,
+			const int *fds, size_t n, struct err *e);
+
+/* exec.c: commands in a sandbox that lives. Takes the connection and the descriptors. */
+void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds, size_t n);
+
+/* A command that is not the main one, as far as poll(2) has news of it. */
+int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, struct err *e);
+
+/* A child of ours has changed its state. */
+int keeper_follow(struct keeper *k, struct err *e);
+
+/* Ends those whose time is up, and takes those that are over out of the list; returns when to do so
+ * again, by clock_now_ns(), or INT64_MAX. */
+int64_t keeper_settle(struct keeper *k);
+
+/* keeper.c: the receipt is read for a command that is held, or for the sandbox (NULL). */
+int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e);
+json_t *keeper_started_event(const struct command *c);
 
 /* watch.c: from release to the death of everything inside. */
 int keeper_watch(struct keeper *k, struct err *e);
 
-/* A front that stopped with its payload has something to report again. */
-void keeper_wake_front(const struct keeper *k);
-
 /* result.c: the document for MSG_RESULT. NULL: out of memory. */
 json_t *keeper_result(const struct keeper *k, bool clean);
+
+/* For MSG_RESULT of a command that is not the main one; and of a sandbox that waits for some. */
+json_t *keeper_command_result(const struct keeper *k, const struct command *c);
+json_t *keeper_created(const struct keeper *k);
 
 /* The reply to CONTROL_STATUS. NULL: out of memory. */
 json_t *keeper_status(const struct keeper *k);
 
-/* "exited", "signalled", "limit:memory", "error:system", ... into text. */
+/* The reply to CONTROL_INSPECT. NULL: out of memory. */
+json_t *keeper_inspect(const struct keeper *k);
+
+/* "exited", "signalled", "limit:memory", "error:system", ... into text: of the sandbox, of a
+ * command. */
 void keeper_reason(const struct keeper *k, char *text, size_t size);
+void keeper_command_reason(const struct keeper *k, const struct command *c, char *text,
+			   size_t size);
 
 /* Adds to the trail; takes `data`, whose maker ran out of memory when it is NULL: an error. */
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e);

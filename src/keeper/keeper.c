@@ -3,7 +3,9 @@
  * The life of one sandbox.
  *
  * Theory of operation. The keeper is a process of its own in a session of its own: neither the
- * terminal's signals nor the front's death reach it other than through its socket. It makes things
+ * terminal's signals nor the front's death reach it other than through its socket. A sandbox is
+ * made for one command and ends with it, or is made to live and take commands (exec.c) until
+ * somebody or a limit ends it; then nobody is tied to it. The keeper makes things
  * in an order that lets the next command clean up after its death at any point. The process that
  * builds the sandbox comes first, for it dies with the keeper by itself, and is at work on the
  * walls while the keeper makes what outlives it: the state directory, locked; then the trail; then
@@ -18,9 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -28,7 +28,8 @@
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
-#include "linux/fdpass.h"
+#include "keeper/name.h"
+#include "tier/command.h"
 
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
 {
@@ -73,10 +74,11 @@ static int write_state(const struct keeper *k, struct err *e)
 		json_pack("{s:i, s:o, s:b, s:s, s:O?}", "keeper", (int)getpid(), "groups",
 			  group_paths(&k->limits.group, k->home.id), "scratch", needs_scratch(k),
 			  "tier", tier_name(k->plan.tier), "copy", k->copy.note);
+	int failed = doc && k->name ? json_put(doc, "name", json_string(k->name)) : 0;
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 
-	text = doc ? json_canonical(doc, &len) : NULL;
+	text = doc && failed >= 0 ? json_canonical(doc, &len) : NULL;
 	if (!text) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
@@ -92,6 +94,10 @@ static json_t *created_event(const struct keeper *k)
 	r = r < 0 ? r : json_put(data, "plan", plan_to_json(&k->plan));
 	r = r < 0 ? r : json_put(data, "plan_digest", json_string(digest));
 	r = r < 0 ? r : json_put(data, "caller", json_integer(getuid()));
+	r = r < 0 || !k->name ? r : json_put(data, "name", json_string(k->name));
+	r = r < 0 || json_object_size(k->labels) == 0
+		    ? r
+		    : json_put(data, "labels", json_incref(k->labels));
 	if (r < 0) {
 		json_decref(data);
 		return NULL;
@@ -109,6 +115,9 @@ static int prepare(struct keeper *k, struct err *e)
 	}
 	if (r >= 0) {
 		r = state_create(&k->state, &k->home, e);
+	}
+	if (r >= 0 && k->name) {
+		r = name_claim(&k->state, &k->home, k->name, e);
 	}
 	if (r >= 0) {
 		r = trail_create(&k->trail, k->state.trail, k->home.id, e);
@@ -133,97 +142,24 @@ static int prepare(struct keeper *k, struct err *e)
 	return r;
 }
 
-/*
- * The payload's pipes. `theirs` are its ends; ours go into the pumps and to the front. Descriptor 0
- * bypasses the keeper: the front writes into the pipe itself.
- */
-static int make_pipes(struct keeper *k, int theirs[3], int *ret_stdin, int to_front[PUMP_COUNT],
-		      struct err *e)
+int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e)
 {
-	int i;
+	_cleanup_json_ json_t *doc = NULL, *armed = NULL;
+	int r = k->tier->receipt(&k->sandbox, c ? &c->inside : NULL, &doc, e);
 
-	for (i = 0; i < 3; i++) {
-		int pair[2], relay[2];
-
-		if (k->tty & 1U << i) {
-			continue;
-		}
-		if (i == 2 && k->one_output && theirs[1] >= 0) {
-			theirs[2] = fcntl(theirs[1], F_DUPFD_CLOEXEC, 0);
-			return theirs[2] < 0 ? err_sys(e, errno, "cannot share the output's pipe")
-					     : 0;
-		}
-		if (pipe2(pair, O_CLOEXEC) < 0) {
-			return err_sys(e, errno, "cannot create a pipe");
-		}
-		theirs[i] = i == 0 ? pair[0] : pair[1];
-		if (i == 0) {
-			*ret_stdin = pair[1];
-			continue;
-		}
-		if (pipe2(relay, O_CLOEXEC) < 0) {
-			(void)fd_close(pair[0]);
-			return err_sys(e, errno, "cannot create a pipe");
-		}
-		to_front[i - 1] = relay[0];
-		if (pump_init(&k->pumps[i - 1], pair[0], relay[1], false, &k->output_left) < 0) {
-			return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-		}
+	if (r >= 0) {
+		r = limits_receipt(&k->limits, &k->sandbox, c ? c->inside.pid : k->sandbox.init,
+				   &armed, e);
 	}
-	return 0;
-}
-
-/* The terminal's master exists once the tier has started. */
-static int make_terminal(struct keeper *k, int *ret_relay, struct err *e)
-{
-	struct winsize size = {.ws_row = (unsigned short)k->rows,
-			       .ws_col = (unsigned short)k->columns};
-	int relay[2], master;
-
-	if (k->sandbox.terminal < 0) {
-		return 0;
+	if (r < 0) {
+		return r;
 	}
-	(void)ioctl(k->sandbox.terminal, TIOCSWINSZ, &size);
-	master = fcntl(k->sandbox.terminal, F_DUPFD_CLOEXEC, 0);
-	if (master < 0) {
-		return err_sys(e, errno, "cannot relay the terminal");
-	}
-	if (pipe2(relay, O_CLOEXEC) < 0) {
-		(void)fd_close(master);
-		return err_sys(e, errno, "cannot relay the terminal");
-	}
-	*ret_relay = relay[0];
-	if (pump_init(&k->pumps[PUMP_TERMINAL], master, relay[1], true, &k->output_left) < 0) {
+	if (json_object_set(doc, "limits", armed) < 0 ||
+	    json_put(doc, "tier", json_string(k->tier->name)) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
+	*ret = TAKE_PTR(doc);
 	return 0;
-}
-
-static int send_streams(const struct keeper *k, int in, const int to_front[PUMP_COUNT],
-			struct err *e)
-{
-	const struct {
-		int fd, bit;
-	} rows[] = {
-		{in, STREAM_STDIN},
-		{to_front[PUMP_STDOUT], STREAM_STDOUT},
-		{to_front[PUMP_STDERR], STREAM_STDERR},
-		{to_front[PUMP_TERMINAL], STREAM_TERMINAL},
-		{k->sandbox.terminal, STREAM_MASTER},
-	};
-	struct message m = {.op = MSG_STREAMS, .b = k->limits.group.kind == GROUP_NONE};
-	int fds[ARRAY_SIZE(rows)];
-	size_t i, n = 0;
-	int r;
-
-	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (rows[i].fd >= 0) {
-			m.a |= rows[i].bit;
-			fds[n++] = rows[i].fd;
-		}
-	}
-	r = fdpass_send(k->front, &m, sizeof(m), fds, n);
-	return r < 0 ? err_sys(e, -r, "cannot reach the front") : 0;
 }
 
 /* Reads back, compares, seals: nothing of the payload has run yet. */
@@ -232,18 +168,12 @@ static int seal_receipt(struct keeper *k, struct err *e)
 	_cleanup_free_ char *text = NULL;
 	json_t *data;
 	size_t len = 0;
-	int r = k->tier->receipt(&k->sandbox, &k->receipt, e);
+	int r = keeper_read(k, k->main, &k->receipt, e);
 
-	if (r >= 0) {
-		r = limits_receipt(&k->limits, &k->sandbox, &k->armed, e);
-	}
 	if (r < 0) {
 		return r;
 	}
-	if (json_object_set(k->receipt, "limits", k->armed) < 0 ||
-	    json_put(k->receipt, "tier", json_string(k->tier->name)) < 0) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
+	k->armed = json_incref(json_object_get(k->receipt, "limits"));
 	text = json_canonical(k->receipt, &len);
 	if (!text) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
@@ -253,28 +183,18 @@ static int seal_receipt(struct keeper *k, struct err *e)
 	return keeper_record(k, "receipt", data, e);
 }
 
-static int hold_payload(struct keeper *k, struct err *e)
-{
-	int r = k->tier->hold(&k->sandbox, e);
-
-	if (r < 0 && e->kind == ERR_GUEST) {
-		k->exec_error = e->code;
-	}
-	return r;
-}
-
-static json_t *started_event(const struct keeper *k)
+json_t *keeper_started_event(const struct command *c)
 {
 	json_t *argv = json_array();
 	size_t i;
 
-	for (i = 0; argv && k->argv[i]; i++) {
-		if (json_array_append_new(argv, json_text(k->argv[i])) < 0) {
+	for (i = 0; argv && c->argv[i]; i++) {
+		if (json_array_append_new(argv, json_text(c->argv[i])) < 0) {
 			json_decref(argv);
 			return NULL;
 		}
 	}
-	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(k->cwd));
+	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(c->cwd));
 }
 
 /* Where the scratch directory will be, so that the tier can begin with it. */
@@ -286,17 +206,11 @@ static int name_scratch(struct keeper *k, struct err *e)
 		return r;
 	}
 	k->spec.scratch = k->scratch.path;
-	k->spec.env = k->scratch.env;
-	/* The front names the home directory where nothing else of the plan can be entered. */
-	if (strcmp(k->cwd, k->plan.identity.home) == 0 &&
-	    k->plan.workspace_mode == WORKSPACE_NONE) {
-		k->spec.cwd = k->scratch.home;
-	}
 	return 0;
 }
 
 /* What the tier and the limits need to know of each other before either begins. */
-static int choose(struct keeper *k, const int theirs[3], struct err *e)
+static int choose(struct keeper *k, struct err *e)
 {
 	int r = tier_find(&k->plan, &k->tier, e);
 
@@ -307,17 +221,34 @@ static int choose(struct keeper *k, const int theirs[3], struct err *e)
 		return r;
 	}
 	k->spec.plan = &k->plan;
-	k->spec.argv = k->argv;
-	k->spec.cwd = k->cwd;
-	k->spec.env = k->plan.env;
-	k->spec.tty = k->tty;
-	memcpy(k->spec.stdio, theirs, sizeof(k->spec.stdio));
+	k->spec.first = k->main ? &k->main->program : NULL;
 	limits_delegate(&k->limits, &k->spec);
 	if (k->plan.workspace_mode == WORKSPACE_COPY) {
 		r = copy_name(&k->copy, k->home.id, &k->plan, e);
 		k->spec.copy = k->copy.path;
 	}
 	return r >= 0 && needs_scratch(k) ? name_scratch(k, e) : r;
+}
+
+/* Where the builder starts the main command itself, that has all it needs before it. */
+static int open_main(struct keeper *k, struct err *e)
+{
+	struct command *c = k->main;
+	int r = c ? command_open(c, &k->plan, e) : 0;
+
+	if (c && needs_scratch(k)) {
+		c->program.env = k->scratch.env;
+		/* The front is at home where nothing else of the plan can be entered. */
+		if (strcmp(c->cwd, k->plan.identity.home) == 0 &&
+		    k->plan.workspace_mode == WORKSPACE_NONE) {
+			c->program.cwd = k->scratch.home;
+		}
+		if (r >= 0 && command_on_terminal(c)) {
+			r = command_open_terminal(c, FD_NONE, k->spec.host_uid, k->spec.host_gid,
+						  e);
+		}
+	}
+	return r;
 }
 
 /*
@@ -342,20 +273,61 @@ static int begin(struct keeper *k, struct err *e)
 	return r;
 }
 
-static int start(struct keeper *k, struct err *e)
+/* The main command is asked for as soon as somebody is there to start it. */
+static int ask_main(struct keeper *k, struct err *e)
 {
-	int theirs[3] = {FD_NONE, FD_NONE, FD_NONE}, in = FD_NONE, i;
-	int to_front[PUMP_COUNT] = {FD_NONE, FD_NONE, FD_NONE};
-	struct err unused = {};
-	int r;
+	struct command *c = k->main;
+	int r = 0;
 
-	k->output_left = k->plan.limits.output;
-	r = state_name(&k->home, e);
+	if (c && command_on_terminal(c) && c->program.terminal < 0) {
+		r = command_open_terminal(c, k->sandbox.ptmx, k->spec.host_uid, k->spec.host_gid,
+					  e);
+	}
+	if (r >= 0 && c) {
+		r = k->tier->exec(&k->sandbox, &c->inside, e);
+	}
+	return r;
+}
+
+/* Nobody is inside yet who could make us wait for it. */
+static int hold_main(struct keeper *k, struct err *e)
+{
+	struct command *c = k->main;
+	int r = c ? tier_command_advance(&k->sandbox, &c->inside, true, e) : 0;
+
+	if (r < 0 && e->kind == ERR_GUEST) {
+		c->exec_error = e->code;
+	}
+	return r;
+}
+
+static int release_main(struct keeper *k, struct err *e)
+{
+	struct command *c = k->main;
+	int r = command_send_streams(c, k->limits.group.kind == GROUP_NONE, e);
+
+	command_close_ends(c);
 	if (r >= 0) {
-		r = make_pipes(k, theirs, &in, to_front, e);
+		r = keeper_record(k, "started", keeper_started_event(c), e);
 	}
 	if (r >= 0) {
-		r = choose(k, theirs, e);
+		r = tier_command_release(&c->inside, e);
+	}
+	c->started = r >= 0;
+	c->started_ns = clock_now_ns();
+	return r;
+}
+
+static int start(struct keeper *k, struct err *e)
+{
+	struct err unused = {};
+	int r = state_name(&k->home, e);
+
+	if (r >= 0) {
+		r = choose(k, e);
+	}
+	if (r >= 0) {
+		r = open_main(k, e);
 	}
 	if (r >= 0) {
 		r = begin(k, e);
@@ -367,29 +339,18 @@ static int start(struct keeper *k, struct err *e)
 				     e);
 	}
 	if (r >= 0) {
-		r = make_terminal(k, &to_front[PUMP_TERMINAL], e);
+		r = ask_main(k, e);
+	}
+	if (r >= 0 && k->tier->survey) {
+		r = k->tier->survey(&k->sandbox, e);
 	}
 	if (r >= 0) {
-		r = hold_payload(k, e);
+		r = hold_main(k, e);
 	}
 	if (r >= 0) {
 		r = seal_receipt(k, e);
 	}
-	if (r >= 0) {
-		r = send_streams(k, in, to_front, e);
-	}
-	for (i = 0; i < 3; i++) {
-		(void)fd_close(theirs[i]);
-		(void)fd_close(to_front[i]);
-	}
-	(void)fd_close(in);
-	if (r >= 0) {
-		r = keeper_record(k, "started", started_event(k), e);
-	}
-	if (r >= 0) {
-		r = k->tier->release(&k->sandbox, e);
-	}
-	return r;
+	return r >= 0 && k->main ? release_main(k, e) : r;
 }
 
 /* Backwards through what was made; true if nothing is left. */
@@ -398,12 +359,15 @@ static bool tear_down(struct keeper *k, struct err *e)
 	bool clean = true;
 	size_t i;
 
+	for (i = 0; i < k->n_commands; i++) {
+		tier_command_done(&k->commands[i]->inside);
+	}
 	if (k->sandbox.ops) {
 		k->tier->stop(&k->sandbox);
 		k->tier->done(&k->sandbox);
 	}
-	for (i = 0; i < PUMP_COUNT; i++) {
-		pump_done(&k->pumps[i]);
+	for (i = 0; i < k->n_commands; i++) {
+		command_stop_streams(k->commands[i]);
 	}
 	if (k->limits.plan) {
 		enum limit l = limits_settle(&k->limits);
@@ -437,35 +401,57 @@ static json_t *ended_event(const struct keeper *k)
 
 	keeper_reason(k, reason, sizeof(reason));
 	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b}", "reason", reason, "wait_status",
-			 k->exited ? k->status : -1, "cpu_ns", (json_int_t)k->limits.cpu_ns,
-			 "memory_peak", (json_int_t)k->limits.peak_memory, "denials",
+			 k->main && k->main->exited ? k->main->status : -1, "cpu_ns",
+			 (json_int_t)k->limits.cpu_ns, "memory_peak",
+			 (json_int_t)k->limits.peak_memory, "denials",
 			 (json_int_t)k->denials.total, "copy_kept", k->copy_kept);
 }
 
-static void report(struct keeper *k, bool clean)
+/* A front may stop itself only now, for a message from before the end: it ends when it has the
+ * result. */
+static void wake(const struct command *c)
 {
-	_cleanup_json_ json_t *doc = keeper_result(k, clean);
-	_cleanup_free_ char *text = NULL;
-	_cleanup_fd_ int fd = FD_NONE;
-	struct message m = {.op = MSG_RESULT};
-	size_t len = 0;
 	int tries;
 
-	text = doc ? json_canonical(doc, &len) : NULL;
-	fd = text ? message_text_fd(text, len, NULL) : FD_NONE;
-	/* Without a document the front sees the end of file, and says that the keeper failed. */
-	if (fd >= 0 && k->front >= 0) {
-		(void)fdpass_send(k->front, &m, sizeof(m), &fd, 1);
-	}
-	/* A front may stop itself only now, for a message from before the end: it ends when it has
-	 * the result. */
-	for (tries = 0; k->paused && k->front >= 0 && tries < 20; tries++) {
-		struct pollfd pfd = {.fd = k->front};
+	for (tries = 0; c->paused && c->front >= 0 && tries < 20; tries++) {
+		struct pollfd pfd = {.fd = c->front};
 
-		keeper_wake_front(k);
+		command_wake(c);
 		if (poll(&pfd, 1, 50) == 1) {
 			break;
 		}
+	}
+}
+
+/* Whoever asked for a sandbox that never came to be, or did not live to be one. */
+static void report_start(struct keeper *k, const json_t *doc)
+{
+	struct command *c = command_new();
+
+	if (c) {
+		c->front = TAKE_FD(k->front);
+		(void)command_report(c, doc);
+		command_free(c);
+	}
+}
+
+/* The others first: whoever waits for the sandbox itself has the last word. */
+static void report(struct keeper *k, bool clean)
+{
+	_cleanup_json_ json_t *doc = keeper_result(k, clean);
+	size_t i;
+
+	for (i = 0; i < k->n_commands; i++) {
+		struct command *c = k->commands[i];
+		_cleanup_json_ json_t *own = c->main ? NULL : keeper_command_result(k, c);
+
+		(void)command_report(c, c->main ? doc : own);
+	}
+	for (i = 0; i < k->n_commands; i++) {
+		wake(k->commands[i]);
+	}
+	if (k->front >= 0) {
+		report_start(k, doc);
 	}
 }
 
@@ -482,13 +468,14 @@ static void finish(struct keeper *k)
 	k->copy_kept = kept > 0;
 
 	/* Nobody inside can end pid 1; without a status there is no success to report. */
-	if (k->started && !k->exited && !ended_by_us(k)) {
+	if (k->started && !(k->main && k->main->exited) && !ended_by_us(k)) {
 		(void)err_set(&k->error, ERR_SYSTEM, ECHILD,
 			      "the sandbox was killed from outside before its command ended; see "
 			      "whether the host ran out of memory (dmesg)");
 	}
 	/* A command that ended by itself, and at its end a counter told of a refusal. */
-	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->exited && !ended_by_us(k)) {
+	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->main && k->main->exited &&
+	    !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
 	}
 	if (k->recording) {
@@ -502,6 +489,7 @@ static void finish(struct keeper *k)
 		clean = (k->copy_kept ? copy_release(&k->home, &e)
 				      : state_remove(&k->state, &k->home, &e)) >= 0;
 	}
+	state_sandbox_done(&k->home); /* whoever hears of the end may have what is left at once */
 	control_finish(&k->control);
 	if (!clean && !k->error.code) {
 		k->error = e;
@@ -522,11 +510,11 @@ static void keeper_done(struct keeper *k)
 	trail_done(&k->trail);
 	state_sandbox_done(&k->home);
 	state_done(&k->state);
-	for (i = 0; k->argv && k->argv[i]; i++) {
-		free(k->argv[i]);
+	for (i = 0; i < k->n_commands; i++) {
+		command_free(k->commands[i]);
 	}
-	free(k->argv);
-	free(k->cwd);
+	free(k->name);
+	json_decref(k->labels);
 	plan_done(&k->plan);
 	k->front = fd_close(k->front);
 }
@@ -539,6 +527,8 @@ static void ignore_terminal(void)
 	size_t i;
 
 	(void)setsid();
+	/* Paths are absolute by now; the caller's directory is not held up for hours. */
+	(void)!chdir("/");
 	/* Whatever the caller ignores: the guard of the start; and a child that the kernel collects
 	 * by itself leaves a number that may be another process's when we send a signal to it. */
 	(void)signal(SIGALRM, SIG_DFL);
@@ -546,6 +536,16 @@ static void ignore_terminal(void)
 	(void)prctl(PR_SET_NAME, "atoll-keeper");
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
 		(void)signal(signals[i], SIG_IGN);
+	}
+}
+
+/* A sandbox without a main command stands: nobody is needed any more for it to live. */
+static void answer(struct keeper *k)
+{
+	_cleanup_json_ json_t *doc = k->main ? NULL : keeper_created(k);
+
+	if (!k->main) {
+		report_start(k, doc);
 	}
 }
 
@@ -558,14 +558,10 @@ int keeper_main(void)
 			   .home = {.dir = FD_NONE},
 			   .control = {.listener = FD_NONE},
 			   .trail = {.fd = FD_NONE}};
-	size_t i;
 	int r;
 
 	ignore_terminal();
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
-	for (i = 0; i < PUMP_COUNT; i++) {
-		k.pumps[i].in = k.pumps[i].out = FD_NONE;
-	}
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
 	copy_init(&k.copy);
@@ -586,7 +582,8 @@ int keeper_main(void)
 	if (r >= 0) {
 		k.started = true;
 		k.started_ns = clock_now_ns();
-		limits_start(&k.limits);
+		limits_start(&k.limits, k.main != NULL);
+		answer(&k);
 		(void)keeper_watch(&k, &k.error);
 	}
 	if (k.ended_ns == 0) {

@@ -34,6 +34,7 @@ const char *limit_name(enum limit l)
 		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
 		[LIMIT_IDLE] = "idle",     [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
 		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
+		[LIMIT_SESSION] = "session",
 	};
 
 	return names[l];
@@ -175,7 +176,7 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 		       : 0;
 }
 
-int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t **ret,
+int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t pid, json_t **ret,
 		   struct err *e)
 {
 	const struct plan_limits *p = l->plan;
@@ -194,13 +195,14 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t
 					     : "keeper, accounting of the group",
 		 (uint64_t)(p->cpu_time / MS)},
 		{"idle_ms", "keeper", (uint64_t)(p->idle / MS)},
+		{"session_ms", "keeper", (uint64_t)(p->session / MS)},
 	};
 	_cleanup_json_ json_t *list = json_array();
 	size_t i;
 	int r = 0;
 
 	if (l->group.kind != GROUP_NONE) {
-		r = group_receipt(&l->group, p, sb->payload, list, e);
+		r = group_receipt(&l->group, p, pid, list, e);
 	} else {
 		r = entry(list, "memory", "sampler", p->memory, e);
 		r = r < 0 ? r
@@ -224,8 +226,14 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t
 	return r;
 }
 
-void limits_start(struct limits *l)
+void limits_touch(struct limits *l)
 {
+	l->last_active_ns = clock_now_ns();
+}
+
+void limits_start(struct limits *l, bool one_command)
+{
+	l->wall = one_command ? l->plan->wall : 0;
 	l->started_ns = l->last_look_ns = l->last_active_ns = l->starts_since_ns = clock_now_ns();
 }
 
@@ -256,7 +264,8 @@ static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *r
 /* How long until the nearest deadline could be missed, within 5 to 250 ms. */
 static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 {
-	int64_t ms = 250, left = (l->plan->wall - (now - l->started_ns)) / MS + 1;
+	int64_t life = l->wall > 0 && l->wall < l->plan->session ? l->wall : l->plan->session;
+	int64_t ms = 250, left = (life - (now - l->started_ns)) / MS + 1;
 
 	if (l->group.kind == GROUP_NONE) {
 		uint64_t headroom = l->plan->memory > memory ? l->plan->memory - memory : 0;
@@ -319,17 +328,17 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	l->last_cpu_ns = l->cpu_ns;
 	l->last_look_ns = now;
 	*ret_next_ms = next_look(l, now, memory);
-	if (now - l->started_ns >= l->plan->wall) {
+	if (l->wall > 0 && now - l->started_ns >= l->wall) {
 		return LIMIT_WALL;
+	}
+	if (now - l->started_ns >= l->plan->session) {
+		return LIMIT_SESSION;
 	}
 	if ((int64_t)l->cpu_ns >= l->plan->cpu_time) {
 		return LIMIT_CPU_TIME;
 	}
 	if (memory > l->plan->memory) {
 		return LIMIT_MEMORY;
-	}
-	if (bytes > l->plan->output) {
-		return LIMIT_OUTPUT;
 	}
 	if (is_full(&l->scratch, places->scratch, l->plan->scratch)) {
 		return LIMIT_SCRATCH;

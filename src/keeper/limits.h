@@ -35,6 +35,7 @@ enum limit {
 	LIMIT_STARTS,
 	LIMIT_SCRATCH,
 	LIMIT_COPY,
+	LIMIT_SESSION,
 };
 
 /* Directories of the host that have no limit of their own; FD_NONE: there is none. */
@@ -53,6 +54,7 @@ struct limits {
 	struct group group; /* GROUP_NONE: the sampler */
 	struct sampler sampler;
 	int64_t started_ns;
+	int64_t wall; /* 0: each command has one of its own */
 	int64_t last_look_ns;
 	int64_t last_active_ns;
 	struct limits_walk {
@@ -83,14 +85,17 @@ void limits_delegate(const struct limits *l, struct tier_spec *spec);
 int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e);
 
 /*
- * Reads the armed values back, and that the payload is in the groups; one entry for each limit. A
+ * Reads the armed values back, and that process `pid` is in the groups; one entry for each limit. A
  * difference is -EBADMSG.
  */
-int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, json_t **ret,
+int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t pid, json_t **ret,
 		   struct err *e);
 
-/* The clock starts. */
-void limits_start(struct limits *l);
+/* The clock starts: for the only command, or for a sandbox whose commands each have their own. */
+void limits_start(struct limits *l, bool one_command);
+
+/* Somebody has begun or ended a command: not idle. */
+void limits_touch(struct limits *l);
 
 /*
  * Looks at the sandbox; `bytes` is what its output has moved so far. Returns the limit that is

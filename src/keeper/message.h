@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What front and keeper say to each other over one SOCK_SEQPACKET pair: fixed-size datagrams, long
- * texts in memfds that travel with them. End of file on the front's side ends the sandbox.
+ * What front and keeper say to each other: fixed-size datagrams on a SOCK_SEQPACKET socket, long
+ * texts in memfds that travel with them. The socket is one of a pair that the keeper is born with,
+ * or a connection to the control socket that began with CONTROL_EXEC (control.h). End of file on
+ * the front's side ends the command, and the sandbox that was made for it.
  */
 #pragma once
 
@@ -15,11 +17,11 @@ enum { KEEPER_FD_FRONT = 3 };
 
 enum message_op {
 	/* front to keeper */
-	MSG_START = 1, /* fds: memfds with the request and with argv; a, b: rows and columns */
-	MSG_SIGNAL,    /* a: signal for the payload's process group */
+	MSG_START = 100, /* a, b: rows and columns; with MSG_START_FDS */
+	MSG_SIGNAL,      /* a: signal for the command's process group */
 	/* keeper to front */
 	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
-	MSG_STOPPED, /* a: the signal that stopped the payload */
+	MSG_STOPPED, /* a: the signal that stopped the command */
 	MSG_CONTINUED,
 	MSG_RESULT, /* fd: memfd with the result document */
 };
@@ -33,6 +35,13 @@ enum message_stream {
 	STREAM_MASTER = 16,  /* master of the sandbox's terminal: input and window size */
 };
 
+/*
+ * The descriptors of a request: a memfd with JSON, a pidfd of the front itself, and, where a
+ * command is to be started, a memfd with its arguments, each ended by a NUL: they need not be
+ * UTF-8.
+ */
+enum { REQUEST_DOCUMENT, REQUEST_PIDFD, REQUEST_ARGV, REQUEST_FDS };
+
 /* A start that takes longer has hung on something outside (a dead NFS server, say): SIGALRM ends
  * the keeper. */
 #define KEEPER_START_SECONDS 60
@@ -44,9 +53,11 @@ struct message {
 };
 
 /*
- * The request is JSON: {"plan": plan, "cwd": path, "tty": mask, "one_output": bool}. The arguments
- * travel beside it, as bytes, each ended by a NUL: they need not be UTF-8. The result is described
- * in SPECIFICATION.md.
+ * The document of MSG_START is {"plan": plan, "name": text or null, "labels": {text: text},
+ * "command": command or null}; that of CONTROL_EXEC is {"command": command}, where a command is
+ * {"here": path or null, "cwd": path or null, "tty": mask, "one_output": bool, "env": [NAME=VALUE],
+ * "wall_ns": number}: it starts in `cwd`, else `here` where that is in the view. Results are
+ * described in SPECIFICATION.md.
  */
 
 /* A memfd with the text; 0 or more, or -errno with *e set. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -49,6 +50,11 @@ static bool splice_step(struct pump *p)
 	struct pollfd pfd = {.fd = p->in, .events = POLLIN};
 	ssize_t n;
 
+	if (p->ends && p->last == 0) {
+		pump_done(p);
+		return false;
+	}
+	step = p->ends && p->last < step ? (size_t)p->last : step;
 	if (step == 0) {
 		/* Spent; whether that is too little shows when there is more. */
 		p->over = poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN);
@@ -61,6 +67,7 @@ static bool splice_step(struct pump *p)
 	if (n > 0) {
 		p->bytes += (uint64_t)n;
 		*p->budget -= (uint64_t)n;
+		p->last -= p->ends ? (uint64_t)n : 0;
 		return true;
 	}
 	if (n < 0 && errno == EINTR) {
@@ -115,6 +122,18 @@ static bool copy_step(struct pump *p)
 	}
 	pump_done(p);
 	return false;
+}
+
+void pump_end(struct pump *p)
+{
+	int left = 0;
+
+	if (!pump_active(p) || p->copy) {
+		return;
+	}
+	(void)ioctl(p->in, FIONREAD, &left);
+	p->ends = true;
+	p->last = left > 0 ? (uint64_t)left : 0;
 }
 
 void pump_run(struct pump *p)

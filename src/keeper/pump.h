@@ -19,6 +19,8 @@ struct pump {
 	bool copy;
 	bool full;        /* waiting for room in `out` */
 	bool over;        /* there is more than the budget allows; nothing moves any more */
+	bool ends;        /* it moves `last` bytes more, and is done */
+	uint64_t last;
 	uint64_t *budget; /* bytes that all pumps together may still move */
 	uint64_t bytes;
 	char *buffer; /* when copying: PUMP_BUFFER bytes, [from, to) is waiting */
@@ -36,6 +38,10 @@ static inline bool pump_active(const struct pump *p)
 
 /* Fills in what to poll for. */
 void pump_poll(const struct pump *p, struct pollfd *pfd);
+
+/* Whoever wrote has ended: what is in a pipe by now still goes out, and nothing that others write
+ * there later. Of a terminal nobody knows how much is on its way. */
+void pump_end(struct pump *p);
 
 /* Moves what can be moved now. Ends the pump at end of file, or when nobody reads any more. */
 void pump_run(struct pump *p);

@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "keeper/copy.h"
 #include "keeper/group.h"
+#include "keeper/name.h"
 #include "keeper/scratch.h"
 #include "linux/refusal.h"
 #include "linux/tree.h"
@@ -267,6 +268,7 @@ int state_remove(const struct state *s, struct state_sandbox *sb, struct err *e)
 	if (r < 0) {
 		return r;
 	}
+	name_release(s, sb);
 	empty_dir(sb->dir);
 	if (unlinkat(s->sandboxes, sb->id, AT_REMOVEDIR) < 0 && errno != ENOENT) {
 		return err_sys(e, errno, "cannot remove the directory of sandbox %s", sb->id);

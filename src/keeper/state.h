@@ -6,6 +6,7 @@
  *                          it for life, so a directory whose lock is free belongs to a dead keeper
  *   HOME/sandboxes/ID/sandbox.json   what the keeper made outside: written before it is made
  *   HOME/sandboxes/ID/copy, kept.json   see keeper/copy.h
+ *   HOME/sandboxes/ID/name, HOME/names   see keeper/name.h
  *   HOME/trail/ID.jsonl    the trail, which outlives the sandbox
  *
  * A directory is made and locked under a shared lock on HOME/sandboxes; whoever removes orphans

@@ -26,17 +26,17 @@
 #include "keeper/message.h"
 #include "linux/fdpass.h"
 #include "linux/seccomp.h"
+#include "tier/command.h"
 
 enum {
-	W_FRONT,
 	W_INIT,
 	W_LISTENER,
 	W_OOM,
 	W_SIGNAL,
 	W_PIDFD,
 	W_CONTROL,
-	W_PUMPS = W_CONTROL + CONTROL_POLLS,
-	W_COUNT = W_PUMPS + PUMP_COUNT
+	W_COMMANDS = W_CONTROL + CONTROL_POLLS,
+	W_COUNT = W_COMMANDS + COMMAND_MAX * COMMAND_POLLS
 };
 
 /* Memory fills at 8 MiB a millisecond at worst: nothing to see before. */
@@ -53,8 +53,13 @@ enum {
 
 static uint64_t moved(const struct keeper *k)
 {
-	return k->pumps[PUMP_STDOUT].bytes + k->pumps[PUMP_STDERR].bytes +
-	       k->pumps[PUMP_TERMINAL].bytes;
+	uint64_t bytes = k->bytes;
+	size_t i;
+
+	for (i = 0; i < k->n_commands; i++) {
+		bytes += command_bytes(k->commands[i]);
+	}
+	return bytes;
 }
 
 /*
@@ -94,13 +99,6 @@ static uint64_t unrouted(const struct keeper *k)
 	return total;
 }
 
-/* A stream has more than the output limit lets through. */
-static bool over(const struct keeper *k)
-{
-	return k->pumps[PUMP_STDOUT].over || k->pumps[PUMP_STDERR].over ||
-	       k->pumps[PUMP_TERMINAL].over;
-}
-
 /* Counts what a counter has gained since it was read the last time. */
 static int count_on(struct keeper *k, enum denial_code code, const char *what, uint64_t now,
 		    uint64_t *last, struct err *e)
@@ -123,19 +121,19 @@ static int collect(struct keeper *k, struct err *e)
 				&k->forks, e);
 }
 
-void keeper_wake_front(const struct keeper *k)
-{
-	if (k->paused && k->front >= 0 && getppid() == k->parent) {
-		(void)kill(k->parent, SIGCONT);
-	}
-}
-
 /* Ends the sandbox; the first reason stands. */
 static void end(struct keeper *k)
 {
+	size_t i;
+
 	if (k->ended_ns == 0) {
 		k->ended_ns = clock_now_ns();
 		(void)collect(k, k->error.code ? NULL : &k->error);
+	}
+	for (i = 0; i < k->n_commands; i++) {
+		if (!k->commands[i]->started) {
+			tier_command_done(&k->commands[i]->inside);
+		}
 	}
 	k->tier->stop(&k->sandbox);
 }
@@ -164,58 +162,75 @@ static int end_for_denial(struct keeper *k, struct err *e)
 	return keeper_record_denial(k, e);
 }
 
-static void front_gone(struct keeper *k)
-{
-	k->front = fd_close(k->front);
-	(void)err_set(&k->error, ERR_SYSTEM, EPIPE, "the front ended");
-	end(k);
-}
-
+/* The main command's. */
 static void hear_front(struct keeper *k)
 {
+	struct command *c = k->main;
 	struct message m;
-	ssize_t n = fdpass_recv(k->front, &m, sizeof(m), NULL, NULL);
+	ssize_t n = fdpass_recv(c->front, &m, sizeof(m), NULL, NULL);
 
 	if (n != (ssize_t)sizeof(m)) {
-		front_gone(k);
+		c->front = fd_close(c->front);
+		(void)err_set(&k->error, ERR_SYSTEM, EPIPE, "the front ended");
+		end(k);
 	} else if (m.op == MSG_SIGNAL && m.a > 0 && m.a < 65) {
-		(void)k->tier->signal(&k->sandbox, m.a);
+		tier_command_signal(&c->inside, m.a);
 	}
+}
+
+/* The parent of the main command. */
+static int hear_parent(struct keeper *k, struct err *e)
+{
+	struct command *c = k->main;
+	struct pollfd control = {.fd = k->sandbox.control, .events = POLLIN};
+	struct tier_event event;
+	int r = tier_command_hear(&c->inside, &event, e);
+
+	if (r < 0) {
+		return r;
+	}
+	switch (event.kind) {
+	case TIER_EXITED:
+		c->exited = true;
+		c->status = event.value;
+		end(k);
+		break;
+	case TIER_STOPPED:
+		c->paused = true;
+		command_tell(c, MSG_STOPPED, event.value);
+		break;
+	case TIER_CONTINUED:
+		command_tell(c, MSG_CONTINUED, 0);
+		break;
+	case TIER_GONE:
+		/* Pid 1 and everything inside; or who leads the command's session, which somebody
+		 * inside can kill, and has then killed the command with it. */
+		if (poll(&control, 1, 0) != 1 || !(control.revents & (POLLHUP | POLLERR))) {
+			c->exited = true;
+			c->status = SIGKILL;
+		}
+		end(k);
+		break;
+	default:
+		break;
+	}
+	return 0;
 }
 
 static int hear_inside(struct keeper *k, struct err *e)
 {
 	struct tier_event event;
-	struct message out;
 	enum limit l;
 	int r = k->tier->hear(&k->sandbox, &event, e);
 
 	if (r < 0) {
 		return r;
 	}
-	switch (event.kind) {
-	case TIER_NOTHING:
-		break;
-	case TIER_EXITED:
-		k->exited = true;
-		k->status = event.value;
-		end(k);
-		break;
-	case TIER_STOPPED:
-		k->paused = true;
-		out = (struct message){.op = MSG_STOPPED, .a = event.value};
-		(void)send(k->front, &out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
-		break;
-	case TIER_CONTINUED:
-		out = (struct message){.op = MSG_CONTINUED};
-		(void)send(k->front, &out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
-		break;
-	case TIER_COUNTED:
+	if (event.kind == TIER_GONE) {
+		end(k); /* whether it was killed for memory is settled later */
+	} else if (event.kind == TIER_COUNTED) {
 		l = limits_count(&k->limits, event.value, event.max);
 		return l == LIMIT_NONE ? 0 : end_for_limit(k, l, e);
-	case TIER_GONE:
-		end(k); /* whether it was killed for memory is settled later */
-		break;
 	}
 	return 0;
 }
@@ -270,10 +285,20 @@ static int hear_listener(struct keeper *k, struct err *e)
 static void hear_peer(struct keeper *k, size_t i)
 {
 	_cleanup_json_ json_t *status = NULL;
+	int fds[REQUEST_FDS];
+	size_t n = REQUEST_FDS;
+	struct message m;
 
-	switch (control_receive(&k->control, i)) {
+	switch (control_receive(&k->control, i, &m, fds, &n)) {
+	case CONTROL_EXEC:
+		keeper_exec(k, control_take(&k->control, i), &m, fds, n);
+		break;
 	case CONTROL_STATUS:
 		status = keeper_status(k);
+		control_reply(&k->control, i, status);
+		break;
+	case CONTROL_INSPECT:
+		status = keeper_inspect(k);
 		control_reply(&k->control, i, status);
 		break;
 	case CONTROL_STOP:
@@ -306,33 +331,75 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 {
 	size_t i;
 
-	w[W_FRONT] = (struct pollfd){.fd = k->front, .events = POLLIN};
 	w[W_INIT] = (struct pollfd){.fd = k->sandbox.control, .events = POLLIN};
 	w[W_LISTENER] = (struct pollfd){.fd = k->sandbox.listener, .events = POLLIN};
 	group_poll(&k->limits.group, &w[W_OOM]);
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
 	control_poll(&k->control, w + W_CONTROL);
-	for (i = 0; i < PUMP_COUNT; i++) {
-		pump_poll(&k->pumps[i], &w[W_PUMPS + i]);
+	for (i = 0; i < k->n_commands; i++) {
+		command_poll(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);
 	}
 }
 
-static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
+/* SIGTERM is for us; SIGCHLD says that a command on its way has moved. */
+static int hear_signal(struct keeper *k, int signals, struct err *e)
+{
+	struct signalfd_siginfo info;
+	int r = 0;
+
+	while (r >= 0 && !k->ended_ns && read(signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD) {
+			r = keeper_follow(k, e);
+			continue;
+		}
+		(void)err_set(&k->error, ERR_SYSTEM, EINTR, "the keeper was asked to end");
+		k->hurry = true;
+		end(k);
+	}
+	return r;
+}
+
+/* What poll(2) says of the first `n` commands; whoever came later has not been asked about. */
+static int turn_commands(struct keeper *k, const struct pollfd *w, size_t n, struct err *e)
 {
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < PUMP_COUNT; i++) {
-		if (pump_active(&k->pumps[i]) && w[W_PUMPS + i].revents) {
-			pump_run(&k->pumps[i]);
+	for (i = 0; r >= 0 && !k->ended_ns && i < n; i++) {
+		struct command *c = k->commands[i];
+		const struct pollfd *own = w + W_COMMANDS + i * COMMAND_POLLS;
+
+		if (!c->main) {
+			r = keeper_serve(k, c, own, e);
+			continue;
 		}
+		if (own[COMMAND_CHANNEL].revents) {
+			r = hear_parent(k, e);
+		}
+		if (r >= 0 && !k->ended_ns && own[COMMAND_FRONT].revents) {
+			hear_front(k);
+		}
+	}
+	return r;
+}
+
+static int turn(struct keeper *k, int signals, const struct pollfd *w, struct err *e)
+{
+	size_t i, n = k->n_commands;
+	int r = 0;
+
+	for (i = 0; i < n; i++) {
+		command_pump(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);
 	}
 	if (w[W_LISTENER].revents) {
 		r = hear_listener(k, e);
 	}
 	if (r >= 0 && w[W_OOM].revents && group_event(&k->limits.group)) {
 		r = end_for_limit(k, LIMIT_MEMORY, e);
+	}
+	if (r >= 0 && !k->ended_ns) {
+		r = turn_commands(k, w, n, e);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_INIT].revents) {
 		r = hear_inside(k, e);
@@ -341,12 +408,7 @@ static int turn(struct keeper *k, const struct pollfd *w, struct err *e)
 		end(k);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_SIGNAL].revents) {
-		(void)err_set(&k->error, ERR_SYSTEM, EINTR, "the keeper was asked to end");
-		k->hurry = true;
-		end(k);
-	}
-	if (r >= 0 && !k->ended_ns && w[W_FRONT].revents) {
-		hear_front(k);
+		r = hear_signal(k, signals, e);
 	}
 	if (r >= 0 && !k->ended_ns) {
 		hear_control(k, w + W_CONTROL);
@@ -367,20 +429,22 @@ static bool ran_dry(const struct pump *p, const struct pollfd *w, int ready, int
 	return !p->copy || ready == 0 || clock_now_ns() - since_ns > DRAIN_NS;
 }
 
-static void drain_pumps(struct keeper *k, const struct pollfd *w, int ready, int64_t since)
+static void drain_pumps(struct command *c, const struct pollfd *w, int ready, int64_t since)
 {
 	size_t i;
 
 	for (i = 0; ready >= 0 && i < PUMP_COUNT; i++) {
-		if (ran_dry(&k->pumps[i], &w[i], ready, since)) {
-			pump_done(&k->pumps[i]);
+		struct pump *p = &c->pumps[i];
+
+		if (ran_dry(p, &w[i], ready, since)) {
+			pump_done(p);
 			continue;
 		}
-		if (pump_active(&k->pumps[i]) && w[i].revents) {
-			pump_run(&k->pumps[i]);
+		if (pump_active(p) && w[i].revents) {
+			pump_run(p);
 		}
-		if (k->pumps[i].over && k->pumps[i].from == k->pumps[i].to) {
-			pump_done(&k->pumps[i]); /* the rest is what the limit cuts off */
+		if (p->over && p->from == p->to) {
+			pump_done(p); /* the rest is what the limit cuts off */
 		}
 	}
 }
@@ -390,51 +454,93 @@ static void cut_off(struct keeper *k)
 {
 	size_t i;
 
-	for (i = 0; i < PUMP_COUNT; i++) {
-		k->stopped = k->stopped ||
-			     (pump_active(&k->pumps[i]) && k->broken == LIMIT_NONE && k->hurry);
+	for (i = 0; k->main && i < PUMP_COUNT; i++) {
+		k->stopped = k->stopped || (pump_active(&k->main->pumps[i]) &&
+					    k->broken == LIMIT_NONE && k->hurry);
 	}
 }
 
+enum {
+	D_SIGNAL,
+	D_CONTROL,
+	D_COMMANDS = D_CONTROL + CONTROL_POLLS,
+	/* of each: its front, its pumps */
+	D_EACH = 1 + PUMP_COUNT,
+	D_COUNT = D_COMMANDS + COMMAND_MAX * D_EACH
+};
+
+/* How many pumps are still at work. */
+static size_t fill_drain(struct keeper *k, int signals, struct pollfd *w)
+{
+	size_t i, j, active = 0;
+
+	w[D_SIGNAL] = (struct pollfd){.fd = k->hurry ? FD_NONE : signals, .events = POLLIN};
+	control_poll(&k->control, w + D_CONTROL);
+	for (i = 0; i < k->n_commands; i++) {
+		const struct command *c = k->commands[i];
+		struct pollfd *own = w + D_COMMANDS + i * D_EACH;
+
+		command_wake(c);
+		own[0] = (struct pollfd){.fd = c->front, .events = 0};
+		for (j = 0; j < PUMP_COUNT; j++) {
+			pump_poll(&c->pumps[j], &own[1 + j]);
+			active += pump_active(&c->pumps[j]);
+		}
+	}
+	return active;
+}
+
+static void drain_command(struct command *c, const struct pollfd *own, int ready, int64_t since)
+{
+	drain_pumps(c, own + 1, ready, since);
+	if (own[0].revents & (POLLHUP | POLLERR)) {
+		c->front = fd_close(c->front);
+		command_stop_streams(c);
+	}
+}
+
+/* SIGTERM; children are of no interest any more. */
+static bool is_hurried(int signals)
+{
+	struct signalfd_siginfo info;
+	bool asked = false;
+
+	while (read(signals, &info, sizeof(info)) == sizeof(info)) {
+		asked = asked || info.ssi_signo == SIGTERM;
+	}
+	return asked;
+}
+
 /*
- * Everything inside is dead: what is left in the pipes goes out, as fast as the front takes it. Its
+ * Everything inside is dead: what is left in the pipes goes out, as fast as the fronts take it. A
  * reader may take for ever, so questions, SIGTERM and a request to stop are still heard.
  */
 static void drain(struct keeper *k, int signals)
 {
-	enum { D_FRONT = PUMP_COUNT, D_SIGNAL, D_CONTROL, D_COUNT = D_CONTROL + CONTROL_POLLS };
 	const int64_t since = clock_now_ns();
 	int64_t until = INT64_MAX;
 
 	while (clock_now_ns() < until) {
 		struct pollfd w[D_COUNT];
-		size_t i, active = 0;
+		const size_t n = k->n_commands;
+		size_t i, active;
 		int ready;
 
 		if (k->hurry && until == INT64_MAX) {
 			until = clock_now_ns() + DRAIN_NS;
 		}
-		keeper_wake_front(k);
-		for (i = 0; i < PUMP_COUNT; i++) {
-			pump_poll(&k->pumps[i], &w[i]);
-			active += pump_active(&k->pumps[i]);
-		}
-		w[D_FRONT] = (struct pollfd){.fd = k->front, .events = 0};
-		w[D_SIGNAL] = (struct pollfd){.fd = k->hurry ? FD_NONE : signals, .events = POLLIN};
-		control_poll(&k->control, w + D_CONTROL);
-		ready = active > 0 ? poll(w, D_COUNT, DRAIN_STEP_MS) : 0;
+		active = fill_drain(k, signals, w);
+		ready = active > 0 ? poll(w, D_COMMANDS + n * D_EACH, DRAIN_STEP_MS) : 0;
 		if (active == 0 || (ready < 0 && errno != EINTR)) {
 			break;
 		}
 		if (ready < 0) {
 			continue;
 		}
-		drain_pumps(k, w, ready, since);
-		if (w[D_FRONT].revents & (POLLHUP | POLLERR)) {
-			k->front = fd_close(k->front);
-			break;
+		for (i = 0; i < n; i++) {
+			drain_command(k->commands[i], w + D_COMMANDS + i * D_EACH, ready, since);
 		}
-		k->hurry = k->hurry || w[D_SIGNAL].revents;
+		k->hurry = k->hurry || (w[D_SIGNAL].revents && is_hurried(signals));
 		hear_control(k, w + D_CONTROL);
 	}
 }
@@ -446,6 +552,7 @@ static int open_signals(struct err *e)
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
@@ -469,23 +576,42 @@ static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 	return r < 0 ? r : end_for_denial(k, e);
 }
 
+/* Until the next look at the limits, or at a command whose time is up. */
+static int patience(int64_t due, int64_t commands)
+{
+	int64_t until = due < commands ? due : commands;
+	int64_t wait = (until - clock_now_ns()) / 1000000 + 1;
+
+	return wait > 0 ? (int)wait : 0;
+}
+
+/* The main command has put out more than it may. */
+static bool over(const struct keeper *k)
+{
+	return k->main && command_over(k->main);
+}
+
 int keeper_watch(struct keeper *k, struct err *e)
 {
 	_cleanup_fd_ int signals = open_signals(e);
 	/* Most commands of a busy agent end before the first look, which then costs nothing. */
-	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : 0;
+	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : keeper_follow(k, e);
 
 	while (r >= 0 && !k->ended_ns) {
 		struct pollfd w[W_COUNT];
 		int64_t due = k->limits.last_look_ns + next_ms * 1000000LL;
-		int64_t wait = (due - clock_now_ns()) / 1000000 + 1;
+		int64_t commands = keeper_settle(k);
 
 		fill(k, signals, w);
-		if (poll(w, W_COUNT, wait > 0 ? (int)wait : 0) < 0 && errno != EINTR) {
-			r = err_sys(e, errno, "cannot wait for events");
-			break;
+		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
+			 patience(due, commands)) < 0) {
+			if (errno != EINTR) {
+				r = err_sys(e, errno, "cannot wait for events");
+				break;
+			}
+			continue;
 		}
-		r = turn(k, w, e);
+		r = turn(k, signals, w, e);
 		if (r >= 0 && !k->ended_ns && clock_now_ns() >= due) {
 			r = look(k, &next_ms, e);
 		}

@@ -79,6 +79,7 @@ static const struct field limit_fields[] = {
 	AT("wall_ns", limits.wall, FIELD_U64, KEY_WALL),
 	AT("cpu_time_ns", limits.cpu_time, FIELD_U64, KEY_CPU),
 	AT("idle_ns", limits.idle, FIELD_U64, KEY_IDLE),
+	AT("session_ns", limits.session, FIELD_U64, KEY_SESSION),
 };
 
 static const struct field identity_fields[] = {

@@ -62,6 +62,7 @@ struct plan_limits {
 	int64_t wall;
 	int64_t cpu_time;
 	int64_t idle;
+	int64_t session; /* from its start to its end, whatever it does */
 };
 
 struct plan_identity {

@@ -245,6 +245,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.wall = (int64_t)v[KEY_WALL].num,
 		.cpu_time = (int64_t)v[KEY_CPU].num,
 		.idle = (int64_t)v[KEY_IDLE].num,
+		.session = (int64_t)v[KEY_SESSION].num,
 	};
 }
 

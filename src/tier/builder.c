@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -120,48 +119,31 @@ int builder_join_groups(const struct builder *b, struct err *e)
 	return 0;
 }
 
-int builder_open_terminal(struct builder *b, const char *ptmx, struct err *e)
+/* Out of the way of the numbers that things are given here. */
+static int move_up(int fd)
 {
-	_cleanup_fd_ int slave = FD_NONE;
-	int i, unlock = 0;
-
-	if (b->spec->tty == 0) {
-		return 0;
-	}
-	b->terminal = open(ptmx, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (b->terminal < 0 || ioctl(b->terminal, TIOCSPTLCK, &unlock) < 0) {
-		return err_sys(e, errno, "cannot open a terminal for the sandbox");
-	}
-	slave = ioctl(b->terminal, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0) {
-		return err_sys(e, errno, "cannot open the sandbox's side of its terminal");
-	}
-	for (i = 0; i < 3; i++) {
-		if ((b->spec->tty & 1U << i) && dup2(slave, i) < 0) {
-			return err_sys(e, errno, "cannot hand over the terminal");
-		}
-	}
-	return 0;
+	return fd < 0 ? FD_NONE : fcntl(fd, F_DUPFD_CLOEXEC, 20);
 }
 
 int builder_arrange(struct builder *b, struct err *e)
 {
-	int control = fcntl(b->control, F_DUPFD_CLOEXEC, 20);
-	int start = fcntl(b->start, F_DUPFD_CLOEXEC, 20);
-	int i;
+	const struct tier_program *p = b->start >= 0 ? b->spec->first : NULL;
+	int control = move_up(b->control), channel = move_up(b->channel), i;
 
-	b->image = fcntl(b->image, F_DUPFD_CLOEXEC, 20);
-	for (i = 0; i < 3; i++) {
-		if (!(b->spec->tty & 1U << i) && dup2(b->spec->stdio[i], i) < 0) {
+	b->image = move_up(b->image);
+	b->start = move_up(b->start);
+	b->ptmx = move_up(b->ptmx);
+	for (i = 0; p && i < 3; i++) {
+		if (dup2(p->stdio[i], i) < 0) {
 			return err_sys(e, errno, "cannot hand over descriptor %d", i);
 		}
 	}
-	if (control < 0 || start < 0 || b->image < 0 || dup2(control, INIT_FD_CONTROL) < 0 ||
-	    dup2(start, INIT_FD_START) < 0) {
+	if (control < 0 || b->image < 0 || dup2(control, INIT_FD_CONTROL) < 0 ||
+	    (p && (b->start < 0 || channel < 0 || dup2(channel, INIT_FD_CHANNEL) < 0))) {
 		return err_sys(e, errno, "cannot arrange descriptors");
 	}
 	b->control = INIT_FD_CONTROL;
-	b->start = INIT_FD_START;
+	b->channel = p ? INIT_FD_CHANNEL : FD_NONE;
 	return 0;
 }
 
@@ -169,37 +151,27 @@ int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int l
 {
 	struct build_report report = {
 		.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi, .bounded = bounded};
-	int fds[BUILD_FDS] = {listener, proc, b->terminal};
+	int fds[BUILD_FDS] = {listener, proc, b->ptmx};
 
-	return fdpass_send(b->control, &report, sizeof(report), fds, b->spec->tty ? 3 : 2);
+	return fdpass_send(b->control, &report, sizeof(report), fds,
+			   b->ptmx >= 0 ? BUILD_FDS : BUILD_FD_PTMX);
 }
 
-const char *builder_terminal_word(const struct builder *b)
+_Noreturn void builder_become_init(const struct builder *b, char *const *argv)
 {
-	static const char *const words[] = {"0", "1", "2"};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		if (b->spec->tty & 1U << i) {
-			return words[i];
-		}
-	}
-	return "-";
-}
-
-_Noreturn void builder_become_init(const struct builder *b, char *const *argv, char *const *env)
-{
+	char *const env[] = {NULL};
 	struct err e = {};
 
-	/* Close on exec for all but 0 to 2, and then the two that init keeps across this one exec.
-	 */
+	/* Close on exec for all but 0 to 2, and then those that init keeps across this one exec. */
 	if (!MUTANT(ATOLL_MUTATE_CLOSE_FDS) &&
 	    syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0) {
 		err_sys(&e, errno, "cannot mark descriptors close-on-exec");
 		builder_fail(b, &e);
 	}
 	(void)fcntl(INIT_FD_CONTROL, F_SETFD, 0);
-	(void)fcntl(INIT_FD_START, F_SETFD, 0);
+	if (b->channel >= 0) {
+		(void)fcntl(INIT_FD_CHANNEL, F_SETFD, 0);
+	}
 	(void)umask(b->umask);
 	(void)syscall(SYS_execveat, b->image, "", argv, env, AT_EMPTY_PATH);
 	err_sys(&e, errno, "cannot start atoll-init");

@@ -30,8 +30,9 @@ struct build_report {
 	struct err error;
 };
 
-/* Order of the descriptors that come with BUILD_READY; the terminal only where there is one. */
-enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_TERMINAL, BUILD_FDS };
+/* Order of the descriptors that come with BUILD_READY; the last only where the sandbox has
+ * terminals of its own. */
+enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_PTMX, BUILD_FDS };
 
 /*
  * The descriptors that come with BUILD_PARTS: first mounts, in the order of their bits, then task
@@ -52,9 +53,10 @@ enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_READ };
 struct builder {
 	const struct tier_spec *spec;
 	int control;
-	int start;
-	int image; /* sealed memfd of atoll-init */
-	int terminal;
+	int start;   /* of the command that it becomes the parent of; else FD_NONE */
+	int channel; /* the same */
+	int image;   /* sealed memfd of atoll-init */
+	int ptmx;    /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
 	bool refused;             /* what failed was a namespace or a mount as such */
 	bool mapped;              /* in a user namespace of its own */
 	mode_t umask;             /* the caller's, for the payload */
@@ -77,10 +79,8 @@ int builder_take_parts(struct builder *b, struct err *e);
 /* Joins the control groups that were handed over. */
 int builder_join_groups(const struct builder *b, struct err *e);
 
-/* The sandbox's terminal from `ptmx`; its slave takes the place of each descriptor that is one. */
-int builder_open_terminal(struct builder *b, const char *ptmx, struct err *e);
-
-/* Puts the payload's descriptors at 0, 1 and 2, init's at theirs, and the image out of the way. */
+/* Puts the payload's descriptors, if it is started here, at 0, 1 and 2, init's at theirs, and the
+ * image out of the way. */
 int builder_arrange(struct builder *b, struct err *e);
 
 /* Tells the keeper that every wall stands. */
@@ -90,10 +90,7 @@ int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int l
 _Noreturn void builder_fail(const struct builder *b, const struct err *e);
 
 /*
- * Becomes atoll-init with these arguments and this environment, and no descriptors but the
- * payload's and init's two.
+ * Becomes atoll-init with these arguments and no environment, and no descriptors but 0, 1, 2 and
+ * init's own.
  */
-_Noreturn void builder_become_init(const struct builder *b, char *const *argv, char *const *env);
-
-/* The descriptor that is the sandbox's terminal, as init wants it: "0", "1", "2" or "-". */
-const char *builder_terminal_word(const struct builder *b);
+_Noreturn void builder_become_init(const struct builder *b, char *const *argv);

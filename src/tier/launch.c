@@ -3,12 +3,9 @@
  * The keeper's side of a start, as the tiers share it.
  *
  * Theory of operation. launch_clone() clones the builder, which works on its walls while the keeper
- * arms limits, and reports through the control socket (builder.h). launch_hold() learns the
- * payload's pid from the credentials of its one byte (the kernel translates them, nothing inside
- * can forge them), seizes it and lets it exec: the kernel stops it before the first instruction of
- * the program. From that point until launch_release() the payload dies with the keeper by
- * PTRACE_O_EXITKILL, before and after it by init's parent-death signal and the end of file on
- * init's socket.
+ * arms limits, and reports through the control socket (builder.h). What is then started inside is
+ * command.c's. All of it dies with the keeper: by init's parent-death signal and by the end of file
+ * on init's socket.
  */
 #include "tier/launch.h"
 
@@ -19,7 +16,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +31,7 @@
 #include "linux/refusal.h"
 #include "policy/plan.h"
 #include "tier/builder.h"
+#include "tier/command.h"
 #include "tier/tier.h"
 
 /* A private, sealed copy of init: what runs as pid 1 can be changed by nobody (CVE-2019-5736). */
@@ -57,31 +54,26 @@ void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const stru
 				    .init_pidfd = FD_NONE,
 				    .control = FD_NONE,
 				    .start = FD_NONE,
+				    .channel = FD_NONE,
 				    .listener = FD_NONE,
 				    .proc = FD_NONE,
 				    .starts = -1,
-				    .terminal = FD_NONE};
+				    .ptmx = FD_NONE};
 }
 
-/* The two sockets between us and the builder; its ends go to it alone. */
-static int make_sockets(struct tier_sandbox *sb, struct builder *b, struct err *e)
+/* The sockets between us and the builder, with those of the command that it starts itself; its
+ * ends go to it alone. */
+static int make_sockets(struct tier_sandbox *sb, struct builder *b, bool starts, struct err *e)
 {
-	int pair[2], on = 1;
+	int r = tier_command_channel(&sb->control, &b->control, e);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return err_sys(e, errno, "cannot create a socket pair");
+	if (r >= 0 && starts) {
+		r = tier_command_start(&sb->start, &b->start, e);
 	}
-	sb->control = pair[0];
-	b->control = pair[1];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return err_sys(e, errno, "cannot create a socket pair");
+	if (r >= 0 && starts) {
+		r = tier_command_channel(&sb->channel, &b->channel, e);
 	}
-	sb->start = pair[0];
-	b->start = pair[1];
-	if (setsockopt(sb->start, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
-		return err_sys(e, errno, "cannot ask for credentials");
-	}
-	return 0;
+	return r;
 }
 
 static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t flags,
@@ -109,6 +101,7 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 		/* With the keeper's ends open here, the builder would never see it die. */
 		(void)fd_close(sb->control);
 		(void)fd_close(sb->start);
+		(void)fd_close(sb->channel);
 		run(b);
 		_exit(125);
 	}
@@ -119,16 +112,17 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 	return 0;
 }
 
-int launch_clone(struct tier_sandbox *sb, uint64_t flags, void (*run)(struct builder *),
-		 int *ret_refused, struct err *e)
+int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
+		 void (*run)(struct builder *), int *ret_refused, struct err *e)
 {
 	struct builder b = {.spec = sb->spec,
 			    .control = FD_NONE,
 			    .start = FD_NONE,
-			    .terminal = FD_NONE,
+			    .channel = FD_NONE,
+			    .ptmx = FD_NONE,
 			    .mapped = (flags & CLONE_NEWUSER) != 0};
 	_cleanup_fd_ int image = b.image = make_image(e);
-	int r = image < 0 ? image : make_sockets(sb, &b, e);
+	int r = image < 0 ? image : make_sockets(sb, &b, starts, e);
 
 	*ret_refused = 0;
 	if (r >= 0) {
@@ -137,9 +131,11 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, void (*run)(struct bui
 	/* The builder alone holds the other ends now: if it dies, we see the end of file. */
 	(void)fd_close(b.control);
 	(void)fd_close(b.start);
+	(void)fd_close(b.channel);
 	if (r < 0) {
 		sb->control = fd_close(sb->control);
 		sb->start = fd_close(sb->start);
+		sb->channel = fd_close(sb->channel);
 	}
 	return r;
 }
@@ -188,122 +184,32 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 		return err_set(e, ERR_SYSTEM, r < 0 ? (int)-r : EPIPE,
 			       "the builder of the sandbox ended without a word");
 	}
-	if (report.op != BUILD_READY || n < BUILD_FD_TERMINAL + (sb->spec->tty != 0)) {
+	if (report.op != BUILD_READY || n < BUILD_FD_PTMX) {
 		return pass_on(&report, e);
 	}
 	sb->landlock_abi = (int)report.landlock_abi;
 	sb->bounded = report.bounded != 0;
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
-	sb->terminal = n > BUILD_FD_TERMINAL ? fds[BUILD_FD_TERMINAL] : FD_NONE;
+	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
 	return 0;
 }
 
-/* The payload ended instead of exec'ing: its errno waits on the start socket. */
-static int exec_failed(struct tier_sandbox *sb, int status, struct err *e)
-{
-	struct init_exec_failure failure;
-	ssize_t n = recv(sb->start, &failure, sizeof(failure), MSG_DONTWAIT);
-
-	if (n != (ssize_t)sizeof(failure) || failure.error <= 0) {
-		return err_set(e, ERR_SYSTEM, ECHILD,
-			       "the payload ended before its start (wait status 0x%x)", status);
-	}
-	return err_set(e, ERR_GUEST, failure.error, "%s", strerror(failure.error));
-}
-
-/* What stopped the builder after its report, if it could say so, waits on the control socket. */
-static int init_failed(const struct tier_sandbox *sb, struct err *e)
+/* Where it has left nothing, what the caller has seen stands. */
+int launch_failed(const struct tier_sandbox *sb, struct err *e)
 {
 	struct build_report report;
-	ssize_t n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
+	ssize_t n = recv(sb->control, &report, sizeof(report), MSG_PEEK | MSG_DONTWAIT);
 
 	if (n < 0 && errno == ECONNRESET) { /* told once, before what waits (fdpass_recv()) */
-		n = recv(sb->control, &report, sizeof(report), MSG_DONTWAIT);
+		n = recv(sb->control, &report, sizeof(report), MSG_PEEK | MSG_DONTWAIT);
 	}
-	if (n != (ssize_t)sizeof(report) || report.op != BUILD_FAILED) {
-		return err_set(e, ERR_SYSTEM, EPIPE,
-			       "atoll-init ended before the payload could start");
-	}
-	return pass_on(&report, e);
-}
-
-int launch_hold(struct tier_sandbox *sb, struct err *e)
-{
-	const long options = PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
-	struct ucred cred;
-	char byte;
-	int status;
-	ssize_t n = fdpass_recv_cred(sb->start, &byte, 1, &cred);
-
-	if (n != 1) {
-		return init_failed(sb, e);
-	}
-	sb->payload = cred.pid;
-	if (ptrace(PTRACE_SEIZE, sb->payload, NULL, options) < 0) {
-		return err_sys(e, errno,
-			       "cannot seize the payload for its read-back (the sysctl "
-			       "kernel.yama.ptrace_scope must not be 3)");
-	}
-	sb->held = true;
-	if (send(sb->start, &byte, 1, MSG_NOSIGNAL) != 1) {
-		return err_sys(e, errno, "cannot let the payload start");
-	}
-	for (;;) {
-		if (waitpid(sb->payload, &status, __WALL) < 0) {
-			if (errno == EINTR) {
-				continue;
-			}
-			return err_sys(e, errno, "cannot wait for the payload");
-		}
-		if (!WIFSTOPPED(status)) {
-			sb->held = false;
-			return exec_failed(sb, status, e);
-		}
-		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
-			return 0;
-		}
-		/* A signal or group stop on the way to exec: let it through. */
-		if (ptrace(PTRACE_CONT, sb->payload, NULL, (long)WSTOPSIG(status)) < 0) {
-			return err_sys(e, errno, "cannot continue the payload");
-		}
-	}
-}
-
-int launch_release(struct tier_sandbox *sb, struct err *e)
-{
-	if (ptrace(PTRACE_DETACH, sb->payload, NULL, NULL) < 0) {
-		return err_sys(e, errno, "cannot release the payload");
-	}
-	sb->held = false;
-	sb->start = fd_close(sb->start);
-	return 0;
+	return n == (ssize_t)sizeof(report) && report.op == BUILD_FAILED ? pass_on(&report, e) : 0;
 }
 
 int launch_hear(struct tier_sandbox *sb, struct tier_event *ret, struct err *e)
 {
-	static const enum tier_event_kind kinds[] = {
-		[INIT_STOPPED] = TIER_STOPPED,
-		[INIT_CONTINUED] = TIER_CONTINUED,
-		[INIT_EXITED] = TIER_EXITED,
-		[INIT_COUNTED] = TIER_COUNTED,
-	};
-	struct init_message m;
-	ssize_t n = recv(sb->control, &m, sizeof(m), MSG_DONTWAIT);
-
-	*ret = (struct tier_event){.kind = TIER_NOTHING};
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return 0;
-	}
-	if (n != (ssize_t)sizeof(m)) {
-		ret->kind = TIER_GONE;
-		return 0;
-	}
-	if (m.op >= ARRAY_SIZE(kinds) || kinds[m.op] == TIER_NOTHING) {
-		return err_set(e, ERR_GUEST, EPROTO, "atoll-init sent an unknown message");
-	}
-	*ret = (struct tier_event){kinds[m.op], m.a, m.b};
-	return 0;
+	return tier_hear(sb->control, ret, e);
 }
 
 void launch_count(struct tier_sandbox *sb)
@@ -313,27 +219,18 @@ void launch_count(struct tier_sandbox *sb)
 	(void)send(sb->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-int launch_signal(struct tier_sandbox *sb, int signal)
-{
-	struct init_message m = {.op = INIT_SIGNAL, .a = signal};
-
-	return send(sb->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
-}
-
 void launch_reap(struct tier_sandbox *sb)
 {
-	int status;
+	pid_t pid = 0;
 
 	/* A traced process stays until its tracer has waited, and holds pid 1 up until then. */
-	while (sb->held && waitpid(sb->payload, &status, __WALL) != sb->payload && errno == EINTR) {
-	}
-	while (waitpid(sb->init, NULL, __WALL) < 0 && errno == EINTR) {
+	while (pid != sb->init && (pid >= 0 || errno == EINTR)) {
+		pid = waitpid(-1, NULL, __WALL);
 	}
 	/* Whatever else is ours and dead: helpers of the start, orphans that came to us. */
 	while (waitpid(-1, NULL, __WALL | WNOHANG) > 0) {
 	}
 	sb->init = 0;
-	sb->held = false;
 }
 
 void launch_done(struct tier_sandbox *sb)
@@ -342,9 +239,10 @@ void launch_done(struct tier_sandbox *sb)
 	sb->init_pidfd = fd_close(sb->init_pidfd);
 	sb->control = fd_close(sb->control);
 	sb->start = fd_close(sb->start);
+	sb->channel = fd_close(sb->channel);
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
-	sb->terminal = fd_close(sb->terminal);
+	sb->ptmx = fd_close(sb->ptmx);
 	json_decref(sb->survey);
 	sb->survey = NULL;
 }

@@ -3,6 +3,7 @@
  * header. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,11 +17,11 @@ struct tier_spec;
 void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const struct tier_spec *spec);
 
 /*
- * Clones the builder with these CLONE_* flags; there it calls `run`, which does not return.
- * *ret_refused is the errno of a clone3(2) that failed, and 0 in every other case.
+ * Clones the builder with these CLONE_* flags; there it calls `run`, which does not return. Where
+ * it `starts` the first command itself it gets that one's sockets, too. *ret_refused is the errno of a clone3(2) that failed, and 0 in every other case.
  */
-int launch_clone(struct tier_sandbox *sb, uint64_t flags, void (*run)(struct builder *),
-		 int *ret_refused, struct err *e);
+int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
+		 void (*run)(struct builder *), int *ret_refused, struct err *e);
 
 /* The builder may begin: its id maps are written, if it has any. */
 int launch_begin(struct tier_sandbox *sb, struct err *e);
@@ -32,13 +33,13 @@ int launch_parts(const struct tier_sandbox *sb, uint32_t mounts, size_t n_groups
 /* Waits for the builder's report; its own words are passed on. */
 int launch_await(struct tier_sandbox *sb, struct err *e);
 
+/* What stopped the builder after its report, if it could say so: -errno; else 0. */
+int launch_failed(const struct tier_sandbox *sb, struct err *e);
+
 /* These are operations of struct tier_ops as they stand. */
-int launch_hold(struct tier_sandbox *sb, struct err *e);
-int launch_release(struct tier_sandbox *sb, struct err *e);
 int launch_hear(struct tier_sandbox *sb, struct tier_event *ret, struct err *e);
 void launch_count(struct tier_sandbox *sb);
-int launch_signal(struct tier_sandbox *sb, int signal);
 void launch_done(struct tier_sandbox *sb); /* calls the tier's own stop */
 
-/* Waits for the payload, if it is held, for init, and for whatever else has ended. */
+/* Waits for init, and for whatever else has ended. */
 void launch_reap(struct tier_sandbox *sb);

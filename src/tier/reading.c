@@ -258,16 +258,16 @@ static int check_descriptor(const struct reading *r, int i)
 	ssize_t n;
 
 	(void)snprintf(name, sizeof(name), "fd/%d", i);
-	if (r->spec->tty & 1U << i) {
+	if (r->program->tty & 1U << i) {
 		n = readlinkat(r->dir, name, link, sizeof(link) - 1);
 		link[n > 0 ? n : 0] = '\0';
-		(void)ioctl(r->sb->terminal, TIOCGPTN, &number);
+		(void)ioctl(r->program->terminal, TIOCGPTN, &number);
 		(void)snprintf(own, sizeof(own), "/dev/pts/%d", number);
 		return number >= 0 && strcmp(link, own) == 0
 			       ? 0
 			       : reading_differs(r, name, link, "the sandbox's terminal");
 	}
-	if (fstatat(r->dir, name, &have, 0) < 0 || fstat(r->spec->stdio[i], &want) < 0) {
+	if (fstatat(r->dir, name, &have, 0) < 0 || fstat(r->program->stdio[i], &want) < 0) {
 		return err_sys(r->e, errno, "cannot look at descriptor %d of the payload", i);
 	}
 	return have.st_dev == want.st_dev && have.st_ino == want.st_ino
@@ -329,7 +329,7 @@ int reading_descriptors(const struct reading *r)
 /* The memory that the kernel laid out at exec: exactly the plan's strings, in order. */
 int reading_environment(const struct reading *r)
 {
-	char *const *env = r->spec->env;
+	char *const *env = r->program->env;
 	_cleanup_buf_ struct buf b = {}, want = {};
 	size_t i;
 	int err;
@@ -374,7 +374,7 @@ int reading_rlimits(const struct reading *r)
 		if (rows[i].resource == RLIMIT_NPROC && rows[i].want == 0) {
 			continue;
 		}
-		if (prlimit(r->sb->payload, rows[i].resource, NULL, &now) < 0) {
+		if (prlimit(r->pid, rows[i].resource, NULL, &now) < 0) {
 			return err_sys(r->e, errno, "cannot read the %s limit back", rows[i].name);
 		}
 		if (now.rlim_cur != rows[i].want || now.rlim_max != rows[i].want) {
@@ -402,7 +402,7 @@ int reading_affinity(const struct reading *r)
 		return 0;
 	}
 	CPU_ZERO(&set);
-	if (sched_getaffinity(r->sb->payload, sizeof(set), &set) < 0) {
+	if (sched_getaffinity(r->pid, sizeof(set), &set) < 0) {
 		return err_sys(r->e, errno, "cannot read the CPU affinity back");
 	}
 	(void)snprintf(found, sizeof(found), "%d", CPU_COUNT(&set));
@@ -420,8 +420,8 @@ int reading_directory(const struct reading *r)
 	int err = 0;
 
 	cwd[n > 0 ? n : 0] = '\0';
-	if (strcmp(cwd, r->spec->cwd) != 0) {
-		err = reading_differs(r, "the working directory", cwd, r->spec->cwd);
+	if (n <= 0 || (!r->program->anywhere && strcmp(cwd, r->program->cwd) != 0)) {
+		err = reading_differs(r, "the working directory", cwd, r->program->cwd);
 	}
 	return err >= 0 ? reading_add(r, "cwd", "read", json_text(cwd)) : err;
 }
@@ -462,16 +462,21 @@ int reading_same_namespaces(const struct reading *r)
 	return 0;
 }
 
-int reading_run(struct tier_sandbox *sb, pid_t pid, json_t *out, reading_check *const *checks,
-		size_t n, struct err *e)
+int reading_run(struct tier_sandbox *sb, const struct tier_command *cmd, json_t *out,
+		reading_check *const *checks, size_t n, struct err *e)
 {
 	_cleanup_fd_ int dir = FD_NONE, self = FD_NONE;
-	struct reading r = {.sb = sb, .spec = sb->spec, .out = out, .e = e};
+	struct reading r = {.sb = sb,
+			    .spec = sb->spec,
+			    .program = cmd ? cmd->program : NULL,
+			    .pid = cmd ? cmd->pid : sb->init,
+			    .out = out,
+			    .e = e};
 	char path[32];
 	size_t i;
 	int err = 0;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d", r.pid);
 	r.dir = dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r.self = self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (!out || dir < 0 || self < 0) {

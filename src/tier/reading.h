@@ -15,6 +15,8 @@
 
 struct buf;
 struct err;
+struct tier_command;
+struct tier_program;
 struct tier_sandbox;
 struct tier_spec;
 
@@ -24,7 +26,9 @@ struct tier_spec;
 struct reading {
 	struct tier_sandbox *sb;
 	const struct tier_spec *spec;
-	int dir;  /* /proc/PID of the payload; of pid 1 for the survey */
+	const struct tier_program *program; /* NULL where the process is not a command's */
+	pid_t pid;
+	int dir;  /* its /proc/PID */
 	int self; /* /proc/self of the keeper */
 	json_t *out;
 	struct err *e;
@@ -32,9 +36,10 @@ struct reading {
 
 typedef int reading_check(const struct reading *r);
 
-/* Runs the checks, in order, on process `pid`; what they find goes into `out`. */
-int reading_run(struct tier_sandbox *sb, pid_t pid, json_t *out, reading_check *const *checks,
-		size_t n, struct err *e);
+/* Runs the checks, in order, on a command that is held, or on pid 1 if that is NULL; what they find
+ * goes into `out`. */
+int reading_run(struct tier_sandbox *sb, const struct tier_command *cmd, json_t *out,
+		reading_check *const *checks, size_t n, struct err *e);
 
 /* What checks are made of: a file below r->dir or r->self; a difference; a member (takes value). */
 int reading_file(const struct reading *r, int dir, const char *name, struct buf *b);
@@ -50,9 +55,11 @@ int reading_same_namespaces(const struct reading *r);
 /* Ids and their maps, capabilities, no_new_privs, threads, seccomp. */
 int reading_status(const struct reading *r);
 
+/* Of a command alone. */
 int reading_directory(const struct reading *r);
 int reading_descriptors(const struct reading *r);
 int reading_environment(const struct reading *r);
+
 int reading_rlimits(const struct reading *r);
 int reading_affinity(const struct reading *r);
 int reading_execution(const struct reading *r);

@@ -4,10 +4,9 @@
  *
  *   start    begin to build the walls in a process of their own
  *   confine  hand over what only the keeper can make, wait until every wall stands
- *   hold     let it exec, and stop it before its first instruction
+ *   exec     begin to start a program inside; launch.h holds it before its first instruction
  *   receipt  read back from the kernel what is in force and compare it with the plan
- *   release  let it run
- *   hear, broker, count, signal, stop, done
+ *   hear, broker, count, stop, done
  *
  * A tier never relaxes: whatever cannot be put up makes start() or receipt() fail.
  */
@@ -32,16 +31,38 @@ enum wall_kind {
 	WALLS_GUARDED, /* no namespace at all */
 };
 
+/* A program to be run inside, and what it is given. */
+struct tier_program {
+	char *const *argv; /* NULL-terminated, at least one */
+	char *const *env;  /* NULL-terminated */
+	const char *cwd;   /* absolute, inside the view */
+	bool anywhere;     /* cwd may lead through links: where it has led is read, and stands */
+	int stdio[3];      /* its ends of the pipes, and of the terminal */
+	unsigned tty;      /* bit n: descriptor n is the sandbox's own terminal */
+	int terminal;      /* the master of it, FD_NONE without one */
+};
+
+/* A program on its way into a sandbox. All zeros but FD_NONE in start and channel is none. */
+struct tier_command {
+	const struct tier_program *program; /* borrowed */
+	enum tier_stage {
+		COMMAND_ASKED,    /* the process that will be it has not spoken yet */
+		COMMAND_SEIZED,   /* it is under our trace, on its way to its exec */
+		COMMAND_HELD,     /* stopped before its first instruction */
+		COMMAND_RELEASED, /* it runs, or has run */
+		COMMAND_DYING,    /* killed on its way, and not yet collected */
+	} stage;
+	pid_t pid;   /* as the keeper sees it; from COMMAND_SEIZED on */
+	int start;   /* to it, until it is released */
+	int channel; /* to its parent, for as long as it lives */
+};
+
 /* What to start. Borrowed for the life of the tier_sandbox. */
 struct tier_spec {
 	const struct plan *plan;
-	char *const *env;    /* the payload's, NULL-terminated: the plan's and what the tier adds */
+	const struct tier_program *first; /* NULL: the sandbox waits for what it is to run */
 	const char *scratch; /* where the tier has no tmpfs of its own: the scratch directory */
 	const char *copy;    /* where the workspace is a copy: the directory of its upper layer */
-	char *const *argv;   /* the payload's, NULL-terminated, at least one */
-	const char *cwd;     /* absolute, inside the view */
-	int stdio[3];        /* the payload's ends; FD_NONE where the terminal takes their place */
-	unsigned tty;        /* bit n: descriptor n is the sandbox's own terminal */
 	bool limit_nproc;    /* no process limit by a group: RLIMIT_NPROC in the user namespace */
 	int cgroup; /* a group of version 2 to be born in; FD_NONE: join task lists, or none */
 	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
@@ -55,16 +76,15 @@ struct tier_sandbox {
 	const struct tier_spec *spec;
 	pid_t init; /* pid 1 of the sandbox, as the keeper sees it */
 	int init_pidfd;
-	pid_t payload;    /* the payload's first process */
 	int control;      /* to pid 1; readable when hear() has an event */
-	int start;        /* to the payload until its exec */
+	int start;        /* process tier: of its only command, until exec() */
+	int channel;      /* the same */
 	int listener;     /* seccomp notifications, FD_NONE where the tier has none */
 	int proc;         /* a /proc that shows the sandbox's processes */
 	pid_t tree;       /* they are this one and what it started; 0: all that `proc` shows */
 	int landlock_abi; /* the ABI that was enforced and probed */
 	bool bounded;     /* the capability bounding set could be emptied, and was */
-	int terminal;     /* master of the sandbox's terminal, FD_NONE without one */
-	bool held;        /* the payload is stopped under our trace */
+	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
 	enum wall_kind walls;
 	int64_t starts; /* new processes and threads so far, where the keeper lets each begin; -1:
 			 * it does not */
@@ -74,14 +94,14 @@ struct tier_sandbox {
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 
-/* What pid 1 of a sandbox has to say. */
+/* What pid 1 of a sandbox, or the parent of a command, has to say. */
 enum tier_event_kind {
 	TIER_NOTHING,
-	TIER_EXITED,  /* value: wait status of the payload */
-	TIER_STOPPED, /* value: the signal that stopped the payload's group */
-	TIER_CONTINUED,
 	TIER_COUNTED, /* value: the last process id handed out inside, max: the largest there is */
-	TIER_GONE,    /* pid 1 itself is gone, and everything inside with it */
+	TIER_EXITED,  /* value: wait status of the command */
+	TIER_STOPPED, /* value: the signal that stopped the command's group */
+	TIER_CONTINUED,
+	TIER_GONE, /* pid 1 itself, and everything inside with it; or the parent of a command */
 };
 
 struct tier_event {
@@ -98,14 +118,17 @@ struct tier_ops {
 	 * payload exists.
 	 */
 	int (*confine)(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+	/* Begins to start a program; cmd->program is set. */
+	int (*exec)(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e);
+	/* What belongs to the sandbox rather than to one process, read while that is on its way.
+	 * NULL: nothing does. */
+	int (*survey)(struct tier_sandbox *sb, struct err *e);
 	/*
-	 * -ENOENT, -EACCES, ... with kind ERR_GUEST when the program itself cannot be executed; any
-	 * other kind is a failure of ours.
+	 * Sets *ret to an object with a member for each wall, as they are around a command that is
+	 * held, or around pid 1 if that is NULL; a mismatch is -EBADMSG.
 	 */
-	int (*hold)(struct tier_sandbox *sb, struct err *e);
-	/* Sets *ret to an object with a member for each wall; a mismatch is -EBADMSG. */
-	int (*receipt)(struct tier_sandbox *sb, json_t **ret, struct err *e);
-	int (*release)(struct tier_sandbox *sb, struct err *e);
+	int (*receipt)(struct tier_sandbox *sb, const struct tier_command *cmd, json_t **ret,
+		       struct err *e);
 	/* Takes one event, without waiting, once `control` is readable. */
 	int (*hear)(struct tier_sandbox *sb, struct tier_event *ret, struct err *e);
 	/*
@@ -115,8 +138,6 @@ struct tier_ops {
 	bool (*broker)(struct tier_sandbox *sb, const struct seccomp_denial *d);
 	/* Asks for TIER_COUNTED. */
 	void (*count)(struct tier_sandbox *sb);
-	/* Sends a signal to the payload's process group. */
-	int (*signal)(struct tier_sandbox *sb, int signal);
 	/* Kills everything inside and waits until nothing is left. Safe to repeat. */
 	void (*stop)(struct tier_sandbox *sb);
 	void (*done)(struct tier_sandbox *sb);

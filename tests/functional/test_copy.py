@@ -439,7 +439,7 @@ def test_ids_are_names(copy, word):
     copy.tree()
     for command in ("diff", "apply", "discard"):
         result = copy.atoll.tool(command, word)
-        assert result.status == 125 and "there is no kept copy" in result.err, result
+        assert result.status == 125 and "there is no sandbox" in result.err, result
 
 
 class Death:

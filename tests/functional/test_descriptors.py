@@ -133,7 +133,7 @@ def test_questions_at_once(kept):
             peer.connect(f"/proc/self/fd/{here}/control")
             time.sleep(0.02)
         for peer in peers:
-            peer.send(struct.pack("=I", 1))
+            peer.send(struct.pack("=Iii", 1, 0, 0))
             assert json.loads(peer.recv(65536))["sandbox"] == kept.name
     finally:
         os.close(here)

@@ -13,6 +13,7 @@ POLICY = "version: 1\ntime: {wall: 1m}\n"
 MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
 ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running, or whose copy is kept
 REVIEWS = {"diff", "apply", "discard"}
+LIVING = {"exec", "shell", "inspect", "rm"}  # need a sandbox "work" that lives
 
 
 class Place:
@@ -65,7 +66,11 @@ class Place:
                               options=("--workspace", f"{self.work}:copy")).status == 0
         return self.atoll.tool("ps", "--kept", "--quiet").out.split()[0]
 
+    def living(self):
+        assert self.atoll.tool("create", "--name", "work", "--workspace", f"{self.work}:copy").status == 0
+
     def clear(self):
+        self.atoll.tool("rm", "--force", *self.atoll.tool("ps", "--quiet").out.split())
         self.atoll.tool("discard", *self.atoll.tool("ps", "--kept", "--quiet").out.split())
 
 
@@ -106,6 +111,11 @@ def test_every_example_works(place, atoll, world):
                 line = line.replace(ID, running)
             if REVIEWS & set(words):
                 line = line.replace(ID, place.kept(line))
+            if LIVING & set(words):
+                place.living()
+                if words == ["rm"] and "--force" not in line:
+                    assert place.atoll.tool("exec", "work", "--", "touch", "new").status == 0
+                    assert place.atoll.tool("stop", "work").status == 0
             result = place.shell(line)
             place.clear()
             seen += 1

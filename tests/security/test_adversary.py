@@ -244,10 +244,11 @@ def test_init_killed_from_outside_is_no_success(atoll, world):
     mark = f"60.{os.getpid()}"
     process = atoll.start("/bin/sh", "-c", f"echo ready; sleep {mark}")
     assert process.stdout.readline() == b"ready\n"
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        line = runner.text_of(f"/proc/{name}/cmdline") or ""
-        if line.startswith("atoll-init\0") and mark in line:
-            os.kill(int(name), signal.SIGKILL)
+    [name] = os.listdir(atoll.home / "sandboxes")
+    keeper = runner.read_json(atoll.home / "sandboxes" / name / "sandbox.json")["keeper"]
+    for child in runner.text_of(f"/proc/{keeper}/task/{keeper}/children").split():
+        if (runner.text_of(f"/proc/{child}/cmdline") or "").startswith("atoll-init\0"):
+            os.kill(int(child), signal.SIGKILL)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 125, (out, err)
     assert runner.read_json(atoll.document)["reason"] == "error:system"

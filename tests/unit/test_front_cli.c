@@ -141,6 +141,12 @@ static const char *sample(const struct cli_option *o)
 	if (o->value.kind == CLI_WORDS) {
 		return cli_value_word(&o->value, 0);
 	}
+	if (o->argument && strcmp(o->argument, "KEY=VALUE") == 0) {
+		return "key=value";
+	}
+	if (o->value.kind == CLI_VARIABLE) {
+		return "A=b";
+	}
 	return k && k->type != TYPE_WORD ? samples[k->type] : "word";
 }
 

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "front/cli/cli.h"
+#include "front/cli/commands.h"
 #include "front/cli/run-options.h"
 
 #define MAX_WORDS 16
@@ -34,7 +35,7 @@ static void split(struct words *w, const char *line)
 static int parse(struct run_options *o, struct words *w, const char *line)
 {
 	split(w, line);
-	return run_options_parse(o, w->argc, w->argv);
+	return run_options_parse(o, &cli_run_command, w->argc, w->argv);
 }
 
 static void test_settings(void **state)
@@ -247,11 +248,11 @@ static void test_too_many(void **state)
 		argv[argc++] = value;
 	}
 	argv[argc] = command;
-	assert_int_equal(run_options_parse(&o, argc + 1, argv), 0);
+	assert_int_equal(run_options_parse(&o, &cli_run_command, argc + 1, argv), 0);
 	assert_int_equal(o.n_overrides, RUN_MAX_OVERRIDES);
 	argv[argc++] = name;
 	argv[argc++] = value;
-	assert_int_equal(run_options_parse(&o, argc, argv), -CLI_FAILED);
+	assert_int_equal(run_options_parse(&o, &cli_run_command, argc, argv), -CLI_FAILED);
 }
 
 int main(void)

@@ -18,7 +18,7 @@ static void begin(struct counted *c, uint32_t starts, int32_t last)
 {
 	*c = (struct counted){.plan = {.starts = starts}};
 	c->limits.plan = &c->plan;
-	limits_start(&c->limits);
+	limits_start(&c->limits, true);
 	c->limits.last_pid = last;
 }
 

@@ -25,13 +25,14 @@ static void test_each(void **state)
 		{LIMIT_CPU_TIME, "limit:cpu"},  {LIMIT_MEMORY, "limit:memory"},
 		{LIMIT_OUTPUT, "limit:output"}, {LIMIT_STARTS, "limit:starts"},
 	};
-	struct keeper k = {.exited = true, .status = EXITED(3)};
+	struct command c = {.exited = true, .status = EXITED(3)};
+	struct keeper k = {.main = &c};
 	char want[64];
 	size_t i;
 
 	(void)state;
 	assert_string_equal(reason_of(&k), "exited");
-	k.status = SIGKILL;
+	c.status = SIGKILL;
 	assert_string_equal(reason_of(&k), "signalled");
 	for (i = 0; i < ARRAY_SIZE(limits); i++) {
 		k.broken = limits[i].limit;
@@ -50,7 +51,8 @@ static void test_each(void **state)
 /* Denials that were only recorded are no reason. */
 static void test_recorded_only(void **state)
 {
-	struct keeper k = {.exited = true};
+	struct command c = {.exited = true};
+	struct keeper k = {.main = &c};
 
 	(void)state;
 	assert_true(denials_add(&k.denials, DENIAL_MOUNT, "mount", 1));
@@ -60,7 +62,8 @@ static void test_recorded_only(void **state)
 /* From the weakest to the strongest: each takes over from those before. */
 static void test_precedence(void **state)
 {
-	struct keeper k = {.exited = true, .broken = LIMIT_MEMORY};
+	struct command c = {.exited = true};
+	struct keeper k = {.main = &c, .broken = LIMIT_MEMORY};
 
 	(void)state;
 	assert_string_equal(reason_of(&k), "limit:memory");
@@ -71,7 +74,7 @@ static void test_precedence(void **state)
 	assert_string_equal(reason_of(&k), "stopped");
 	(void)err_set(&k.error, ERR_SYSTEM, EIO, "the record failed");
 	assert_string_equal(reason_of(&k), "error:system");
-	k.exec_error = ENOENT;
+	c.exec_error = ENOENT;
 	assert_string_equal(reason_of(&k), "error:exec");
 }
 

@@ -5,6 +5,11 @@
 #include "front/cli/cli-options.h"
 
 extern const struct cli_command cli_run_command;
+extern const struct cli_command cli_create_command;
+extern const struct cli_command cli_exec_command;
+extern const struct cli_command cli_shell_command;
+extern const struct cli_command cli_inspect_command;
+extern const struct cli_command cli_rm_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;
 extern const struct cli_command cli_diff_command;
@@ -15,7 +20,8 @@ extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_completion_command;
 extern const struct cli_command cli_version_command;
 
-/* The table of `run` has a file of its own. */
+/* Their tables have a file of their own. */
+int cmd_create(const struct cli_command *c, int argc, char **argv);
 int cmd_run(const struct cli_command *c, int argc, char **argv);
 
 /* --version of the program; the exit status. */

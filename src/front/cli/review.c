@@ -11,16 +11,19 @@
 #include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/copies.h"
+#include "keeper/name.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
 int review_open(struct review *r, const char *id, struct err *e)
 {
+	char found[STATE_ID_SIZE];
 	int n;
 
 	*r = REVIEW_NONE;
 	n = state_open(&r->state, e);
-	return n < 0 ? n : kept_open(&r->state, id, &r->kept, e);
+	n = n < 0 ? n : name_find(&r->state, id, found, e);
+	return n < 0 ? n : kept_open(&r->state, found, &r->kept, e);
 }
 
 int review_find(struct review *r, bool renames, struct err *e)

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of options of `atoll run`. */
+/* The table of options of `atoll run` and `atoll create`. */
 #include "front/cli/run-options.h"
 
 #include <stdint.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
-
-#define COMMAND "run"
+#include "keeper/name.h"
 
 static int take_setting(void *into, const struct cli_option *option, char *value);
 static int take_workspace(void *into, const struct cli_option *option, char *value);
+static int take_name(void *into, const struct cli_option *option, char *value);
+static int take_label(void *into, const struct cli_option *option, char *value);
 
 /* An option sets a key of the policy (the rows with SETS), or a member of the request. */
 #define SETS          .take = take_setting
@@ -73,6 +75,11 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("time.cpu"), SETS),
 	CLI_TAKES("--idle", "DURATION", CLI_TEXT, "time without output and CPU use",
 		  CLI_OF_KEY("time.idle"), SETS),
+	CLI_TAKES("--session", "DURATION", CLI_TEXT, "how long the sandbox may live",
+		  CLI_OF_KEY("time.session"), SETS),
+	CLI_TAKES("--name", "NAME", CLI_TEXT, "what to call the sandbox", .take = take_name),
+	CLI_TAKES("--label", "KEY=VALUE", CLI_TEXT, "a label, for 'atoll ps --filter'",
+		  .take = take_label, .repeat = true),
 	CLI_FLAG("--plan-only", "print the plan as JSON and run nothing", MEMBER(plan_only)),
 	CLI_TAKES("--json", "FILE|-", CLI_FILE, "write the result as JSON (- is standard output)",
 		  MEMBER(json)),
@@ -92,7 +99,7 @@ static const struct cli_example examples[] = {
 };
 
 const struct cli_command cli_run_command = {
-	.name = COMMAND,
+	.name = "run",
 	.summary = "run a command behind walls",
 	.operands = "[--] COMMAND [ARG...]",
 	.operand.kind = CLI_COMMAND,
@@ -110,10 +117,29 @@ const struct cli_command cli_run_command = {
 	.run = cmd_run,
 };
 
+static const struct cli_example create_examples[] = {
+	CLI_EXAMPLE("atoll create --name work --workspace .:copy",
+		    .why = "then 'atoll exec work -- make test', and more"),
+	CLI_EXAMPLE("atoll create --policy agent.yaml --session 2h --label team=a"),
+	{},
+};
+
+const struct cli_command cli_create_command = {
+	.name = "create",
+	.summary = "make a sandbox that waits for commands",
+	.about = "Make a sandbox that lives until it is stopped, or one of its limits is reached, and\n"
+		 "print its id. Nothing runs in it until 'atoll exec'. Its walls are those of 'atoll\n"
+		 "run' with the same options.\n",
+	.notes = "--wall is the time of each command; --session and --idle are the sandbox's own.\n",
+	.options = options,
+	.examples = create_examples,
+	.run = cmd_create,
+};
+
 static int override(struct run_options *o, const char *key, const char *value, const char *option)
 {
 	if (o->n_overrides == RUN_MAX_OVERRIDES) {
-		return -cli_complain(COMMAND, "more than %d settings on the command line",
+		return -cli_complain("", "more than %d settings on the command line",
 				     RUN_MAX_OVERRIDES);
 	}
 	o->overrides[o->n_overrides++] = (struct policy_override){key, value, option};
@@ -134,13 +160,65 @@ static int take_workspace(void *into, const struct cli_option *option, char *val
 				: r;
 }
 
-int run_options_parse(struct run_options *o, int argc, char **argv)
+static int take_name(void *into, const struct cli_option *option, char *value)
+{
+	struct run_options *o = into;
+
+	(void)option;
+	if (!name_is_valid(value)) {
+		return -cli_complain("",
+				     "--name: '%s' cannot be a name: lower-case letters, digits, "
+				     "'-', '_' and '.', at most %d, and not beginning with 's-'",
+				     value, NAME_MAX_LENGTH);
+	}
+	o->name = value;
+	return 0;
+}
+
+/* A label is what a file name could be, too: it is printed in tables. */
+static bool is_word(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len <= NAME_MAX_LENGTH &&
+	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			    "0123456789-_./:@") == len;
+}
+
+static int take_label(void *into, const struct cli_option *option, char *value)
+{
+	struct run_options *o = into;
+	char *equals = strchr(value, '=');
+
+	(void)option;
+	if (equals) {
+		*equals = '\0';
+	}
+	if (!equals || !is_word(value) || !is_word(equals + 1) ||
+	    json_object_size(o->labels) == RUN_MAX_LABELS) {
+		return -cli_complain("",
+				     "--label: KEY=VALUE, each of at most %d letters, digits and "
+				     "'-_./:@', and at most %d of them",
+				     NAME_MAX_LENGTH, RUN_MAX_LABELS);
+	}
+	o->labels = o->labels ? o->labels : json_object();
+	return json_put(o->labels, value, json_string(equals + 1)) < 0
+		       ? -cli_complain("", "out of memory")
+		       : 0;
+}
+
+void run_options_done(struct run_options *o)
+{
+	json_decref(o->labels);
+}
+
+int run_options_parse(struct run_options *o, const struct cli_command *c, int argc, char **argv)
 {
 	struct cli_operands operands;
 	int r;
 
 	*o = (struct run_options){};
-	r = cli_parse(&cli_run_command, argc, argv, o, &operands);
+	r = cli_parse(c, argc, argv, o, &operands);
 	o->command = r == 0 && operands.n > 0 ? operands.words : NULL;
 	return r;
 }

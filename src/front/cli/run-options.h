@@ -5,9 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include "policy/policy.h"
 
 #define RUN_MAX_OVERRIDES 256
+#define RUN_MAX_LABELS    16
 
 struct run_options {
 	struct policy_override overrides[RUN_MAX_OVERRIDES];
@@ -17,13 +20,18 @@ struct run_options {
 	const char *accept_tier; /* --accept-tier */
 	const char *json;        /* --json FILE|- */
 	const char *receipt;     /* --receipt FILE */
+	const char *name;        /* --name */
+	json_t *labels;          /* --label K=V; NULL: none */
 	bool plan_only;
 	bool quiet;
 	char **command; /* the rest of argv; NULL when there is none */
 };
 
+struct cli_command;
+
 /*
- * Parses until the first word that is no option, or "--". Returns 0, 1 when --help was printed, or
+ * Parses the line of `c`, run or create, until the first word that is no option, or "--". Returns 0, 1 when --help was printed, or
  * CLI_FAILED negated after having said why. The strings of argv are kept, some cut in place.
  */
-int run_options_parse(struct run_options *o, int argc, char **argv);
+int run_options_parse(struct run_options *o, const struct cli_command *c, int argc, char **argv);
+void run_options_done(struct run_options *o);

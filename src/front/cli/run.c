@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* atoll run: the main job. */
+/* atoll run: the main job; atoll create: the same sandbox, without a command. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +16,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
+#include "front/cli/report.h"
 #include "front/cli/run-options.h"
 #include "front/session.h"
 #include "keeper/state.h"
@@ -88,160 +87,6 @@ static int write_document(const char *path, const struct plan *plan, const json_
 	return fd < 0 || done <= len ? err_sys(e, errno, "cannot write '%s'", path) : 0;
 }
 
-/* True if `path` is `dir` or lies below it. */
-static bool is_below(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-/*
- * The command starts where the caller is, if that place is in the view; otherwise in the
- * workspace, and without one at home.
- */
-static int choose_cwd(const struct plan *plan, char **ret, struct err *e)
-{
-	_cleanup_free_ char *here = getcwd(NULL, 0); /* not $PWD: the read-back has no links */
-	size_t i;
-
-	*ret = NULL;
-	if (plan->workspace_mode != WORKSPACE_NONE) {
-		*ret = strdup(here && is_below(here, plan->workspace.path) ? here
-									   : plan->workspace.path);
-	}
-	for (i = 0; !*ret && here && i < plan->n_read; i++) {
-		if (plan->read[i].is_dir && is_below(here, plan->read[i].path)) {
-			*ret = TAKE_PTR(here);
-		}
-	}
-	if (!*ret) {
-		*ret = strdup(plan->identity.home);
-	}
-	return *ret ? 0 : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-}
-
-/* The denial that ended the run is the first one; it is said as the reason. */
-static bool ended_by_denial(const json_t *result)
-{
-	const char *reason = json_string_value(json_object_get(result, "reason"));
-
-	return reason && strncmp(reason, "denied:", 7) == 0;
-}
-
-static void say_denials(const json_t *result)
-{
-	json_t *denial;
-	size_t i;
-
-	json_array_foreach(json_object_get(result, "denials"), i, denial)
-	{
-		if (i == 0 && ended_by_denial(result)) {
-			continue;
-		}
-		cli_say("refused: %s (%s, %lld times); to widen: %s",
-			json_string_value(json_object_get(denial, "what")),
-			json_string_value(json_object_get(denial, "code")),
-			(long long)json_integer_value(json_object_get(denial, "count")),
-			json_string_value(json_object_get(denial, "remedy")));
-	}
-}
-
-static void say_denied(const json_t *result)
-{
-	const json_t *denial = json_array_get(json_object_get(result, "denials"), 0);
-
-	cli_say("stopped by the first refusal: %s (%s); to widen: %s; to go on after refusals: "
-		"execution: {denials: record} or --denials record",
-		json_string_value(json_object_get(denial, "what")),
-		json_string_value(json_object_get(denial, "code")),
-		json_string_value(json_object_get(denial, "remedy")));
-}
-
-/* The value and mechanism of a limit as it was armed, for people. */
-static void say_limit(const json_t *result, const char *name)
-{
-	const json_t *list = json_object_get(result, "limits");
-	size_t len = strlen(name), i;
-	json_t *limit;
-
-	json_array_foreach(list, i, limit)
-	{
-		const char *n = json_string_value(json_object_get(limit, "name"));
-
-		if (n && strncmp(n, name, len) == 0 && (!n[len] || strcmp(n + len, "_ms") == 0)) {
-			cli_say("stopped by the %s limit of %lld%s (armed by %s)", name,
-				(long long)json_integer_value(json_object_get(limit, "value")),
-				strstr(n, "_ms") ? " ms" : "",
-				json_string_value(json_object_get(limit, "mechanism")));
-			return;
-		}
-	}
-}
-
-/* The exit status that stands for how it ended, as docker(1) and timeout(1) have it. */
-static int report(const json_t *result, bool quiet, const struct session *s, const char *program)
-{
-	const char *reason = json_string_value(json_object_get(result, "reason"));
-	const json_t *exit = json_object_get(result, "exit");
-	const json_t *error = json_object_get(result, "error");
-	const char *message = json_string_value(json_object_get(error, "message"));
-	int status, sig;
-
-	if (!quiet) {
-		say_denials(result);
-	}
-	if (!reason) {
-		cli_say("the keeper's result has no reason");
-		return CLI_FAILED;
-	}
-	if (strcmp(reason, "error:exec") == 0) {
-		status = (int)json_integer_value(json_object_get(exit, "status"));
-		cli_say(status == CLI_NOT_FOUND
-				? "%s: not found in the sandbox; programs outside /usr need "
-				  "--read with their directory and --env PATH"
-				: "%s: cannot be executed: %s",
-			program, message ? message : "");
-		return status;
-	}
-	if (strncmp(reason, "error:", 6) == 0) {
-		cli_say("%s", message ? message : reason);
-		return CLI_FAILED;
-	}
-	if (strncmp(reason, "limit:", 6) == 0) {
-		say_limit(result, reason + 6);
-		return strcmp(reason, "limit:wall") == 0 || strcmp(reason, "limit:idle") == 0
-			       ? CLI_TIME_LIMIT
-			       : CLI_LIMIT;
-	}
-	if (ended_by_denial(result)) {
-		say_denied(result);
-		return CLI_LIMIT;
-	}
-	if (strcmp(reason, "stopped") == 0) {
-		cli_say("the sandbox was stopped");
-		return CLI_LIMIT;
-	}
-	if (s->lost) {
-		cli_say("output was lost: cannot write it: %s", strerror(s->lost));
-		return CLI_FAILED;
-	}
-	sig = (int)json_integer_value(json_object_get(exit, "signal"));
-	if (sig > 0 && sig == s->signal) {
-		/* We passed it on and it died of it: so do we, for whoever waits for us. */
-		const struct rlimit no_core = {0, 0};
-		sigset_t set;
-
-		(void)setrlimit(RLIMIT_CORE, &no_core);
-		(void)signal(sig, SIG_DFL);
-		(void)sigemptyset(&set);
-		(void)sigaddset(&set, sig);
-		(void)raise(sig);
-		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-	}
-	return sig > 0 ? 128 + sig : (int)json_integer_value(json_object_get(exit, "status"));
-}
-
 /* --json and --receipt; the result alone carries the digest, the receipt its own file. */
 static int write_reports(const struct run_options *o, const struct plan *plan, json_t *result,
 			 const struct session *s, struct err *e)
@@ -249,7 +94,7 @@ static int write_reports(const struct run_options *o, const struct plan *plan, j
 	json_t *bytes = json_object_get(result, "bytes");
 	int r = 0;
 
-	if (json_put(bytes, "stdin", json_integer((json_int_t)s->stdin_bytes)) < 0) {
+	if (bytes && json_put(bytes, "stdin", json_integer((json_int_t)s->stdin_bytes)) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	if (o->receipt && !json_is_null(json_object_get(result, "receipt"))) {
@@ -290,21 +135,43 @@ static void say_sampler(const struct session *s)
 	}
 }
 
+/* The id alone goes to standard output, for who keeps it in a variable. */
+static int report_created(const json_t *result, const struct run_options *o,
+			  const struct session *s)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+	const char *id = json_string_value(json_object_get(result, "sandbox"));
+
+	if (!reason || strcmp(reason, "created") != 0) {
+		return report_result(result, o->quiet, s, "");
+	}
+	if (!o->json || strcmp(o->json, "-") != 0) {
+		printf("%s\n", id);
+	}
+	if (!o->quiet && isatty(STDERR_FILENO)) {
+		cli_say("it lives for %lld minutes at most, and for %lld without anything to do; "
+			"'atoll exec %s -- COMMAND' runs something in it, 'atoll stop %s' ends it",
+			(long long)json_integer_value(json_object_get(result, "session_ms")) / 60000,
+			(long long)json_integer_value(json_object_get(result, "idle_ms")) / 60000,
+			o->name ? o->name : id, o->name ? o->name : id);
+	}
+	return cli_written();
+}
+
 static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
 {
-	_cleanup_free_ char *cwd = NULL;
+	const struct session_sandbox sandbox = {
+		.plan = plan, .name = o->name, .labels = o->labels};
+	const struct session_command command = {.argv = o->command};
 	_cleanup_json_ json_t *result = NULL;
 	size_t i;
 	int r = reap_orphans(e);
 
-	if (r >= 0) {
-		r = choose_cwd(plan, &cwd, e);
-	}
 	for (i = 0; r >= 0 && !o->quiet && i < plan->n_notes; i++) {
 		cli_say("note: %s", plan->notes[i]);
 	}
 	if (r >= 0) {
-		r = session_run(s, plan, o->command, cwd, &result, e);
+		r = session_run(s, &sandbox, o->command ? &command : NULL, &result, e);
 	}
 	session_done(
 		s); /* a report may end us by a signal; and a copy is the keeper's until it ends */
@@ -317,17 +184,47 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);
 	}
-	return r < 0 ? r : report(result, o->quiet, s, o->command[0]);
+	if (r < 0) {
+		return r;
+	}
+	return o->command ? report_result(result, o->quiet, s, o->command[0])
+			  : report_created(result, o, s);
 }
 
-int cmd_run(const struct cli_command *c, int argc, char **argv)
+/* Both commands: with one to run, and without. */
+static int perform(const struct run_options *o)
 {
-	struct run_options o;
 	struct session s = {.socket = FD_NONE};
 	struct plan plan = {};
 	struct policy_request req = {};
 	struct err e = {};
-	int r = run_options_parse(&o, argc, argv);
+	int r = 0;
+
+	if (!o->plan_only) {
+		r = session_open(&s, &e);
+		s.on_start = o->quiet ? NULL : say_sampler;
+	}
+	if (r >= 0) {
+		req = (struct policy_request){.template = o->template,
+					      .file = o->file,
+					      .overrides = o->overrides,
+					      .n_overrides = o->n_overrides,
+					      .accept_tier = o->accept_tier,
+					      .environ = environ};
+		r = policy_plan(&req, &plan, &e);
+	}
+	if (r >= 0) {
+		r = o->plan_only ? print_plan(&plan, o->json, &e) : run(o, &s, &plan, &e);
+		plan_done(&plan);
+	}
+	session_done(&s);
+	return r < 0 ? cli_fail(&e) : r;
+}
+
+int cmd_run(const struct cli_command *c, int argc, char **argv)
+{
+	_cleanup_(run_options_done) struct run_options o;
+	int r = run_options_parse(&o, c, argc, argv);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
@@ -336,23 +233,13 @@ int cmd_run(const struct cli_command *c, int argc, char **argv)
 		return cli_complain(c->name, "a command is missing; see 'atoll %s --help'",
 				    c->name);
 	}
-	if (!o.plan_only) {
-		r = session_open(&s, &e);
-		s.on_start = o.quiet ? NULL : say_sampler;
-	}
-	if (r >= 0) {
-		req = (struct policy_request){.template = o.template,
-					      .file = o.file,
-					      .overrides = o.overrides,
-					      .n_overrides = o.n_overrides,
-					      .accept_tier = o.accept_tier,
-					      .environ = environ};
-		r = policy_plan(&req, &plan, &e);
-	}
-	if (r >= 0) {
-		r = o.plan_only ? print_plan(&plan, o.json, &e) : run(&o, &s, &plan, &e);
-		plan_done(&plan);
-	}
-	session_done(&s);
-	return r < 0 ? cli_fail(&e) : r;
+	return perform(&o);
+}
+
+int cmd_create(const struct cli_command *c, int argc, char **argv)
+{
+	_cleanup_(run_options_done) struct run_options o;
+	int r = run_options_parse(&o, c, argc, argv);
+
+	return r != 0 ? (r > 0 ? CLI_OK : -r) : perform(&o);
 }

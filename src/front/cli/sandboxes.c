@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* atoll ps, atoll stop: the sandboxes that are running now. */
+/* atoll ps, atoll stop: the sandboxes that are there. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,12 @@
 #include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
-#include "keeper/control.h"
+#include "front/cli/sandboxes.h"
 #include "keeper/copy.h"
-#include "keeper/state.h"
+#include "keeper/name.h"
 
-static int ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
-	       struct err *e)
+int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
+		struct err *e)
 {
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -55,7 +55,7 @@ static int add_running(const struct state *s, const char *id, json_t *list)
 {
 	json_t *status = NULL;
 	struct err why = {};
-	int asked = ask(s, id, CONTROL_STATUS, &status, &why);
+	int asked = sandbox_ask(s, id, CONTROL_STATUS, &status, &why);
 
 	if (asked < 0 && asked != -ENOENT) {
 		cli_say("sandbox %s: %s", id, why.msg);
@@ -65,7 +65,9 @@ static int add_running(const struct state *s, const char *id, json_t *list)
 
 static void print_row(const json_t *row)
 {
+	const char *name = json_string_value(json_object_get(row, "name"));
 	_cleanup_buf_ struct buf b = {};
+	json_int_t n;
 	json_t *word;
 	size_t i;
 
@@ -81,8 +83,13 @@ static void print_row(const json_t *row)
 			(void)utf8_neutralise(&b, text, strlen(text));
 		}
 	}
-	printf("%-14s %8.1fs %9.1f MiB  %-10s %.60s\n",
-	       json_string_value(json_object_get(row, "sandbox")),
+	if (b.len == 0) {
+		n = json_integer_value(json_object_get(row, "commands"));
+		(void)buf_addf(&b, n > 0 ? "(%lld commands)" : "(waits)", n);
+	}
+	printf("%-14s %-12s %-8s %8.1fs %9.1f MiB  %-10s %.60s\n",
+	       json_string_value(json_object_get(row, "sandbox")), name ? name : "",
+	       json_string_value(json_object_get(row, "state")),
 	       json_number_value(json_object_get(row, "age_ms")) / 1e3,
 	       json_number_value(json_object_get(row, "memory_peak_bytes")) / 1048576,
 	       json_string_value(json_object_get(row, "tier")), buf_str(&b));
@@ -96,6 +103,7 @@ static void print_kept(const json_t *row)
 		double seconds;
 	} units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
 	const char *workspace = json_string_value(json_object_get(row, "workspace"));
+	const char *name = json_string_value(json_object_get(row, "name"));
 	double ago = json_number_value(json_object_get(row, "ended_ms_ago")) / 1e3;
 	_cleanup_buf_ struct buf b = {};
 	char text[48];
@@ -107,21 +115,24 @@ static void print_kept(const json_t *row)
 	(void)snprintf(text, sizeof(text), "%.0f %ss ago", ago / units[i].seconds, units[i].word);
 	buf_init(&b, 65536);
 	(void)utf8_neutralise(&b, workspace ? workspace : "", workspace ? strlen(workspace) : 0);
-	printf("%-14s %15s  %s\n", json_string_value(json_object_get(row, "sandbox")), text,
-	       buf_str(&b));
+	printf("%-14s %-12s %15s  %s\n", json_string_value(json_object_get(row, "sandbox")),
+	       name ? name : "", text, buf_str(&b));
 }
 
 /* A copy that waits, whoever is at work on it. */
 static int add_kept(const struct state *s, const char *id, json_t *list)
 {
+	char name[NAME_MAX_LENGTH + 1];
 	struct kept k;
 	struct err why = {};
 	int r = 0;
 
 	(void)kept_look(s, id, &k, &why);
 	if (k.home.dir >= 0) {
+		name_read(k.home.dir, name);
 		r = json_array_append_new(list,
-					  json_pack("{s:s, s:s?, s:f, s:b}", "sandbox", k.home.id,
+					  json_pack("{s:s, s:s?, s:s?, s:f, s:b}", "sandbox",
+						    k.home.id, "name", *name ? name : NULL,
 						    "workspace", k.workspace, "ended_ms_ago",
 						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
 						    "workspace_found", k.original >= 0));
@@ -154,10 +165,10 @@ static int print_list(json_t *list, const struct ps_options *o)
 		return cli_print_json(json_incref(list));
 	}
 	if (!o->quiet && o->kept) {
-		printf("%-14s %15s  %s\n", "SANDBOX", "ENDED", "WORKSPACE");
+		printf("%-14s %-12s %15s  %s\n", "SANDBOX", "NAME", "ENDED", "WORKSPACE");
 	} else if (!o->quiet) {
-		printf("%-14s %9s %13s  %-10s %s\n", "SANDBOX", "AGE", "PEAK MEMORY", "TIER",
-		       "COMMAND");
+		printf("%-14s %-12s %-8s %9s %13s  %-10s %s\n", "SANDBOX", "NAME", "STATE", "AGE",
+		       "PEAK MEMORY", "TIER", "COMMAND");
 	}
 	json_array_foreach(list, i, row)
 	{
@@ -227,14 +238,13 @@ static int stop(const struct cli_command *c, int argc, char **argv)
 	r = state_open(&s, &e);
 	for (i = 0; r >= 0 && i < ids.n; i++) {
 		_cleanup_json_ json_t *reply = NULL;
-		const char *id = ids.words[i];
+		char id[STATE_ID_SIZE];
 
-		/* An id is one name: no slashes, nothing hidden. */
-		r = strchr(id, '/') || id[0] == '.' || !id[0]
-			    ? -ENOENT
-			    : ask(&s, id, CONTROL_STOP, &reply, &e);
-		if (r == -ENOENT) {
-			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'", id);
+		r = name_find(&s, ids.words[i], id, &e);
+		r = r < 0 ? r : sandbox_ask(&s, id, CONTROL_STOP, &reply, &e);
+		if (r == -ENOENT && e.code == 0) {
+			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'",
+				    ids.words[i]);
 		}
 	}
 	state_done(&s);

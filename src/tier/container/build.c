@@ -155,31 +155,11 @@ static int prepare(struct builder *b, struct view *v, struct err *e)
 	return r;
 }
 
-/* Sends what the keeper needs, then becomes init, whose words come before the payload's. */
-static _Noreturn void become_init(struct builder *b, int landlock_abi, int listener, int proc)
+/* Where the sandbox's terminals are made; the keeper opens it when it needs one. */
+static int open_ptmx(struct builder *b, struct err *e)
 {
-	const struct tier_spec *spec = b->spec;
-	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : spec->env;
-	struct err e = {};
-	char **argv;
-	size_t n = 0;
-
-	while (spec->argv[n]) {
-		n++;
-	}
-	argv = calloc(n + 4, sizeof(*argv)); /* three words of init's own, and the end */
-	if (!argv) {
-		err_set(&e, ERR_SYSTEM, ENOMEM, "out of memory");
-		builder_fail(b, &e);
-	}
-	argv[0] = (char *)"atoll-init";
-	argv[1] = (char *)builder_terminal_word(b);
-	argv[2] = (char *)spec->cwd;
-	memcpy(argv + 3, spec->argv, n * sizeof(*argv));
-	if (builder_ready(b, landlock_abi, true, listener, proc) < 0) {
-		_exit(125);
-	}
-	builder_become_init(b, argv, env);
+	b->ptmx = open("/dev/pts/ptmx", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return b->ptmx < 0 ? err_sys(e, errno, "cannot open the sandbox's terminals") : 0;
 }
 
 _Noreturn void container_build(struct builder *b)
@@ -197,7 +177,7 @@ _Noreturn void container_build(struct builder *b)
 	builder_begin(b);
 	r = prepare(b, &v, &e);
 	if (r >= 0) {
-		r = builder_open_terminal(b, "/dev/pts/ptmx", &e);
+		r = open_ptmx(b, &e);
 	}
 	if (r >= 0) {
 		r = builder_arrange(b, &e);
@@ -214,5 +194,8 @@ _Noreturn void container_build(struct builder *b)
 	if (r < 0) {
 		builder_fail(b, &e);
 	}
-	become_init(b, abi, listener, v.proc);
+	if (builder_ready(b, abi, true, listener, v.proc) < 0) {
+		_exit(125);
+	}
+	builder_become_init(b, (char *[]){(char *)"atoll-init", NULL});
 }

@@ -62,7 +62,9 @@ size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES
 
 /* receipt.c: the read-back. */
 struct tier_sandbox;
-int container_receipt(struct tier_sandbox *sb, json_t **ret, struct err *e);
+struct tier_command;
+int container_receipt(struct tier_sandbox *sb, const struct tier_command *cmd, json_t **ret,
+		      struct err *e);
 
 /*
  * The part of it that belongs to the namespaces rather than to one process (mounts, network, id

@@ -4,8 +4,9 @@
  *
  * Theory of operation. start() clones the builder into its namespaces and writes its id maps; the
  * builder works on the view while the keeper arms limits. confine() sends what only the keeper can
- * make (control groups; mounts with translated owners, when root is the caller), waits for the
- * report that every wall stands, and surveys what belongs to the namespaces. The rest is launch.c.
+ * make (control groups; mounts with translated owners, when root is the caller), and waits for the
+ * report that every wall stands. Commands are pid 1's to fork (command.c). While the first is on its
+ * way, what belongs to the namespaces is surveyed. The rest is launch.c.
  */
 #include "tier/container/container.h"
 
@@ -25,6 +26,7 @@
 #include "linux/refusal.h"
 #include "linux/userns.h"
 #include "tier/builder.h"
+#include "tier/command.h"
 #include "tier/container/container-internal.h"
 #include "tier/launch.h"
 #include "tier/tier.h"
@@ -163,9 +165,6 @@ static void container_stop(struct tier_sandbox *sb)
 
 static int check_spec(const struct tier_spec *spec, struct err *e)
 {
-	if (!spec->argv[0]) {
-		return err_set(e, ERR_USER, EINVAL, "a command is missing");
-	}
 	if (spec->plan->n_read > BUILD_MAX_READS) {
 		return err_set(e, ERR_POLICY, E2BIG, "at most %d read-only paths can be shown",
 			       BUILD_MAX_READS);
@@ -204,7 +203,7 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 	if (r < 0) {
 		return r;
 	}
-	r = launch_clone(sb, namespaces(), run_builder, &refused, e);
+	r = launch_clone(sb, namespaces(), false, run_builder, &refused, e);
 	if (r < 0) {
 		return r;
 	}
@@ -217,23 +216,18 @@ static int container_confine(struct tier_sandbox *sb, const int *groups, size_t 
 {
 	int r = send_parts(sb, groups, n_groups, e);
 
-	if (r >= 0) {
-		r = launch_await(sb, e);
-	}
-	/* While pid 1 execs and forks the payload. */
-	return r >= 0 ? container_survey(sb, e) : r;
+	return r >= 0 ? launch_await(sb, e) : r;
 }
 
 const struct tier_ops tier_container = {
 	.name = "container",
 	.start = container_start,
 	.confine = container_confine,
-	.hold = launch_hold,
+	.exec = tier_command_ask,
+	.survey = container_survey,
 	.receipt = container_receipt,
-	.release = launch_release,
 	.hear = launch_hear,
 	.count = launch_count,
-	.signal = launch_signal,
 	.stop = container_stop,
 	.done = launch_done,
 };

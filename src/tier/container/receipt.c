@@ -2,8 +2,9 @@
 /*
  * The receipt of the container tier.
  *
- * Theory of operation. The payload is stopped after its exec and before its first instruction.
- * Everything here is read from the outside, by the keeper, through /proc/PID of that process; each
+ * Theory of operation. A command is stopped after its exec and before its first instruction.
+ * Everything here is read from the outside, by the keeper, through /proc/PID of that process, or of
+ * pid 1 for what there is before the first command; each
  * wall of the plan has a check that compares what is in force with what was planned, and adds a
  * member to the document that says what was found and how ("read" from the kernel, or "probed" by
  * our own code where the kernel shows nothing). The first difference ends the start: EBADMSG.
@@ -246,20 +247,33 @@ int container_survey(struct tier_sandbox *sb, struct err *e)
 	};
 
 	sb->survey = json_object();
-	return reading_run(sb, sb->init, sb->survey, checks, ARRAY_SIZE(checks), e);
+	return reading_run(sb, NULL, sb->survey, checks, ARRAY_SIZE(checks), e);
 }
 
-int container_receipt(struct tier_sandbox *sb, json_t **ret, struct err *e)
-{
-	static reading_check *const checks[] = {
-		reading_same_namespaces, reading_status,    reading_directory, reading_descriptors,
-		reading_environment,     reading_rlimits,   reading_affinity,  check_scratch,
-		check_landlock,          reading_execution,
-	};
-	int err = reading_run(sb, sb->payload, sb->survey, checks, ARRAY_SIZE(checks), e);
+/* What the two have in common: what is around pid 1 is around everything that it forks. */
+static reading_check *const around[] = {
+	reading_same_namespaces, reading_status, reading_rlimits,   reading_affinity,
+	check_scratch,           check_landlock, reading_execution,
+};
 
+static reading_check *const of_command[] = {
+	reading_directory,
+	reading_descriptors,
+	reading_environment,
+};
+
+/* A copy of the survey for each: more than one is read in a sandbox that lives. */
+int container_receipt(struct tier_sandbox *sb, const struct tier_command *cmd, json_t **ret,
+		      struct err *e)
+{
+	_cleanup_json_ json_t *out = json_copy(sb->survey);
+	int err = reading_run(sb, cmd, out, around, ARRAY_SIZE(around), e);
+
+	if (err >= 0 && cmd) {
+		err = reading_run(sb, cmd, out, of_command, ARRAY_SIZE(of_command), e);
+	}
 	if (err >= 0) {
-		*ret = json_incref(sb->survey);
+		*ret = TAKE_PTR(out);
 	}
 	return err;
 }

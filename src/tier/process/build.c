@@ -45,14 +45,14 @@ struct material {
 /* All rules but that of the scratch directory, which the keeper makes meanwhile. */
 static int make_rules(const struct builder *b, struct material *m, struct err *e)
 {
-	bool terminal = b->terminal >= 0;
+	int terminal = b->spec->first->terminal;
 	_cleanup_fd_ int ruleset = FD_NONE;
 	int r;
 
-	if (terminal && ptsname_r(b->terminal, m->terminal, sizeof(m->terminal)) != 0) {
+	if (terminal >= 0 && ptsname_r(terminal, m->terminal, sizeof(m->terminal)) != 0) {
 		return err_sys(e, errno, "cannot name the sandbox's terminal");
 	}
-	r = places_fill(b->spec, terminal ? m->terminal : NULL, &m->places, e);
+	r = places_fill(b->spec, terminal >= 0 ? m->terminal : NULL, &m->places, e);
 	if (r >= 0) {
 		r = ruleset = walls_ruleset(b->spec->plan, m->abi, m->places.rows + 1,
 					    m->places.n - 1, e);
@@ -69,9 +69,6 @@ static int prepare(struct builder *b, struct material *m, struct err *e)
 {
 	int r = builder_take_identity(b, e);
 
-	if (r >= 0) {
-		r = builder_open_terminal(b, "/dev/ptmx", e);
-	}
 	if (r >= 0) {
 		r = make_rules(b, m, e);
 	}
@@ -90,10 +87,24 @@ static int prepare(struct builder *b, struct material *m, struct err *e)
 	return r;
 }
 
+/* The descriptor that is the sandbox's terminal, as the guard wants it: "0", "1", "2" or "-". */
+static const char *terminal_word(const struct builder *b)
+{
+	static const char *const words[] = {"0", "1", "2"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (b->spec->first->tty & 1U << i) {
+			return words[i];
+		}
+	}
+	return "-";
+}
+
 /* The terminal becomes the session's own. */
 static int take_terminal(const struct builder *b, struct err *e)
 {
-	const char *word = builder_terminal_word(b);
+	const char *word = terminal_word(b);
 
 	if (word[0] != '-' && ioctl(word[0] - '0', TIOCSCTTY, 0) < 0) {
 		return err_sys(e, errno, "cannot take the sandbox's terminal");
@@ -104,7 +115,7 @@ static int take_terminal(const struct builder *b, struct err *e)
 /* Into a group of its own, in front where there is a terminal; SIGTTOU would stop us there. */
 static void take_foreground(const struct builder *b)
 {
-	const char *word = builder_terminal_word(b);
+	const char *word = terminal_word(b);
 
 	(void)setpgid(0, 0);
 	if (word[0] != '-') {
@@ -155,10 +166,10 @@ static bool await_word(const struct builder *b)
 
 static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct material *m)
 {
-	const struct tier_spec *spec = b->spec;
-	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : spec->env;
+	const struct tier_program *p = b->spec->first;
+	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : p->env;
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct init_exec_failure failure;
+	struct init_exec_failure failure = {};
 	struct err e = {};
 	bool bounded = false;
 	int listener, r = 0;
@@ -173,8 +184,8 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct m
 	if (proc < 0) {
 		r = err_sys(&e, errno, "cannot open '/proc'");
 	}
-	if (r >= 0 && chdir(spec->cwd) < 0) {
-		r = err_sys(&e, errno, "cannot enter '%s'", spec->cwd);
+	if (r >= 0 && chdir(p->cwd) < 0) {
+		r = err_sys(&e, errno, "cannot enter '%s'", p->cwd);
 	}
 	r = listener = r < 0 ? r : raise_walls(b, m, &bounded, &e);
 	if (r < 0) {
@@ -184,9 +195,9 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct m
 		_exit(125);
 	}
 	(void)umask(b->umask);
-	for (i = 0; spec->env[i] && strncmp(spec->env[i], "PATH=", 5) != 0; i++) {
+	for (i = 0; p->env[i] && strncmp(p->env[i], "PATH=", 5) != 0; i++) {
 	}
-	failure.error = exec_search(spec->env[i] ? spec->env[i] + 5 : NULL, spec->argv, env);
+	failure.error = exec_search(p->env[i] ? p->env[i] + 5 : NULL, p->argv, env);
 	(void)send(b->start, &failure, sizeof(failure), MSG_NOSIGNAL);
 	_exit(failure.error == ENOENT ? 127 : 126);
 }
@@ -220,6 +231,5 @@ _Noreturn void process_build(struct builder *b)
 	}
 	(void)snprintf(number, sizeof(number), "%d", payload);
 	builder_become_init(
-		b, (char *[]){(char *)INIT_GUARD, (char *)builder_terminal_word(b), number, NULL},
-		(char *[]){NULL});
+		b, (char *[]){(char *)INIT_GUARD, (char *)terminal_word(b), number, NULL});
 }

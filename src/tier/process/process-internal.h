@@ -14,6 +14,7 @@
 struct builder;
 struct err;
 struct seccomp_denial;
+struct tier_command;
 struct tier_sandbox;
 struct tier_spec;
 
@@ -39,7 +40,8 @@ bool places_allow(const struct places *p, const char *path, unsigned access);
 _Noreturn void process_build(struct builder *b);
 
 /* receipt.c: the read-back. */
-int process_receipt(struct tier_sandbox *sb, json_t **ret, struct err *e);
+int process_receipt(struct tier_sandbox *sb, const struct tier_command *cmd, json_t **ret,
+		    struct err *e);
 
 /* broker.c: operation `broker` of the tier. */
 bool process_broker(struct tier_sandbox *sb, const struct seccomp_denial *d);

@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/landlock.h"
 #include "linux/proctree.h"
@@ -32,6 +33,11 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 {
 	const struct plan *plan = spec->plan;
 
+	if (!spec->first) {
+		return err_set(e, ERR_POLICY, EOPNOTSUPP,
+			       "a sandbox that waits for commands needs tier container: at the "
+			       "process tier nobody behind the walls could start them");
+	}
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,
 			       "'syscalls: nested' needs namespaces of the sandbox's own; use tier "
@@ -109,7 +115,7 @@ static int start_guarded(struct tier_sandbox *sb, struct err *e)
 	sb->walls = WALLS_GUARDED;
 	sb->starts = 0;
 	sb->tasks = 1;
-	return launch_clone(sb, 0, run_builder, &refused, e);
+	return launch_clone(sb, 0, true, run_builder, &refused, e);
 }
 
 static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, struct err *e)
@@ -127,7 +133,7 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 	if (r < 0) {
 		return r;
 	}
-	r = launch_clone(sb, CLONE_NEWUSER | CLONE_NEWPID, run_builder, &refused, &why);
+	r = launch_clone(sb, CLONE_NEWUSER | CLONE_NEWPID, true, run_builder, &refused, &why);
 	if (r >= 0) {
 		r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
 	} else if (no_namespaces(refused)) {
@@ -145,6 +151,19 @@ static int process_confine(struct tier_sandbox *sb, const int *groups, size_t n_
 	int r = launch_parts(sb, 0, n_groups, groups, n_groups, e);
 
 	return r >= 0 ? launch_await(sb, e) : r;
+}
+
+/* Its only command has begun with it: who is outside of the walls, as the guard is, starts nothing
+ * behind them. */
+static int process_exec(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
+{
+	if (sb->start < 0) {
+		return err_set(e, ERR_USER, EOPNOTSUPP,
+			       "at the process tier a sandbox has one command; use tier container");
+	}
+	cmd->start = TAKE_FD(sb->start);
+	cmd->channel = TAKE_FD(sb->channel);
+	return 0;
 }
 
 /* Where the keeper lets each process begin, it has counted them. */
@@ -172,13 +191,11 @@ const struct tier_ops tier_process = {
 	.name = "process",
 	.start = process_start,
 	.confine = process_confine,
-	.hold = launch_hold,
+	.exec = process_exec,
 	.receipt = process_receipt,
-	.release = launch_release,
 	.hear = launch_hear,
 	.broker = process_broker,
 	.count = process_count,
-	.signal = launch_signal,
 	.stop = process_stop,
 	.done = launch_done,
 };

@@ -69,7 +69,8 @@ static int check_scratch(const struct reading *r)
 				     "by the keeper"));
 }
 
-int process_receipt(struct tier_sandbox *sb, json_t **ret, struct err *e)
+int process_receipt(struct tier_sandbox *sb, const struct tier_command *cmd, json_t **ret,
+		    struct err *e)
 {
 	static reading_check *const checks[] = {
 		reading_namespaces,  reading_status,  reading_directory, reading_descriptors,
@@ -77,7 +78,7 @@ int process_receipt(struct tier_sandbox *sb, json_t **ret, struct err *e)
 		check_network,       check_signals,   check_scratch,     reading_execution,
 	};
 	_cleanup_json_ json_t *out = json_object();
-	int r = reading_run(sb, sb->payload, out, checks, ARRAY_SIZE(checks), e);
+	int r = reading_run(sb, cmd, out, checks, ARRAY_SIZE(checks), e);
 
 	if (r >= 0) {
 		*ret = TAKE_PTR(out);

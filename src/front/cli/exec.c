@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll exec, atoll shell: a command in a sandbox that lives. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "front/cli/cli.h"
+#include "front/cli/commands.h"
+#include "front/cli/report.h"
+#include "front/session.h"
+#include "keeper/name.h"
+#include "keeper/state.h"
+#include "policy/scalar.h"
+
+#define MAX_VARIABLES 256
+
+struct exec_options {
+	const char *cwd;     /* --cwd */
+	const char *timeout; /* --timeout */
+	const char *json;    /* --json FILE|- */
+	bool quiet;
+	char *env[MAX_VARIABLES + 3]; /* NAME=VALUE, owned; NULL-terminated */
+	size_t n_env;
+};
+
+static void exec_options_done(struct exec_options *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->n_env; i++) {
+		free(o->env[i]);
+	}
+}
+
+static int add_variable(struct exec_options *o, const char *name, size_t len, const char *value)
+{
+	char *text = NULL;
+
+	if (o->n_env == MAX_VARIABLES ||
+	    asprintf(&text, "%.*s=%s", (int)len, name, value) < 0) {
+		return -cli_complain("", "more than %d variables", MAX_VARIABLES);
+	}
+	o->env[o->n_env++] = text;
+	return 0;
+}
+
+/* NAME=VALUE, or NAME: the caller's own. */
+static int take_variable(void *into, const struct cli_option *option, char *value)
+{
+	struct exec_options *o = into;
+	size_t len = strcspn(value, "=");
+	const char *own;
+
+	(void)option;
+	if (len == 0 ||
+	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") < len ||
+	    (value[0] >= '0' && value[0] <= '9')) {
+		return -cli_complain("", "--env: '%s' does not begin with a variable's name",
+				     value);
+	}
+	if (value[len] == '=') {
+		return add_variable(o, value, len, value + len + 1);
+	}
+	own = getenv(value);
+	return own ? add_variable(o, value, len, own)
+		   : -cli_complain("", "--env: '%s' is not set here; NAME=VALUE sets it", value);
+}
+
+#define MEMBER(field) .offset = offsetof(struct exec_options, field)
+
+static const struct cli_option exec_table[] = {
+	CLI_TAKES("--env", "NAME[=VALUE]", CLI_VARIABLE, "set a variable, or pass the caller's",
+		  .take = take_variable, .repeat = true),
+	CLI_TAKES("--cwd", "DIR", CLI_FILE, "where to start (default: here, or the workspace)",
+		  MEMBER(cwd)),
+	CLI_TAKES("--timeout", "DURATION", CLI_TEXT,
+		  "end the command after this; never later than the policy says", MEMBER(timeout)),
+	CLI_TAKES("--json", "FILE|-", CLI_FILE, "write the result as JSON (- is standard output)",
+		  MEMBER(json)),
+	CLI_FLAG("--quiet", "say nothing but errors", MEMBER(quiet)),
+	{},
+};
+
+static const struct cli_example exec_examples[] = {
+	CLI_EXAMPLE("atoll exec work -- make test"),
+	CLI_EXAMPLE("atoll exec --timeout 30s work -- ./agent --once"),
+	CLI_EXAMPLE("atoll exec work -- sh -c 'cat >notes' <Makefile"),
+	{},
+};
+
+static const struct cli_example shell_examples[] = {
+	CLI_EXAMPLE("atoll shell work"),
+	CLI_EXAMPLE("atoll shell --env PS1='work> ' work"),
+	{},
+};
+
+/* An absolute path; the view is not ours to look at. */
+static int make_cwd(const struct exec_options *o, struct buf *b, struct err *e)
+{
+	_cleanup_free_ char *here = NULL;
+
+	if (!o->cwd) {
+		return 0;
+	}
+	if (o->cwd[0] != '/') {
+		here = getcwd(NULL, 0);
+		if (!here) {
+			return err_sys(e, errno, "cannot say where this is");
+		}
+		(void)buf_addf(b, "%s/", here);
+	}
+	return buf_adds(b, o->cwd) < 0 ? err_set(e, ERR_USER, ENAMETOOLONG, "--cwd is too long")
+				       : 0;
+}
+
+static int take_timeout(const struct exec_options *o, int64_t *ret, struct err *e)
+{
+	uint64_t ns = 0;
+
+	if (o->timeout &&
+	    (scalar_duration(o->timeout, &ns) < 0 || ns == 0 || ns > INT64_MAX / 2)) {
+		return err_set(e, ERR_USER, EINVAL,
+			       "--timeout: '%s' is no duration, such as 500ms, 30s or 1h30m",
+			       o->timeout);
+	}
+	*ret = (int64_t)ns;
+	return 0;
+}
+
+static int write_json(const char *path, const json_t *doc, struct err *e)
+{
+	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+	int r;
+
+	if (!out) {
+		return err_sys(e, errno, "cannot write '%s'", path);
+	}
+	r = json_dumpf(doc, out, JSON_INDENT(2) | JSON_SORT_KEYS) < 0 || fputc('\n', out) < 0 ||
+			    fflush(out) != 0
+		    ? -1
+		    : 0;
+	if (out != stdout && fclose(out) != 0) {
+		r = -1;
+	}
+	return r < 0 ? err_sys(e, errno, "cannot write '%s'", path) : 0;
+}
+
+static int attach(const char *word, struct session *s, struct err *e)
+{
+	_cleanup_fd_ int dir = FD_NONE;
+	char id[STATE_ID_SIZE];
+	struct state state;
+	int r = state_open(&state, e);
+
+	if (r >= 0) {
+		r = name_find(&state, word, id, e);
+	}
+	if (r >= 0) {
+		dir = openat(state.sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		r = dir < 0 ? -ENOENT : session_attach(s, dir, e);
+		if (r == -ENOENT) {
+			r = err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+		}
+	}
+	state_done(&state);
+	return r;
+}
+
+static int perform(const struct exec_options *o, const char *word, char *const *argv)
+{
+	struct session_command command = {.argv = argv, .env = o->env};
+	struct session s = {.socket = FD_NONE};
+	_cleanup_json_ json_t *result = NULL;
+	_cleanup_buf_ struct buf cwd = {};
+	struct err e = {};
+	int r;
+
+	buf_init(&cwd, 8192);
+	r = make_cwd(o, &cwd, &e);
+	command.cwd = o->cwd ? buf_str(&cwd) : NULL;
+	if (r >= 0) {
+		r = take_timeout(o, &command.wall, &e);
+	}
+	if (r >= 0) {
+		r = attach(word, &s, &e);
+	}
+	if (r >= 0) {
+		r = session_exec(&s, &command, &result, &e);
+	}
+	session_done(&s);
+	if (r >= 0 && o->json) {
+		r = write_json(o->json, result, &e);
+	}
+	return r < 0 ? cli_fail(&e) : report_result(result, o->quiet, &s, argv[0]);
+}
+
+/* What a terminal needs to be told of; plain words only, as for `atoll run`. */
+static void add_terminal(struct exec_options *o)
+{
+	static const char *const names[] = {"TERM", "COLORTERM"};
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		const char *value = getenv(names[i]);
+
+		if (isatty(0) && value && *value && value[0] != '.' && strlen(value) <= 64 &&
+		    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				  "0123456789._+-") == strlen(value)) {
+			(void)add_variable(o, names[i], strlen(names[i]), value);
+		}
+	}
+}
+
+static int cmd_exec(const struct cli_command *c, int argc, char **argv)
+{
+	_cleanup_(exec_options_done) struct exec_options o = {};
+	struct cli_operands words;
+	char **command;
+	int r;
+
+	add_terminal(&o);
+	r = cli_parse(c, argc, argv, &o, &words);
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
+					     "ps' shows them");
+	}
+	command = words.words + 1;
+	command += command[0] && strcmp(command[0], "--") == 0;
+	if (!command[0]) {
+		return cli_complain(c->name, "a command is missing; 'atoll shell %s' starts a shell",
+				    words.words[0]);
+	}
+	return perform(&o, words.words[0], command);
+}
+
+const struct cli_command cli_exec_command = {
+	.name = "exec",
+	.summary = "run a command in a sandbox that lives",
+	.operands = "SANDBOX [--] COMMAND [ARG...]",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.ends_at_operand = true,
+	.about = "Run a command in a sandbox that 'atoll create' has made, or in one where a command\n"
+		 "runs already: behind all of its walls, within its limits. Standard input, output\n"
+		 "and the terminal are passed on, and so are signals; the exit status is as for\n"
+		 "'atoll run'.\n",
+	.notes = "The command ends with its first process, or with this one. Its process group is\n"
+		 "ended with it; what has left the group ends with the sandbox.\n",
+	.options = exec_table,
+	.examples = exec_examples,
+	.run = cmd_exec,
+};
+
+static int cmd_shell(const struct cli_command *c, int argc, char **argv)
+{
+	/* The first that is there: exec leaves nothing of the other. */
+	static char *const shell[] = {(char *)"/bin/sh", (char *)"-c",
+				      (char *)"exec \"$(command -v bash || command -v sh)\" -i",
+				      NULL};
+	_cleanup_(exec_options_done) struct exec_options o = {};
+	struct cli_operands words;
+	int r;
+
+	add_terminal(&o);
+	r = cli_parse(c, argc, argv, &o, &words);
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
+					     "ps' shows them");
+	}
+	return perform(&o, words.words[0], shell);
+}
+
+const struct cli_command cli_shell_command = {
+	.name = "shell",
+	.summary = "a shell in a sandbox that lives",
+	.operands = "SANDBOX",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = 1,
+	.about = "Start a shell in a sandbox, as 'atoll exec' starts a command: bash where the\n"
+		 "sandbox has it, else sh.\n",
+	.options = exec_table,
+	.examples = shell_examples,
+	.run = cmd_shell,
+};

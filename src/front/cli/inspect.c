@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll inspect, atoll rm: one sandbox, whatever state it is in. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "front/cli/cli.h"
+#include "front/cli/commands.h"
+#include "front/cli/copies.h"
+#include "front/cli/sandboxes.h"
+#include "keeper/name.h"
+#include "keeper/state.h"
+
+/* Ended, with a copy that waits. */
+static json_t *describe_kept(const struct state *s, const char *id)
+{
+	char name[NAME_MAX_LENGTH + 1];
+	json_t *doc = NULL;
+	struct err why = {};
+	struct kept k;
+
+	(void)kept_look(s, id, &k, &why);
+	if (k.home.dir >= 0) {
+		name_read(k.home.dir, name);
+		doc = json_pack("{s:s, s:s?, s:s, s:s?, s:b}", "sandbox", id, "name",
+				*name ? name : NULL, "state", "kept", "workspace", k.workspace,
+				"workspace_found", k.original >= 0);
+	}
+	kept_done(&k);
+	return doc;
+}
+
+static int describe(const struct state *s, const char *word, json_t *list, struct err *e)
+{
+	char id[STATE_ID_SIZE];
+	json_t *doc = NULL;
+	int r = name_find(s, word, id, e);
+
+	if (r < 0) {
+		return r;
+	}
+	r = sandbox_ask(s, id, CONTROL_INSPECT, &doc, e);
+	if (r == -ENOENT) {
+		doc = describe_kept(s, id);
+		r = doc ? 0
+			: err_set(e, ERR_USER, ENOENT, "sandbox '%s' has ended meanwhile", word);
+	}
+	return r < 0 || json_array_append_new(list, doc) >= 0
+		       ? r
+		       : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+static int inspect(const struct cli_command *c, int argc, char **argv)
+{
+	_cleanup_json_ json_t *list = json_array();
+	struct cli_operands words;
+	struct state s;
+	struct err e = {};
+	size_t i;
+	int r = cli_parse(c, argc, argv, NULL, &words);
+
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
+					     "shows them");
+	}
+	r = state_open(&s, &e);
+	if (r >= 0) {
+		cli_reap(&s);
+	}
+	for (i = 0; r >= 0 && i < words.n; i++) {
+		r = describe(&s, words.words[i], list, &e);
+	}
+	state_done(&s);
+	return r < 0 ? cli_fail(&e) : cli_print_json(json_incref(list));
+}
+
+static const struct cli_example inspect_examples[] = {
+	CLI_EXAMPLE("atoll inspect work"),
+	CLI_EXAMPLE("atoll inspect work >inspected.json"),
+	{},
+};
+
+const struct cli_command cli_inspect_command = {
+	.name = "inspect",
+	.summary = "all there is to know of a sandbox, as JSON",
+	.operands = "SANDBOX...",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.about = "Print what is known of sandboxes as a JSON list: state, commands, plan, receipt,\n"
+		 "limits, denials.\n",
+	.examples = inspect_examples,
+	.run = inspect,
+};
+
+struct rm_options {
+	bool force;
+};
+
+/* Its keeper tears it down; what it changed is then a kept copy. */
+static int end_running(const struct state *s, const char *id, const char *word, bool force,
+		       struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	int r = sandbox_ask(s, id, force ? CONTROL_STOP : CONTROL_STATUS, &reply, e);
+
+	if (r < 0) {
+		return r == -ENOENT ? 0 : r;
+	}
+	return force ? 0
+		     : err_set(e, ERR_USER, EBUSY,
+			       "sandbox '%s' is running; 'atoll stop %s' ends it and keeps what it "
+			       "changed, 'atoll rm --force %s' throws that away, too",
+			       word, word, word);
+}
+
+static int rm_one(const struct state *s, const char *word, bool force, struct err *e)
+{
+	char id[STATE_ID_SIZE];
+	struct kept k;
+	int r = name_find(s, word, id, e);
+
+	r = r < 0 ? r : end_running(s, id, word, force, e);
+	if (r < 0) {
+		return r;
+	}
+	/* Nothing of it may be left by now. */
+	if (kept_open(s, id, &k, e) >= 0 || k.home.dir >= 0) {
+		r = kept_discard(s, &k, e);
+	} else {
+		r = e->code == ENOENT ? 0 : -e->code;
+	}
+	kept_done(&k);
+	return r;
+}
+
+static int rm(const struct cli_command *c, int argc, char **argv)
+{
+	struct rm_options o = {};
+	struct cli_operands words;
+	struct state s;
+	struct err e = {};
+	size_t i;
+	int r = cli_parse(c, argc, argv, &o, &words), n;
+
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
+					     "and 'atoll ps --kept' show them");
+	}
+	n = state_open(&s, &e);
+	if (n < 0) {
+		return cli_fail(&e);
+	}
+	cli_reap(&s);
+	/* One that cannot be removed keeps none of the others. */
+	for (i = 0; i < words.n; i++) {
+		e = (struct err){};
+		r = rm_one(&s, words.words[i], o.force, &e) < 0 ? cli_fail(&e) : r;
+	}
+	state_done(&s);
+	return r;
+}
+
+static const struct cli_option rm_options[] = {
+	CLI_FLAG("--force", "end it if it is running, whatever it has changed",
+		 .offset = offsetof(struct rm_options, force)),
+	{},
+};
+
+static const struct cli_example rm_examples[] = {
+	CLI_EXAMPLE("atoll rm work"),
+	CLI_EXAMPLE("atoll rm --force $(atoll ps --quiet)", .why = "all that run"),
+	{},
+};
+
+const struct cli_command cli_rm_command = {
+	.name = "rm",
+	.summary = "remove a sandbox, and its copy",
+	.operands = "SANDBOX...",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.about = "Remove sandboxes that have ended, with the copies that they have left; and with\n"
+		 "--force those that are running, too. Nothing of them remains but their records.\n",
+	.options = rm_options,
+	.examples = rm_examples,
+	.run = rm,
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a command ended, said to people and to shells. */
+#include "front/cli/report.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "front/cli/cli.h"
+#include "front/session.h"
+
+/* The denial that ended the run is the first one; it is said as the reason. */
+static bool ended_by_denial(const json_t *result)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+
+	return reason && strncmp(reason, "denied:", 7) == 0;
+}
+
+static void say_denials(const json_t *result)
+{
+	json_t *denial;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "denials"), i, denial)
+	{
+		if (i == 0 && ended_by_denial(result)) {
+			continue;
+		}
+		cli_say("refused: %s (%s, %lld times); to widen: %s",
+			json_string_value(json_object_get(denial, "what")),
+			json_string_value(json_object_get(denial, "code")),
+			(long long)json_integer_value(json_object_get(denial, "count")),
+			json_string_value(json_object_get(denial, "remedy")));
+	}
+}
+
+static void say_denied(const json_t *result)
+{
+	const json_t *denial = json_array_get(json_object_get(result, "denials"), 0);
+
+	cli_say("stopped by the first refusal: %s (%s); to widen: %s; to go on after refusals: "
+		"execution: {denials: record} or --denials record",
+		json_string_value(json_object_get(denial, "what")),
+		json_string_value(json_object_get(denial, "code")),
+		json_string_value(json_object_get(denial, "remedy")));
+}
+
+/* The value and mechanism of a limit as it was armed, for people. */
+static void say_limit(const json_t *result, const char *name)
+{
+	const json_t *list = json_object_get(result, "limits");
+	size_t len = strlen(name), i;
+	json_t *limit;
+
+	json_array_foreach(list, i, limit)
+	{
+		const char *n = json_string_value(json_object_get(limit, "name"));
+
+		if (n && strncmp(n, name, len) == 0 && (!n[len] || strcmp(n + len, "_ms") == 0)) {
+			cli_say("stopped by the %s limit of %lld%s (armed by %s)", name,
+				(long long)json_integer_value(json_object_get(limit, "value")),
+				strstr(n, "_ms") ? " ms" : "",
+				json_string_value(json_object_get(limit, "mechanism")));
+			return;
+		}
+	}
+}
+
+int report_result(const json_t *result, bool quiet, const struct session *s, const char *program)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+	const json_t *exit = json_object_get(result, "exit");
+	const json_t *error = json_object_get(result, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+	int status, sig;
+
+	if (!quiet) {
+		say_denials(result);
+	}
+	if (!reason) {
+		cli_say("the keeper's result has no reason");
+		return CLI_FAILED;
+	}
+	if (strcmp(reason, "error:exec") == 0) {
+		status = (int)json_integer_value(json_object_get(exit, "status"));
+		cli_say(status == CLI_NOT_FOUND
+				? "%s: not found in the sandbox; programs outside /usr need "
+				  "--read with their directory and --env PATH"
+				: "%s: cannot be executed: %s",
+			program, message ? message : "");
+		return status;
+	}
+	if (strncmp(reason, "error:", 6) == 0) {
+		cli_say("%s", message ? message : reason);
+		return CLI_FAILED;
+	}
+	if (strncmp(reason, "limit:", 6) == 0) {
+		say_limit(result, reason + 6);
+		return strcmp(reason, "limit:wall") == 0 || strcmp(reason, "limit:idle") == 0 ||
+				       strcmp(reason, "limit:session") == 0
+			       ? CLI_TIME_LIMIT
+			       : CLI_LIMIT;
+	}
+	if (ended_by_denial(result)) {
+		say_denied(result);
+		return CLI_LIMIT;
+	}
+	if (strcmp(reason, "stopped") == 0) {
+		cli_say("the sandbox was stopped");
+		return CLI_LIMIT;
+	}
+	if (s->lost) {
+		cli_say("output was lost: cannot write it: %s", strerror(s->lost));
+		return CLI_FAILED;
+	}
+	sig = (int)json_integer_value(json_object_get(exit, "signal"));
+	if (sig > 0 && sig == s->signal) {
+		/* We passed it on and it died of it: so do we, for whoever waits for us. */
+		const struct rlimit no_core = {0, 0};
+		sigset_t set;
+
+		(void)setrlimit(RLIMIT_CORE, &no_core);
+		(void)signal(sig, SIG_DFL);
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, sig);
+		(void)raise(sig);
+		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	}
+	return sig > 0 ? 128 + sig : (int)json_integer_value(json_object_get(exit, "status"));
+}
