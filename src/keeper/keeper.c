@@ -29,6 +29,7 @@
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
 #include "keeper/name.h"
+#include "linux/fdpass.h"
 #include "tier/command.h"
 
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
@@ -423,16 +424,17 @@ static void wake(const struct command *c)
 	}
 }
 
-/* Whoever asked for a sandbox that never came to be, or did not live to be one. */
-static void report_start(struct keeper *k, const json_t *doc)
+/* Whoever asked for the sandbox itself; false: is not there to hear it. */
+static bool report_start(struct keeper *k, const json_t *doc)
 {
-	struct command *c = command_new();
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = FD_NONE, front = TAKE_FD(k->front);
+	struct message m = {.op = MSG_RESULT};
+	size_t len = 0;
 
-	if (c) {
-		c->front = TAKE_FD(k->front);
-		(void)command_report(c, doc);
-		command_free(c);
-	}
+	text = doc ? json_canonical(doc, &len) : NULL;
+	fd = text ? message_text_fd(text, len, NULL) : FD_NONE;
+	return fd >= 0 && fdpass_send(front, &m, sizeof(m), &fd, 1) >= 0;
 }
 
 /* The others first: whoever waits for the sandbox itself has the last word. */
@@ -451,7 +453,7 @@ static void report(struct keeper *k, bool clean)
 		wake(k->commands[i]);
 	}
 	if (k->front >= 0) {
-		report_start(k, doc);
+		(void)report_start(k, doc);
 	}
 }
 
@@ -539,14 +541,19 @@ static void ignore_terminal(void)
 	}
 }
 
-/* A sandbox without a main command stands: nobody is needed any more for it to live. */
-static void answer(struct keeper *k)
+/*
+ * A sandbox without a main command stands, and nobody is needed any more for it to live; but if
+ * nobody has been told its id it ends at once.
+ */
+static int answer(struct keeper *k, struct err *e)
 {
-	_cleanup_json_ json_t *doc = k->main ? NULL : keeper_created(k);
+	_cleanup_json_ json_t *doc = NULL;
 
-	if (!k->main) {
-		report_start(k, doc);
+	if (k->main) {
+		return 0;
 	}
+	doc = keeper_created(k);
+	return report_start(k, doc) ? 0 : err_set(e, ERR_SYSTEM, EPIPE, "the front ended");
 }
 
 int keeper_main(void)
@@ -583,8 +590,9 @@ int keeper_main(void)
 		k.started = true;
 		k.started_ns = clock_now_ns();
 		limits_start(&k.limits, k.main != NULL);
-		answer(&k);
-		(void)keeper_watch(&k, &k.error);
+		if (answer(&k, &k.error) >= 0) {
+			(void)keeper_watch(&k, &k.error);
+		}
 	}
 	if (k.ended_ns == 0) {
 		k.ended_ns = clock_now_ns();

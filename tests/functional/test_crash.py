@@ -53,14 +53,20 @@ class Sweep:
         self.deaths = self.reaped = 0
         first = self.kill("front", "front", 0)
         assert first["survivors"] == [] and not first["killed"], first
-        assert self.marker.read_text() == "x\n"
+        assert (runner.text_of(self.marker) or "") == self.written()
         self.settle("an undisturbed run")
+
+    def written(self):
+        return "x\n"
+
+    def command(self):
+        return ["run", "--quiet", *runner.tier_options(self.atoll.tier), "--workspace", ".:direct", "--",
+                "/bin/sh", "-c", "echo x >>marker"]
 
     def kill(self, clock, victim, step):
         self.marker.unlink(missing_ok=True)
         argv = [runner.PROBES / "probe-killer", self.report, clock, victim, str(step),
-                self.atoll.binary, "run", "--quiet", *runner.tier_options(self.atoll.tier),
-                "--workspace", ".:direct", "--", "/bin/sh", "-c", "echo x >>marker"]
+                self.atoll.binary, *self.command()]
         result = runner.capture(argv, env=self.atoll.environment(), cwd=self.atoll.workspace)
         report = json.loads(self.report.read_text()) if result.status in (0, 1) else None
         assert report, f"{clock} {victim} {step}: {result}"
@@ -116,6 +122,29 @@ class Sweep:
         assert self.deaths > 0
 
 
+class Creation(Sweep):
+    """The same for a sandbox that waits for commands, until its time is up; it has a name."""
+
+    def command(self):
+        return ["create", "--quiet", "--name", "swept", "--session", "100ms", "--workspace", ".:copy"]
+
+    def written(self):
+        return ""
+
+    def settle(self, what):
+        super().settle(what)
+        names = self.atoll.home / "names"
+        for name in os.listdir(names) if names.exists() else []:
+            assert not (self.atoll.home / "sandboxes" / os.readlink(names / name)).exists(), what
+
+
+@pytest.fixture
+def creation(atoll):
+    if atoll.tier:
+        pytest.skip("a sandbox that waits for commands is the container tier's")
+    return Creation(atoll)
+
+
 @pytest.fixture
 def sweep(atoll):
     """Does its own looking; over the minutes of a full sweep, the host changes by itself."""
@@ -130,6 +159,17 @@ def test_kill_at_some_system_calls(sweep, world, clock, victim):
 @pytest.mark.parametrize("victim", ["front", "keeper", "init"])
 def test_kill_at_some_moments(sweep, world, victim):
     sweep.over_time(victim, MOMENT)
+
+
+@pytest.mark.parametrize("clock, victim", [("front", "front"), ("keeper", "keeper")])
+def test_create_killed_at_some_system_calls(creation, world, clock, victim):
+    creation.every(clock, victim, STEP)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("clock, victim", PAIRS)
+def test_create_killed_at_every_system_call(creation, clock, victim):
+    creation.every(clock, victim, 1)
 
 
 @pytest.mark.long

@@ -87,6 +87,12 @@ def running(atoll):
     return {row["sandbox"]: row for row in json.loads(atoll.tool("ps", "--json").out)}
 
 
+def is_dead(pid):
+    """Gone, or waiting for whoever its parent is by now."""
+    stat = runner.text_of(f"/proc/{pid}/stat")
+    return not stat or stat.rpartition(")")[2].split()[0] in "ZX"
+
+
 # ---- the life ----
 
 def test_from_create_to_rm(live, atoll):
@@ -380,7 +386,7 @@ def test_keeper_killed(live, atoll):
     init = box.init()
     os.kill(box.keeper(), signal.SIGKILL)
     assert process.wait(timeout=20) == 125
-    assert runner.eventually(lambda: not os.path.exists(f"/proc/{init}"), 10)
+    assert runner.eventually(lambda: is_dead(init), 10)
     again = atoll.tool("exec", "gone", "true")
     assert again.status == 125
     assert "removed what 1 sandbox left" in atoll.tool("ps").err
@@ -600,3 +606,67 @@ def test_nothing_is_left_of_many(live):
     assert runner.eventually(lambda: held() == before), (before, held())
     assert pathlib.Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split() == [str(init)]
     assert pathlib.Path(f"/proc/{init}/task/{init}/children").read_text() == ""
+
+
+# ---- death at any moment ----
+
+def strike(process, after):
+    """Kills what a process is, so long after its start."""
+    time.sleep(after)
+    process.kill()
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("step", [1.5, pytest.param(0.05, marks=pytest.mark.long)])
+def test_exec_whose_front_is_killed(live, atoll, step):
+    """At any moment of it: the command ran once or not at all, and nothing of it goes on."""
+    box = live("--workspace", ".:direct")
+    marker, moment, ran = atoll.workspace / "marker", 0.0, 0
+    while moment < 25:
+        strike(box.start("/bin/sh", "-c", "echo x >>marker; exec sleep 600"), moment / 1000 * runner.SLOW)
+        assert runner.eventually(lambda: running(atoll)[box.id]["commands"] == 0, 15), moment
+        assert (runner.text_of(marker) or "") in ("", "x\n"), moment
+        ran += marker.exists()
+        marker.unlink(missing_ok=True)
+        moment += step
+    assert ran > 0
+    assert box.shell("ps -e -o comm= | grep -c sleep").out == "0\n"
+
+
+@pytest.mark.parametrize("step", [3.0, pytest.param(0.1, marks=pytest.mark.long)])
+def test_exec_whose_keeper_is_killed(live, atoll, step):
+    moment = 0.0
+    while moment < 25:
+        box = live("--name", "swept", "--workspace", ".:copy")
+        box.shell("echo kept >kept")
+        init, keeper = box.init(), box.keeper()
+        process = box.start("/bin/sh", "-c", "echo y >more; exec sleep 600")
+        time.sleep(moment / 1000 * runner.SLOW)
+        os.kill(keeper, signal.SIGKILL)
+        assert process.wait(timeout=30) == 125, moment
+        assert runner.eventually(lambda: is_dead(init), 10), moment
+        assert "removed what 1 sandbox left" in atoll.tool("ps").err, moment
+        changed = atoll.tool("diff", "--name-only", "swept").out.split()
+        assert "kept" in changed, moment
+        assert atoll.tool("rm", "swept").status == 0
+        moment += step
+
+
+@pytest.mark.parametrize("step", [1.0, pytest.param(0.05, marks=pytest.mark.long)])
+@pytest.mark.parametrize("words", [("stop",), ("rm", "--force")], ids=lambda words: words[0])
+def test_end_whose_front_is_killed(live, atoll, step, words):
+    """Whoever asks for the end may die of it; the end comes, or the sandbox is as it was."""
+    moment = 0.0
+    while moment < 12:
+        box = live("--workspace", ".:copy")
+        box.shell("echo kept >kept")
+        process = subprocess.Popen([str(atoll.binary), *words, box.id], env=atoll.environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        strike(process, moment / 1000 * runner.SLOW)
+        def settled():
+            return box.id not in running(atoll) or box.run("true").status == 0
+        assert runner.eventually(settled, 10), moment
+        again = atoll.tool("rm", "--force", box.id)
+        assert again.status == 0 or "no sandbox" in again.err, (moment, again)
+        assert box.is_gone(), moment
+        moment += step
