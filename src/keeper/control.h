@@ -21,6 +21,8 @@ enum control_op {
 	CONTROL_STATUS = 1, /* reply: the sandbox's state */
 	CONTROL_STOP,       /* ends the sandbox; reply, when it is torn down: {} */
 	CONTROL_INSPECT,    /* reply: all there is to know of it */
+	CONTROL_PAUSE,      /* reply: {}, or {"error": text} */
+	CONTROL_RESUME,     /* the same */
 	CONTROL_EXEC,       /* the connection becomes that of a command (message.h); a, b: rows and
 			     * columns of its terminal; with the descriptors of a request */
 };

@@ -62,7 +62,7 @@ static bool find_v1(struct group *g, struct err *why)
 	if (cgroup1_find(&g->v1, why) < 0) {
 		return false;
 	}
-	for (i = 0; i < CGROUP1_COUNT; i++) {
+	for (i = 0; i < g->v1.n; i++) {
 		if (access(g->v1.parent[i], W_OK) < 0) {
 			(void)err_sys(why, errno, "this user may not make groups below '%s'",
 				      g->v1.parent[i]);
@@ -120,6 +120,32 @@ void group_find(struct group *g, struct err *why)
 	}
 }
 
+void group_want_freezer(struct group *g)
+{
+	struct err ignored = {};
+
+	if (g->kind == GROUP_V1 && cgroup1_want_freezer(&g->v1, &ignored) >= 0 &&
+	    access(g->v1.parent[CGROUP1_FREEZER], W_OK) < 0) {
+		g->v1.n = CGROUP1_FREEZER;
+	}
+}
+
+int group_freeze(const struct group *g, bool on, struct err *e)
+{
+	if (g->kind == GROUP_NONE) {
+		return err_set(e, ERR_USER, EOPNOTSUPP,
+			       "a sandbox is paused by its control group, and this one has none; "
+			       "'atoll doctor' says how to get one");
+	}
+	if (g->kind == GROUP_V1 && g->v1.n <= CGROUP1_FREEZER) {
+		return err_set(e, ERR_USER, EOPNOTSUPP,
+			       "on control groups of version 1 only a sandbox that 'atoll create' "
+			       "has made can be paused, where the freezer controller is mounted");
+	}
+	return g->kind == GROUP_V1 ? cgroup1_freeze(&g->v1, on, e)
+				   : cgroup2_freeze(&g->v2, on, e);
+}
+
 int group_want_io(struct group *g, struct err *e)
 {
 	struct err why = {};
@@ -152,7 +178,8 @@ json_t *group_paths(const struct group *g, const char *id)
 	_cleanup_json_ json_t *paths = json_array();
 	size_t i;
 
-	for (i = 0; paths && g->kind == GROUP_V1 && i < CGROUP1_COUNT; i++) {
+	/* From the last: who is frozen in it cannot be killed before it goes. */
+	for (i = g->v1.n; paths && g->kind == GROUP_V1 && i-- > 0;) {
 		if (json_array_append_new(paths, json_sprintf("%s/atoll-%s", g->v1.parent[i], id)) <
 		    0) {
 			return NULL;
@@ -214,7 +241,7 @@ static int make_v1(struct group *g, const char *name, const struct plan_limits *
 	if (r >= 0) {
 		r = cgroup1_open_tasks(&g->v1, g->tasks, e);
 	}
-	g->n_tasks = r >= 0 ? CGROUP1_COUNT : 0;
+	g->n_tasks = r >= 0 ? g->v1.n : 0;
 	return r;
 }
 

@@ -73,6 +73,13 @@ static inline void group_hide(struct group *g)
 	g->hidden = true;
 }
 
+/* To be called after find() for a sandbox that may be paused: where that takes a hierarchy of its
+ * own, and there is one, it gets it. */
+void group_want_freezer(struct group *g);
+
+/* Stops everything in the group, or lets it go on. -EOPNOTSUPP with the remedy. */
+int group_freeze(const struct group *g, bool on, struct err *e);
+
 /*
  * To be called after find() where the policy limits I/O: the group is to have the io controller.
  * -EOPNOTSUPP with the remedy where it cannot hold such a limit.

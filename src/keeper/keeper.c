@@ -216,7 +216,7 @@ static int choose(struct keeper *k, struct err *e)
 	int r = tier_find(&k->plan, &k->tier, e);
 
 	if (r >= 0) {
-		r = limits_choose(&k->limits, &k->plan, e);
+		r = limits_choose(&k->limits, &k->plan, !k->main, e);
 	}
 	if (r < 0) {
 		return r;

@@ -131,7 +131,7 @@ static int want_io(struct limits *l, const struct plan *plan, const struct err *
 	return r < 0 ? err_wrap(e, "execution.limits.io") : 0;
 }
 
-int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
+int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct err *e)
 {
 	struct err why = {};
 
@@ -139,6 +139,9 @@ int limits_choose(struct limits *l, const struct plan *plan, struct err *e)
 	group_find(&l->group, &why);
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		group_hide(&l->group);
+	}
+	if (lives) {
+		group_want_freezer(&l->group);
 	}
 	if (plan->limits.io > 0) {
 		int r = want_io(l, plan, &why, e);

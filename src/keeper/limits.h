@@ -74,8 +74,8 @@ struct limits {
 	int32_t last_pid;
 };
 
-/* Decides the mechanism. Makes nothing yet. */
-int limits_choose(struct limits *l, const struct plan *plan, struct err *e);
+/* Decides the mechanism. Makes nothing yet. `lives`: it takes commands until somebody ends it. */
+int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct err *e);
 
 /* Fills what the tier must do itself, for want of groups, into *spec. */
 void limits_delegate(const struct limits *l, struct tier_spec *spec);

@@ -124,6 +124,7 @@ static int collect(struct keeper *k, struct err *e)
 /* Ends the sandbox; the first reason stands. */
 static void end(struct keeper *k)
 {
+	struct err unused = {};
 	size_t i;
 
 	if (k->ended_ns == 0) {
@@ -134,6 +135,10 @@ static void end(struct keeper *k)
 		if (!k->commands[i]->started) {
 			tier_command_done(&k->commands[i]->inside);
 		}
+	}
+	/* Who is frozen may not even die. */
+	if (k->frozen) {
+		k->frozen = group_freeze(&k->limits.group, false, &unused) < 0;
 	}
 	k->tier->stop(&k->sandbox);
 }
@@ -281,6 +286,27 @@ static int hear_listener(struct keeper *k, struct err *e)
 	return r;
 }
 
+/* The reply. What is asked for once more is so already. */
+static json_t *freeze(struct keeper *k, bool on)
+{
+	struct err e = {};
+	int r = 0;
+
+	if (k->ended_ns) {
+		r = err_set(&e, ERR_USER, ECHILD, "the sandbox is ending");
+	} else if (k->frozen != on) {
+		r = group_freeze(&k->limits.group, on, &e);
+		if (r >= 0) {
+			k->frozen = on;
+			r = keeper_record(k, on ? "paused" : "resumed", json_object(), &k->error);
+		}
+	}
+	limits_touch(&k->limits);
+	return r < 0 ? json_pack("{s:o}", "error", json_text(r == -k->error.code ? k->error.msg
+								       : e.msg))
+		     : json_object();
+}
+
 /* What has ended by itself keeps its reason, unless that cuts its output off. */
 static void hear_peer(struct keeper *k, size_t i)
 {
@@ -299,6 +325,11 @@ static void hear_peer(struct keeper *k, size_t i)
 		break;
 	case CONTROL_INSPECT:
 		status = keeper_inspect(k);
+		control_reply(&k->control, i, status);
+		break;
+	case CONTROL_PAUSE:
+	case CONTROL_RESUME:
+		status = freeze(k, m.op == CONTROL_PAUSE);
 		control_reply(&k->control, i, status);
 		break;
 	case CONTROL_STOP:
@@ -565,7 +596,11 @@ static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), ret_next_ms);
 	int r;
 
-	k->tier->count(&k->sandbox);
+	if (k->frozen) {
+		limits_touch(&k->limits); /* not idle: somebody has asked for it */
+	} else {
+		k->tier->count(&k->sandbox);
+	}
 	if (l == LIMIT_NONE && k->sandbox.starts >= 0) {
 		l = limits_count(&k->limits, (int32_t)(k->sandbox.starts % INT32_MAX), INT32_MAX);
 	}

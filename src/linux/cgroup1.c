@@ -23,18 +23,31 @@ static const char *const names[CGROUP1_COUNT] = {
 	[CGROUP1_PIDS] = "pids",
 	[CGROUP1_CPU] = "cpu",
 	[CGROUP1_CPUACCT] = "cpuacct",
+	[CGROUP1_FREEZER] = "freezer",
 };
 
-int cgroup1_find(struct cgroup1 *c, struct err *e)
+/* The caller's own group in hierarchy i. */
+static int find_parent(struct cgroup1 *c, size_t i, const char *mounts, const char *self,
+		       struct err *e)
+{
+	_cleanup_free_ char *mount = cgroup_find_mount(mounts, "cgroup", names[i]);
+	_cleanup_free_ char *path = cgroup_find_path(self, names[i]);
+
+	if (!mount || !path || asprintf(&c->parent[i], "%s%s", mount, path) < 0) {
+		c->parent[i] = NULL;
+		return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
+			       "the '%s' control group controller is not available as version 1",
+			       names[i]);
+	}
+	return 0;
+}
+
+/* Hierarchies from c->n up to `n`. */
+static int find_more(struct cgroup1 *c, size_t n, struct err *e)
 {
 	_cleanup_buf_ struct buf mounts = {}, self = {};
-	size_t i;
 	int r;
 
-	*c = (struct cgroup1){};
-	for (i = 0; i < CGROUP1_COUNT; i++) {
-		c->dir[i] = FD_NONE;
-	}
 	buf_init(&mounts, 1024 * 1024);
 	buf_init(&self, 65536);
 	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
@@ -44,21 +57,31 @@ int cgroup1_find(struct cgroup1 *c, struct err *e)
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
-	for (i = 0; i < CGROUP1_COUNT; i++) {
-		_cleanup_free_ char *mount =
-			cgroup_find_mount(buf_str(&mounts), "cgroup", names[i]);
-		_cleanup_free_ char *path = cgroup_find_path(buf_str(&self), names[i]);
-
-		if (!mount || !path || asprintf(&c->parent[i], "%s%s", mount, path) < 0) {
-			c->parent[i] = NULL;
-			cgroup1_done(c);
-			return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-				       "the '%s' control group controller is not available as "
-				       "version 1",
-				       names[i]);
-		}
+	for (; r >= 0 && c->n < n; c->n += r >= 0) {
+		r = find_parent(c, c->n, buf_str(&mounts), buf_str(&self), e);
 	}
-	return 0;
+	return r;
+}
+
+int cgroup1_find(struct cgroup1 *c, struct err *e)
+{
+	size_t i;
+	int r;
+
+	*c = (struct cgroup1){};
+	for (i = 0; i < CGROUP1_COUNT; i++) {
+		c->dir[i] = FD_NONE;
+	}
+	r = find_more(c, CGROUP1_FREEZER, e);
+	if (r < 0) {
+		cgroup1_done(c);
+	}
+	return r;
+}
+
+int cgroup1_want_freezer(struct cgroup1 *c, struct err *e)
+{
+	return find_more(c, CGROUP1_FREEZER + 1, e);
 }
 
 int cgroup1_make(struct cgroup1 *c, const char *name, struct err *e)
@@ -66,7 +89,7 @@ int cgroup1_make(struct cgroup1 *c, const char *name, struct err *e)
 	size_t i;
 
 	(void)snprintf(c->name, sizeof(c->name), "%s", name);
-	for (i = 0; i < CGROUP1_COUNT; i++) {
+	for (i = 0; i < c->n; i++) {
 		_cleanup_fd_ int parent = open(c->parent[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 		/* Hierarchies may hold several controllers: then the group is there already. */
@@ -142,7 +165,7 @@ int cgroup1_open_tasks(const struct cgroup1 *c, int fds[CGROUP1_COUNT], struct e
 {
 	size_t i;
 
-	for (i = 0; i < CGROUP1_COUNT; i++) {
+	for (i = 0; i < c->n; i++) {
 		fds[i] = openat(c->dir[i], "tasks", O_WRONLY | O_CLOEXEC);
 		if (fds[i] < 0) {
 			return err_sys(e, errno, "cannot open a group's task list");
@@ -164,7 +187,7 @@ int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e)
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read '%s'", file);
 	}
-	for (i = 0; i < CGROUP1_COUNT; i++) {
+	for (i = 0; i < c->n; i++) {
 		_cleanup_free_ char *path = cgroup_find_path(buf_str(&b), names[i]);
 		const char *last = path ? strrchr(path, '/') : NULL;
 
@@ -177,6 +200,32 @@ int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e)
 		}
 	}
 	return 0;
+}
+
+static int set_frozen(int dir, bool on)
+{
+	_cleanup_fd_ int fd = openat(dir, "freezer.state", O_WRONLY | O_CLOEXEC);
+	const char *word = on ? "FROZEN" : "THAWED";
+
+	return fd < 0 || write(fd, word, strlen(word)) != (ssize_t)strlen(word) ? -errno : 0;
+}
+
+int cgroup1_freeze(const struct cgroup1 *c, bool on, struct err *e)
+{
+	int dir = c->n > CGROUP1_FREEZER ? c->dir[CGROUP1_FREEZER] : FD_NONE;
+	int r = dir < 0 ? -EOPNOTSUPP : set_frozen(dir, on);
+
+	return r < 0 ? err_sys(e, -r, "cannot %s the sandbox", on ? "pause" : "resume") : 0;
+}
+
+/* Who is frozen is not killed. */
+static void thaw(const char *path)
+{
+	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0 && faccessat(dir, "freezer.state", F_OK, 0) == 0) {
+		(void)set_frozen(dir, false);
+	}
 }
 
 /* Version 1 has no cgroup.kill: kill what is listed until the list is empty. */
@@ -192,6 +241,7 @@ int cgroup1_remove(const char *path, struct err *e)
 		if (errno != EBUSY) {
 			break;
 		}
+		thaw(path);
 		cgroup_kill_members(path);
 		(void)nanosleep(&step, NULL);
 	}
@@ -203,7 +253,7 @@ int cgroup1_destroy(struct cgroup1 *c, struct err *e)
 	int r = 0, n;
 	size_t i;
 
-	for (i = 0; i < CGROUP1_COUNT; i++) {
+	for (i = CGROUP1_COUNT; i-- > 0;) { /* the freezer first */
 		char path[4096];
 
 		c->dir[i] = fd_close(c->dir[i]);

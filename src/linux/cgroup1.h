@@ -17,17 +17,26 @@ enum cgroup1_controller {
 	CGROUP1_PIDS,
 	CGROUP1_CPU,
 	CGROUP1_CPUACCT,
+	CGROUP1_FREEZER, /* only where it is asked for */
 	CGROUP1_COUNT,
 };
 
 struct cgroup1 {
 	char *parent[CGROUP1_COUNT]; /* the caller's own group, as an absolute path */
 	int dir[CGROUP1_COUNT];      /* the group made below it; FD_NONE before cgroup1_make() */
+	size_t n; /* how many of them are in use */
 	char name[64];
 };
 
 /* Finds the caller's groups. -EOPNOTSUPP with *e set when a controller is not mounted as v1. */
 int cgroup1_find(struct cgroup1 *c, struct err *e);
+
+/* After find(): the group that will be made can be frozen. -EOPNOTSUPP as above. */
+int cgroup1_want_freezer(struct cgroup1 *c, struct err *e);
+
+/* Stops everything in the group, or lets it go on: each process at the latest when it would run
+ * again. Who is frozen does not even die. */
+int cgroup1_freeze(const struct cgroup1 *c, bool on, struct err *e);
 
 /* Makes the directories `name`. -EACCES and the like when the caller may not. */
 int cgroup1_make(struct cgroup1 *c, const char *name, struct err *e);
@@ -57,7 +66,7 @@ int cgroup1_open_tasks(const struct cgroup1 *c, int fds[CGROUP1_COUNT], struct e
 int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e);
 
 /*
- * Kills whoever is left in group `path` and removes it; waits up to a second for the kernel to let
+ * Kills whoever is left in group `path`, frozen or not, and removes it; waits up to a second for the kernel to let
  * go. 0 also when it does not exist.
  */
 int cgroup1_remove(const char *path, struct err *e);

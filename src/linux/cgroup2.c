@@ -388,6 +388,11 @@ int cgroup2_has_member(const struct cgroup2 *c, pid_t pid, struct err *e)
 	return 0;
 }
 
+int cgroup2_freeze(const struct cgroup2 *c, bool on, struct err *e)
+{
+	return cgroup2_write(c, "cgroup.freeze", on ? "1" : "0", e);
+}
+
 bool cgroup2_is(const char *path)
 {
 	struct statfs fs;

@@ -82,6 +82,10 @@ uint64_t cgroup2_leaf_stat(const struct cgroup2 *c, const char *file, const char
 /* 0 if the process is in the group; -EBADMSG with *e set if it is not. */
 int cgroup2_has_member(const struct cgroup2 *c, pid_t pid, struct err *e);
 
+/* Stops everything in the group, or lets it go on: each process at the latest when it would run
+ * again. Who is frozen can still be killed. */
+int cgroup2_freeze(const struct cgroup2 *c, bool on, struct err *e);
+
 /* True if `path` lies in a version 2 hierarchy. */
 bool cgroup2_is(const char *path);
 

@@ -11,7 +11,8 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "diff", "apply", "discard", "ps", "inspect", "stop", "rm", "policy", "doctor",
+COMMANDS = ["run", "create", "exec", "shell", "diff", "apply", "discard", "ps", "inspect", "pause", "resume", "stop", "rm", "policy",
+            "doctor",
             "completion", "version"]
 POLICY = {"new", "show", "check", "explain", "schema"}
 SHELLS = ["bash", "bash with bash-completion", "zsh", "fish"]

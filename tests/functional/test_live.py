@@ -670,3 +670,70 @@ def test_end_whose_front_is_killed(live, atoll, step, words):
         assert again.status == 0 or "no sandbox" in again.err, (moment, again)
         assert box.is_gone(), moment
         moment += step
+
+
+# ---- pause and resume ----
+
+def can_pause(box):
+    """A control group holds it; else it is refused with the reason."""
+    result = box.atoll.tool("pause", box.id)
+    if result.status == 0:
+        return True
+    assert result.status == 125 and "control group" in result.err, result
+    return False
+
+
+def test_pause_and_resume(live, atoll):
+    box = live("--idle", "2s")
+    process = box.start("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
+    assert process.stdout.readline() == b"1\n"
+    if not can_pause(box):
+        assert running(atoll)[box.id]["state"] == "running"
+        process.kill()
+        return
+    assert running(atoll)[box.id]["state"] == "paused"
+    assert atoll.tool("pause", box.id).status == 0, "once more is no mistake"
+    refused = box.run("true")
+    assert refused.status == 125 and "is paused" in refused.err
+
+    def count():
+        os.set_blocking(process.stdout.fileno(), False)
+        return (process.stdout.read() or b"").count(b"\n")
+    assert runner.eventually(lambda: count() == 0 and count() == 0)
+    time.sleep(3)  # longer than it may be idle
+    assert count() == 0 and box.id in running(atoll)
+    assert atoll.tool("resume", box.id).status == 0
+    assert runner.eventually(lambda: count() > 2)
+    assert box.run("true").status == 0
+    assert [e["event"] for e in box.events() if e["event"] in ("paused", "resumed")] == ["paused", "resumed"]
+    assert atoll.tool("pause", "no-such").status == 125
+    process.kill()
+
+
+@pytest.mark.parametrize("words", [("stop",), ("rm", "--force")], ids=lambda words: words[0])
+def test_a_paused_one_ends_like_any_other(live, atoll, words):
+    box = live("--workspace", ".:copy")
+    process = box.start("/bin/sh", "-c", "echo x >new; echo ready; while :; do :; done")
+    assert process.stdout.readline() == b"ready\n"
+    can_pause(box)
+    assert atoll.tool(*words, box.id).status == 0
+    assert process.wait(timeout=20) == 137
+    assert atoll.tool("ps", "--kept", "--quiet").out.split() == ([box.id] if words == ("stop",) else [])
+
+
+def test_a_paused_one_whose_keeper_is_killed(live, atoll):
+    box = live()
+    process = box.start("/bin/sh", "-c", "echo ready; while :; do :; done")
+    assert process.stdout.readline() == b"ready\n"
+    can_pause(box)
+    init, keeper = box.init(), box.keeper()
+    os.kill(keeper, signal.SIGKILL)
+    assert process.wait(timeout=20) == 125 and runner.eventually(lambda: is_dead(keeper), 10)
+    assert "removed what 1 sandbox left" in atoll.tool("ps").err
+    assert runner.eventually(lambda: is_dead(init), 10)
+
+
+def test_session_ends_a_paused_one(live):
+    box = live("--session", "1500ms")
+    can_pause(box)
+    assert runner.eventually(box.is_gone, 20)

@@ -264,6 +264,8 @@ def test_mounts_below_the_workspace_stay(atoll, need_root):
               f"touch '{below}/cover' && exec {argv}")
     result = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script],
                             env=atoll.environment(), cwd=atoll.workspace)
+    if "tmpfs from Linux 6.3" in result.err:
+        pytest.skip("this kernel translates no owners on tmpfs")
     assert (result.status, result.out) == (0, "cover\n"), result
 
 

@@ -10,6 +10,8 @@ extern const struct cli_command cli_exec_command;
 extern const struct cli_command cli_shell_command;
 extern const struct cli_command cli_inspect_command;
 extern const struct cli_command cli_rm_command;
+extern const struct cli_command cli_pause_command;
+extern const struct cli_command cli_resume_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;
 extern const struct cli_command cli_diff_command;

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll pause, atoll resume. */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "front/cli/cli.h"
+#include "front/cli/commands.h"
+#include "front/cli/sandboxes.h"
+#include "keeper/name.h"
+
+static int tell(const struct state *s, const char *word, enum control_op op, struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	char id[STATE_ID_SIZE];
+	const char *why;
+	int r = name_find(s, word, id, e);
+
+	r = r < 0 ? r : sandbox_ask(s, id, op, &reply, e);
+	if (r == -ENOENT && e->code == 0) {
+		return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+	}
+	why = json_string_value(json_object_get(reply, "error"));
+	return r >= 0 && why ? err_set(e, ERR_USER, EOPNOTSUPP, "%s: %s", word, why) : r;
+}
+
+static int tell_all(const struct cli_command *c, int argc, char **argv, enum control_op op)
+{
+	struct cli_operands words;
+	struct state s;
+	struct err e = {};
+	size_t i;
+	int r = cli_parse(c, argc, argv, NULL, &words), n;
+
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
+					     "shows them");
+	}
+	n = state_open(&s, &e);
+	if (n < 0) {
+		return cli_fail(&e);
+	}
+	for (i = 0; i < words.n; i++) {
+		e = (struct err){};
+		r = tell(&s, words.words[i], op, &e) < 0 ? cli_fail(&e) : r;
+	}
+	state_done(&s);
+	return r;
+}
+
+static int cmd_pause(const struct cli_command *c, int argc, char **argv)
+{
+	return tell_all(c, argc, argv, CONTROL_PAUSE);
+}
+
+static int cmd_resume(const struct cli_command *c, int argc, char **argv)
+{
+	return tell_all(c, argc, argv, CONTROL_RESUME);
+}
+
+static const struct cli_example pause_examples[] = {
+	CLI_EXAMPLE("atoll pause work"),
+	{},
+};
+
+static const struct cli_example resume_examples[] = {
+	CLI_EXAMPLE("atoll resume work"),
+	{},
+};
+
+const struct cli_command cli_pause_command = {
+	.name = "pause",
+	.summary = "stop everything in a sandbox for a while",
+	.operands = "SANDBOX...",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.about = "Stop everything in sandboxes until 'atoll resume': nothing in them uses a CPU. What\n"
+		 "they hold of memory they keep. A sandbox that is paused is not idle, but the time\n"
+		 "of its session and of its commands goes on.\n",
+	.examples = pause_examples,
+	.run = cmd_pause,
+};
+
+const struct cli_command cli_resume_command = {
+	.name = "resume",
+	.summary = "let a sandbox go on that is paused",
+	.operands = "SANDBOX...",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = SIZE_MAX,
+	.about = "Let sandboxes go on where 'atoll pause' has stopped them.\n",
+	.examples = resume_examples,
+	.run = cmd_resume,
+};
