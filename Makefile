@@ -33,6 +33,7 @@ bench:
 	@bench/start --atoll $(BUILD)/src/atoll
 	@bench/run-cost --atoll $(BUILD)/src/atoll
 	@bench/workspace --atoll $(BUILD)/src/atoll
+	@bench/life --atoll $(BUILD)/src/atoll
 
 bench-hosts:
 	@scripts/setup build run test
