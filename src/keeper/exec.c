@@ -29,6 +29,8 @@
 #include "linux/fdpass.h"
 #include "tier/command.h"
 
+/* Of a command's words in the record, which has room for very many commands. */
+#define RECORDED_WORDS 65536
 /* From the question to the first instruction. */
 #define START_NS 10000000000LL
 /* Whoever does not die of SIGKILL in this time is waited for by nobody. */
@@ -124,7 +126,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 	if (r < 0) {
 		return r;
 	}
-	event = keeper_started_event(c);
+	event = keeper_started_event(c, RECORDED_WORDS);
 	if (!event || json_put(event, "command", json_integer(c->number)) < 0) {
 		json_decref(event);
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");

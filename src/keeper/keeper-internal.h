@@ -90,13 +90,16 @@ int64_t keeper_settle(struct keeper *k);
 
 /* keeper.c: the receipt is read for a command that is held, or for the sandbox (NULL). */
 int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e);
-json_t *keeper_started_event(const struct command *c);
+json_t *keeper_started_event(const struct command *c, size_t room);
 
 /* watch.c: from release to the death of everything inside. */
 int keeper_watch(struct keeper *k, struct err *e);
 
 /* result.c: the document for MSG_RESULT. NULL: out of memory. */
 json_t *keeper_result(const struct keeper *k, bool clean);
+
+/* Its argv, as many words as `room` bytes hold; "..." stands for the rest. NULL: out of memory. */
+json_t *keeper_words(const struct command *c, size_t room);
 
 /* For MSG_RESULT of a command that is not the main one; and of a sandbox that waits for some. */
 json_t *keeper_command_result(const struct keeper *k, const struct command *c);

@@ -184,18 +184,9 @@ static int seal_receipt(struct keeper *k, struct err *e)
 	return keeper_record(k, "receipt", data, e);
 }
 
-json_t *keeper_started_event(const struct command *c)
+json_t *keeper_started_event(const struct command *c, size_t room)
 {
-	json_t *argv = json_array();
-	size_t i;
-
-	for (i = 0; argv && c->argv[i]; i++) {
-		if (json_array_append_new(argv, json_text(c->argv[i])) < 0) {
-			json_decref(argv);
-			return NULL;
-		}
-	}
-	return json_pack("{s:o, s:o}", "argv", argv, "cwd", json_text(c->cwd));
+	return json_pack("{s:o, s:o}", "argv", keeper_words(c, room), "cwd", json_text(c->cwd));
 }
 
 /* Where the scratch directory will be, so that the tier can begin with it. */
@@ -309,7 +300,7 @@ static int release_main(struct keeper *k, struct err *e)
 
 	command_close_ends(c);
 	if (r >= 0) {
-		r = keeper_record(k, "started", keeper_started_event(c), e);
+		r = keeper_record(k, "started", keeper_started_event(c, SIZE_MAX), e);
 	}
 	if (r >= 0) {
 		r = tier_command_release(&c->inside, e);

@@ -69,8 +69,7 @@ static json_t *exit_of(const struct command *c)
 				      : json_pack("{s:i}", "status", WEXITSTATUS(c->status));
 }
 
-/* As many words as `room` bytes hold; "..." stands for the rest. */
-static json_t *command_of(const struct command *c, size_t room)
+json_t *keeper_words(const struct command *c, size_t room)
 {
 	_cleanup_json_ json_t *list = json_array();
 	size_t i, len;
@@ -136,7 +135,7 @@ json_t *keeper_status(const struct keeper *k)
 {
 	return json_pack("{s:s, s:s?, s:O?, s:s, s:o, s:i, s:s, s:f, s:f, s:I, s:o, s:i}",
 			 "sandbox", k->home.id, "name", k->name, "labels", k->labels, "state",
-			 state_of(k), "command", command_of(k->main, STATUS_COMMAND), "commands",
+			 state_of(k), "command", keeper_words(k->main, STATUS_COMMAND), "commands",
 			 (int)k->n_commands, "tier", tier_name(k->plan.tier), "age_ms",
 			 span_ms(k->started_ns, clock_now_ns()), "cpu_ms",
 			 (double)k->limits.cpu_ns / (double)MS, "memory_peak_bytes",
@@ -153,7 +152,7 @@ static json_t *commands_of(const struct keeper *k)
 	for (i = 0; list && i < k->n_commands; i++) {
 		const struct command *c = k->commands[i];
 		json_t *row = json_pack("{s:i, s:o, s:o, s:b, s:f, s:o}", "number", (int)c->number,
-					"command", command_of(c, STATUS_COMMAND), "cwd",
+					"command", keeper_words(c, STATUS_COMMAND), "cwd",
 					json_text(c->cwd), "terminal", c->tty != 0, "age_ms",
 					span_ms(c->started_ns, now), "bytes", bytes_of(c));
 
@@ -221,7 +220,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	}
 	keeper_command_reason(k, c, reason, sizeof(reason));
 	r = json_put(doc, "sandbox", json_string(k->home.id));
-	r = r < 0 ? r : json_put(doc, "command", command_of(c, SIZE_MAX));
+	r = r < 0 ? r : json_put(doc, "command", keeper_words(c, SIZE_MAX));
 	r = r < 0 ? r : json_put(doc, "exit", exit_of(c));
 	r = r < 0 ? r : json_put(doc, "reason", json_string(reason));
 	r = r < 0 ? r
@@ -252,7 +251,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	}
 	keeper_reason(k, reason, sizeof(reason));
 	r = json_put(doc, "sandbox", json_string(k->home.id));
-	r = r < 0 ? r : json_put(doc, "command", command_of(k->main, SIZE_MAX));
+	r = r < 0 ? r : json_put(doc, "command", keeper_words(k->main, SIZE_MAX));
 	r = r < 0 ? r : json_put(doc, "exit", exit_of(k->main));
 	r = r < 0 ? r : json_put(doc, "reason", json_string(reason));
 	r = r < 0 ? r : json_put(doc, "error", error_of(exec_error(k), &k->error));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -15,8 +16,8 @@
 #include "base/err.h"
 #include "base/json.h"
 
-/* More than any trail holds: a request is at most 8 MiB, and the rest of it is bounded. */
-#define MAX_TAIL (64 * 1024 * 1024)
+/* More than any line holds: a request is at most 8 MiB, and the rest of it is bounded. */
+#define MAX_LINE (64 * 1024 * 1024)
 
 static int trail_open(struct trail *t, int dir, const char *sandbox, int flags)
 {
@@ -37,44 +38,52 @@ int trail_create(struct trail *t, int dir, const char *sandbox, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot create the trail of sandbox %s", sandbox) : 0;
 }
 
-/* Reads the end of the file, counts its lines and finds where the last one begins. */
-static int trail_scan(struct trail *t, struct buf *b, size_t *ret_last)
+/* Counts the lines of the file and finds where the last one begins, which ends it or is cut short. */
+static int trail_scan(struct trail *t, off_t *ret_last, off_t *ret_size)
 {
-	struct stat st;
-	size_t i, last = 0;
-	int r;
+	char block[65536];
+	off_t at = 0, begin = 0;
+	ssize_t n;
 
-	if (fstat(t->fd, &st) < 0) {
+	*ret_last = 0;
+	while ((n = pread(t->fd, block, sizeof(block), at)) > 0) {
+		const char *end = block + n, *p = block;
+
+		while ((p = memchr(p, '\n', (size_t)(end - p)))) {
+			t->seq++;
+			*ret_last = begin;
+			begin = at + (++p - block);
+		}
+		at += n;
+	}
+	*ret_last = begin < at ? begin : *ret_last;
+	*ret_size = at;
+	return n < 0 ? -errno : 0;
+}
+
+static int read_last(const struct trail *t, off_t last, struct buf *b)
+{
+	if (lseek(t->fd, last, SEEK_SET) < 0) {
 		return -errno;
 	}
-	if (st.st_size > MAX_TAIL) {
-		return -EFBIG;
-	}
-	r = buf_read_fd(b, t->fd);
-	for (i = 0; r >= 0 && i < b->len; i++) {
-		if (b->data[i] == '\n') {
-			t->seq++;
-			if (i + 1 < b->len) {
-				last = i + 1;
-			}
-		}
-	}
-	*ret_last = last;
-	return r;
+	return buf_read_fd(b, t->fd);
 }
 
 int trail_resume(struct trail *t, int dir, const char *sandbox, struct err *e)
 {
 	_cleanup_buf_ struct buf b = {};
-	size_t last = 0;
+	off_t last = 0, size = 0;
 	int r = trail_open(t, dir, sandbox, O_RDWR);
 
 	if (r == -ENOENT) {
 		return r;
 	}
-	buf_init(&b, MAX_TAIL);
+	buf_init(&b, MAX_LINE);
 	if (r >= 0) {
-		r = trail_scan(t, &b, &last);
+		r = trail_scan(t, &last, &size);
+	}
+	if (r >= 0 && size > 0) {
+		r = read_last(t, last, &b);
 	}
 	if (r >= 0 && b.len > 0 && b.data[b.len - 1] != '\n') {
 		r = write(t->fd, "\n", 1) == 1 ? buf_addc(&b, '\n') : -errno;
@@ -85,7 +94,7 @@ int trail_resume(struct trail *t, int dir, const char *sandbox, struct err *e)
 		return err_sys(e, -r, "cannot resume the trail of sandbox %s", sandbox);
 	}
 	if (b.len > 0) {
-		digest_hex(b.data + last, b.len - last - 1, t->prev);
+		digest_hex(b.data, b.len - 1, t->prev);
 	}
 	return 0;
 }

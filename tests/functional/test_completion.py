@@ -11,7 +11,7 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "diff", "apply", "discard", "ps", "inspect", "pause", "resume", "stop", "rm", "policy",
+COMMANDS = ["run", "create", "exec", "shell", "diff", "apply", "discard", "ps", "inspect", "events", "pause", "resume", "stop", "rm", "policy",
             "doctor",
             "completion", "version"]
 POLICY = {"new", "show", "check", "explain", "schema"}
@@ -51,7 +51,7 @@ EXACT = {
     "policy check a": {"agent.yaml"},
     "policy explain --template c": {"ci", "ci-long"},
     "completion ": {"bash", "zsh", "fish"},
-    "ps --": {"--json", "--quiet", "--kept", "--help"},
+    "ps --": {"--json", "--quiet", "--kept", "--filter", "--help"},
     "version --j": {"--json"},
 }
 

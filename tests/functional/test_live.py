@@ -737,3 +737,46 @@ def test_session_ends_a_paused_one(live):
     box = live("--session", "1500ms")
     can_pause(box)
     assert runner.eventually(box.is_gone, 20)
+
+
+# ---- looking ----
+
+def test_filters(live, atoll):
+    one, two = live("--name", "one", "--label", "team=a"), live("--label", "team=b", "--label", "x=1")
+
+    def listed(*filters):
+        words = [word for f in filters for word in ("--filter", f)]
+        return atoll.tool("ps", "--quiet", *words).out.split()
+    assert listed("label=team=a") == [one.id] and listed("label=x") == [two.id]
+    assert sorted(listed("label=team")) == sorted(listed("state=waiting", "tier=container")) == sorted([one.id, two.id])
+    assert listed("name=one") == [one.id] and listed("name=one", "label=x") == [] and listed("state=paused") == []
+    for wrong in ("team=a", "label", "name", "age=1", "="):
+        refused = atoll.tool("ps", "--filter", wrong)
+        assert refused.status == 125 and "--filter takes" in refused.err, wrong
+    for wrong in ("x", "=x", "x=", "a b=c", "x=\x1b[31m"):
+        refused = atoll.tool("create", "--label", wrong)
+        assert refused.status == 125 and "--label" in refused.err and "\x1b" not in refused.err, wrong
+
+
+def test_events(live, atoll):
+    box = live("--name", "told")
+    follower = subprocess.Popen([str(atoll.binary), "events", "--follow", "told"], env=atoll.environment(),
+                                stdout=subprocess.PIPE, text=True)
+    assert box.run("/bin/echo", "\x1b[31mred").status == 0
+    shown = atoll.tool("events", "told")
+    assert shown.status == 0 and "\x1b" not in shown.out
+    assert [line.split()[1] for line in shown.out.splitlines()] == ["created", "receipt", "exec", "exec_ended"]
+    assert 'reason="exited"' in shown.out and "plan={...}" in shown.out
+    assert atoll.tool("rm", "--force", "told").status == 0
+    followed = follower.communicate(timeout=20)[0].splitlines()
+    assert [line.split()[1] for line in followed][-2:] == ["ended", "torn_down"] and follower.returncode == 0
+    record = atoll.home / "trail" / f"{box.id}.jsonl"
+    assert atoll.tool("events", "--json", box.id).stdout == record.read_bytes(), "also when it is gone"
+    assert atoll.tool("events", box.id[:8]).out.splitlines() == followed
+    assert atoll.tool("events", "s-no").status == 125
+
+
+def test_long_words_in_the_record(live):
+    box = live()
+    assert box.run("true", "x" * 100_000, "y").status == 0
+    assert box.events()[2]["data"]["argv"] == ["true", "..."]

@@ -142,7 +142,7 @@ static const char *sample(const struct cli_option *o)
 		return cli_value_word(&o->value, 0);
 	}
 	if (o->argument && strcmp(o->argument, "KEY=VALUE") == 0) {
-		return "key=value";
+		return strcmp(o->name, "--filter") == 0 ? "name=word" : "key=value";
 	}
 	if (o->value.kind == CLI_VARIABLE) {
 		return "A=b";

@@ -12,6 +12,7 @@ static const struct cli_command *const commands[] = {
 	&cli_discard_command,
 	&cli_ps_command,
 	&cli_inspect_command,
+	&cli_events_command,
 	&cli_pause_command,
 	&cli_resume_command,
 	&cli_stop_command,

@@ -9,6 +9,7 @@ extern const struct cli_command cli_create_command;
 extern const struct cli_command cli_exec_command;
 extern const struct cli_command cli_shell_command;
 extern const struct cli_command cli_inspect_command;
+extern const struct cli_command cli_events_command;
 extern const struct cli_command cli_rm_command;
 extern const struct cli_command cli_pause_command;
 extern const struct cli_command cli_resume_command;

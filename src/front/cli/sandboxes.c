@@ -141,14 +141,85 @@ static int add_kept(const struct state *s, const char *id, json_t *list)
 	return r;
 }
 
+#define MAX_FILTERS 16
+
 struct ps_options {
 	bool json;
 	bool quiet;
 	bool kept;
+	struct filter {
+		const char *key;
+		const char *value; /* NULL: any, of a label */
+	} filters[MAX_FILTERS];
+	size_t n_filters;
 };
+
+/* What a filter can ask for, beside label=KEY[=VALUE]. */
+static const char *const filter_keys[] = {"name", "state", "tier", NULL};
+
+static bool is_filter(const char *key)
+{
+	size_t i;
+
+	for (i = 0; filter_keys[i] && strcmp(filter_keys[i], key) != 0; i++) {
+	}
+	return filter_keys[i] != NULL;
+}
+
+/* KEY=VALUE, or label=KEY, or label=KEY=VALUE, which is kept as ":KEY". */
+static int take_filter(void *into, const struct cli_option *option, char *value)
+{
+	struct ps_options *o = into;
+	char *equals = strchr(value, '=');
+	bool label = strncmp(value, "label=", 6) == 0 && value[6];
+	struct filter *f = &o->filters[o->n_filters];
+
+	(void)option;
+	if (o->n_filters == MAX_FILTERS) {
+		return -cli_complain("ps", "at most %d filters", MAX_FILTERS);
+	}
+	if (label) {
+		value[5] = ':';
+		f->key = value + 5;
+		equals = strchr(f->key, '=');
+	} else {
+		f->key = value;
+	}
+	if (equals) {
+		*equals = '\0';
+	}
+	f->value = equals ? equals + 1 : NULL;
+	if (!label && (!equals || !is_filter(f->key))) {
+		return -cli_complain("ps", "--filter takes label=KEY, label=KEY=VALUE, name=NAME, "
+					   "state=STATE or tier=TIER");
+	}
+	o->n_filters++;
+	return 0;
+}
+
+/* All of the filters hold. */
+static bool matches(const json_t *row, const struct ps_options *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->n_filters; i++) {
+		const struct filter *f = &o->filters[i];
+		const json_t *at = *f->key == ':' ? json_object_get(row, "labels") : row;
+		const char *have =
+			json_string_value(json_object_get(at, f->key + (*f->key == ':')));
+
+		if (!have || (f->value && strcmp(have, f->value) != 0)) {
+			return false;
+		}
+	}
+	return true;
+}
 
 static const struct cli_option ps_options[] = {
 	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct ps_options, json)),
+	CLI_TAKES("--filter", "KEY=VALUE", CLI_TEXT,
+		  "only those with this label (label=KEY[=VALUE]), name, state or tier",
+		  .take = take_filter, .repeat = true),
 	CLI_FLAG("--kept", "those that have ended and whose copy waits to be looked at",
 		 .offset = offsetof(struct ps_options, kept)),
 	CLI_FLAG("--quiet", "the ids alone, one a line",
@@ -190,6 +261,7 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 	struct cli_operands none;
 	struct state s;
 	struct err e = {};
+	size_t i;
 	int r = cli_parse(c, argc, argv, &o, &none);
 
 	if (r != 0) {
@@ -201,12 +273,18 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 		r = each_sandbox(&s, list, o.kept ? add_kept : add_running, &e);
 	}
 	state_done(&s);
+	for (i = json_array_size(list); i-- > 0;) {
+		if (!matches(json_array_get(list, i), &o)) {
+			(void)json_array_remove(list, i);
+		}
+	}
 	return r < 0 ? cli_fail(&e) : print_list(list, &o);
 }
 
 static const struct cli_example ps_examples[] = {
 	CLI_EXAMPLE("atoll ps"),
 	CLI_EXAMPLE("atoll ps --json"),
+	CLI_EXAMPLE("atoll ps --filter label=team=a --quiet"),
 	CLI_EXAMPLE("atoll ps --kept", .why = "what waits for 'atoll diff'"),
 	{},
 };

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll events: what a sandbox's record says, also after its end. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "front/cli/cli.h"
+#include "front/cli/commands.h"
+#include "keeper/name.h"
+#include "keeper/state.h"
+
+/* A record grows by whole lines; nobody tells who reads it. */
+#define FOLLOW_MS 100
+
+struct events_options {
+	bool json;
+	bool follow;
+};
+
+/* Members that are documents of their own: `atoll inspect` shows them, and --json does. */
+static bool is_document(const json_t *value)
+{
+	return json_is_object(value) && json_object_size(value) > 4;
+}
+
+static void print_line(const char *line)
+{
+	_cleanup_json_ json_t *event = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+	const char *time = json_string_value(json_object_get(event, "time"));
+	const char *name = json_string_value(json_object_get(event, "event"));
+	_cleanup_buf_ struct buf out = {};
+	const char *key;
+	json_t *value;
+
+	if (!time || !name) {
+		printf("(a line that was cut short by a death)\n");
+		return;
+	}
+	buf_init(&out, 1024 * 1024);
+	json_object_foreach(json_object_get(event, "data"), key, value)
+	{
+		_cleanup_free_ char *text =
+			json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+
+		(void)buf_addf(&out, " %s=", key);
+		(void)utf8_neutralise(&out, is_document(value) ? "{...}" : text ? text : "",
+				      is_document(value) ? 5 : text ? strlen(text) : 0);
+	}
+	printf("%s %-10s%s\n", time, name, buf_str(&out));
+}
+
+/* The record of a sandbox that is there, or of one that has ended, by its id or the beginning. */
+static int find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
+		       struct err *e)
+{
+	int copy = FD_NONE, found = 0;
+	struct err why = {};
+	DIR *dir;
+	struct dirent *d;
+
+	if (name_find(s, word, id, &why) >= 0) {
+		return 0;
+	}
+	copy = openat(s->trail, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = copy >= 0 && strlen(word) >= 3 ? fdopendir(copy) : NULL;
+	while (dir && (d = readdir(dir))) {
+		size_t len = strcspn(d->d_name, ".");
+
+		if (len < STATE_ID_SIZE && strcmp(d->d_name + len, ".jsonl") == 0 &&
+		    strncmp(d->d_name, word, strlen(word)) == 0 && strlen(word) <= len) {
+			(void)snprintf(id, STATE_ID_SIZE, "%.*s", (int)len, d->d_name);
+			found++;
+		}
+	}
+	if (dir) {
+		(void)closedir(dir);
+	} else {
+		(void)fd_close(copy);
+	}
+	return found == 1 ? 0
+	       : found > 1
+		       ? err_set(e, ERR_USER, ENOENT, "'%s' is the beginning of %d records", word,
+				 found)
+		       : err_set(e, ERR_USER, ENOENT, "there is no record of a sandbox '%s'", word);
+}
+
+/* The last word about a sandbox. */
+static bool is_end(const char *line)
+{
+	return strstr(line, "\"event\":\"torn_down\"") || strstr(line, "\"event\":\"reaped\"");
+}
+
+static int print_record(int fd, const struct events_options *o, struct err *e)
+{
+	_cleanup_free_ char *line = NULL;
+	FILE *in = fdopen(fd, "re");
+	size_t size = 0;
+	bool over = false;
+	int r = in ? 0 : err_sys(e, errno, "cannot read the record");
+
+	while (r >= 0 && !over) {
+		ssize_t n = getline(&line, &size, in);
+
+		if (n < 0) {
+			if (!o->follow || ferror(in)) {
+				break;
+			}
+			clearerr(in);
+			if (fflush(stdout) != 0) {
+				break;
+			}
+			(void)poll(NULL, 0, FOLLOW_MS);
+			continue;
+		}
+		over = o->follow && is_end(line);
+		if (o->json) {
+			(void)fwrite(line, 1, (size_t)n, stdout);
+		} else {
+			print_line(line);
+		}
+	}
+	if (in) {
+		(void)fclose(in);
+	} else {
+		(void)fd_close(fd);
+	}
+	return r;
+}
+
+static int events(const struct cli_command *c, int argc, char **argv)
+{
+	struct events_options o = {};
+	struct cli_operands words;
+	char id[STATE_ID_SIZE], name[STATE_ID_SIZE + 8];
+	struct state s;
+	struct err e = {};
+	int r = cli_parse(c, argc, argv, &o, &words), fd = FD_NONE;
+
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	if (words.n == 0) {
+		return cli_complain(c->name, "of which sandbox? it takes an id or a name");
+	}
+	r = state_open(&s, &e);
+	r = r < 0 ? r : find_record(&s, words.words[0], id, &e);
+	if (r >= 0) {
+		(void)snprintf(name, sizeof(name), "%s.jsonl", id);
+		fd = openat(s.trail, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		r = fd < 0 ? err_sys(&e, errno, "cannot open the record of sandbox %s", id)
+			   : print_record(fd, &o, &e);
+	}
+	state_done(&s);
+	return r < 0 ? cli_fail(&e) : cli_written();
+}
+
+static const struct cli_option events_options[] = {
+	CLI_FLAG("--follow", "go on until the sandbox has ended",
+		 .offset = offsetof(struct events_options, follow)),
+	CLI_FLAG("--json", "the lines of the record as they stand",
+		 .offset = offsetof(struct events_options, json)),
+	{},
+};
+
+static const struct cli_example events_examples[] = {
+	CLI_EXAMPLE("atoll events work"),
+	CLI_EXAMPLE("atoll events --json work >record.jsonl"),
+	{},
+};
+
+const struct cli_command cli_events_command = {
+	.name = "events",
+	.summary = "what the record of a sandbox says",
+	.operands = "SANDBOX",
+	.operand.kind = CLI_SANDBOX,
+	.max_operands = 1,
+	.about = "Print the record of a sandbox, one event a line: what it was made from, what was\n"
+		 "found in force, what ran in it, what was refused, how it ended. Records stay when\n"
+		 "their sandboxes are gone.\n",
+	.options = events_options,
+	.examples = events_examples,
+	.run = events,
+};
