@@ -244,7 +244,7 @@ int session_open(struct session *s, struct err *e)
 	bool known = cpu_affinity(0, &cpus);
 	int pair[2];
 
-	*s = (struct session){.socket = FD_NONE};
+	*s = (struct session){.socket = FD_NONE, .dir = FD_NONE};
 	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the keeper's status from us */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		return err_sys(e, errno, "cannot create a socket pair");
@@ -265,15 +265,15 @@ int session_open(struct session *s, struct err *e)
 	return 0;
 }
 
-int session_attach(struct session *s, int dir, struct err *e)
+void session_attach(struct session *s, int dir)
 {
-	*s = (struct session){.socket = control_connect(dir, e)};
-	return s->socket < 0 ? s->socket : 0;
+	*s = (struct session){.socket = FD_NONE, .dir = dir};
 }
 
 void session_done(struct session *s)
 {
 	s->socket = fd_close(s->socket);
+	s->dir = fd_close(s->dir);
 	/* It is about to exit. Process 1 of a container may be one that collects nobody. */
 	while (s->over && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
 	}
@@ -540,6 +540,13 @@ static void hear_signal(struct relay *r)
 	}
 }
 
+/* Errors like any other. */
+static void ignore_signals(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
 static int watch_signals(struct err *e)
 {
 	static const int passed[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT, SIGUSR1,
@@ -553,8 +560,6 @@ static int watch_signals(struct err *e)
 		(void)sigaddset(&set, passed[i]);
 	}
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
 }
@@ -661,11 +666,25 @@ static struct relay *relay_new(struct session *s, unsigned tty, struct err *e)
 	return r;
 }
 
+/* A connection that says nothing for a while may have to make room for others. */
+static int connect_late(struct session *s, struct err *e)
+{
+	if (s->socket < 0) {
+		s->socket = s->dir < 0 ? -ENOENT : control_connect(s->dir, e);
+		s->dir = fd_close(s->dir);
+	}
+	return s->socket < 0 ? s->socket : 0;
+}
+
 /* Asks, and relays until there is a result. */
 static int relay_run(struct relay *r, uint32_t op, int request, int words, struct err *e)
 {
 	struct session *s = r->session;
-	int i, result = send_request(s, op, request, words, r->tty, e);
+	int i, result = connect_late(s, e);
+
+	if (result >= 0) {
+		result = send_request(s, op, request, words, r->tty, e);
+	}
 
 	r->give_up_ns = clock_now_ns() + (KEEPER_START_SECONDS + GUARD_SECONDS) * 1000000000LL;
 	if (result >= 0) {
@@ -689,7 +708,9 @@ static int ask(struct session *s, uint32_t op, const struct session_sandbox *san
 	_cleanup_fd_ int request = FD_NONE, words = FD_NONE;
 	int result = r ? 0 : -e->code;
 
-	if (result >= 0) {
+	ignore_signals();
+	/* Without a command there is nobody to pass them on to: they end us, and the start. */
+	if (result >= 0 && command) {
 		result = r->signals = watch_signals(e);
 	}
 	if (result >= 0) {
@@ -727,6 +748,13 @@ int session_run(struct session *s, const struct session_sandbox *sandbox,
 	/* A sandbox that lives has a keeper that does. */
 	s->over = r >= 0 && (command || !is_created(*ret));
 	return r;
+}
+
+void session_taken(struct session *s)
+{
+	struct message m = {.op = MSG_TAKEN};
+
+	(void)send(s->socket, &m, sizeof(m), MSG_NOSIGNAL);
 }
 
 int session_exec(struct session *s, const struct session_command *command, json_t **ret,

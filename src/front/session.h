@@ -17,6 +17,7 @@ struct plan;
 
 struct session {
 	int socket; /* to the keeper */
+	int dir;    /* of the sandbox, until there is a socket */
 	pid_t keeper; /* 0 where it is no child of ours */
 	bool over; /* the keeper has sent its result, and ends */
 	uint64_t stdin_bytes;
@@ -48,8 +49,8 @@ struct session_sandbox {
  */
 int session_open(struct session *s, struct err *e);
 
-/* The keeper of a sandbox that lives, whose directory this is. -ENOENT: it does not. */
-int session_attach(struct session *s, int dir, struct err *e);
+/* For session_exec(): the directory of a sandbox that lives; takes it, FD_NONE included. */
+void session_attach(struct session *s, int dir);
 
 /*
  * Makes a sandbox, runs the command to its end and returns the keeper's result document in *ret.
@@ -59,9 +60,12 @@ int session_attach(struct session *s, int dir, struct err *e);
 int session_run(struct session *s, const struct session_sandbox *sandbox,
 		const struct session_command *command, json_t **ret, struct err *e);
 
-/* The same in the sandbox that was attached to. */
+/* The same in the sandbox that was attached to. -ENOENT without *e set: it does not live. */
 int session_exec(struct session *s, const struct session_command *command, json_t **ret,
 		 struct err *e);
+
+/* Somebody knows the id of the sandbox that was made without a command: it may live. */
+void session_taken(struct session *s);
 
 /* After a result it leaves no process behind. */
 void session_done(struct session *s);

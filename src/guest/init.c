@@ -52,7 +52,7 @@ enum { INIT_FAILED = 125 };
 
 struct command {
 	pid_t pid;
-	int channel;
+	int channel; /* -1: this is the leader of one, which has the channel */
 	int tty; /* -1 where it has none, or a leader has it */
 };
 
@@ -131,9 +131,9 @@ static bool read_text(int fd, char **ret_cwd, char ***ret_argv, char ***ret_env)
 	return true;
 }
 
-static _Noreturn void give_up(int start, int error, bool early)
+static _Noreturn void give_up(int start, int error, enum init_early early)
 {
-	struct init_exec_failure failure = {.error = error, .early = early};
+	struct init_exec_failure failure = {.error = error, .early = (int32_t)early};
 
 	(void)send(start, &failure, sizeof(failure), MSG_NOSIGNAL);
 	_exit(early ? INIT_FAILED : error == ENOENT ? 127 : 126);
@@ -160,18 +160,18 @@ static _Noreturn void run_command(const struct init *in, int *fds, int tty)
 	}
 	errno = EINVAL;
 	if (!read_text(fds[INIT_EXEC_TEXT], &cwd, &argv, &env) || chdir(cwd) < 0) {
-		give_up(start, errno, true);
+		give_up(start, errno, INIT_EARLY_PLACE);
 	}
 	for (i = 0; i < 3; i++) {
 		if (dup2(fds[INIT_EXEC_STDIO + i], i) < 0) {
-			give_up(start, errno, true);
+			give_up(start, errno, INIT_EARLY_FORK);
 		}
 	}
 	if (send(start, &byte, 1, MSG_NOSIGNAL) != 1 || recv(start, &byte, 1, 0) != 1) {
 		_exit(INIT_FAILED);
 	}
 	(void)sigprocmask(SIG_SETMASK, &in->mask, NULL);
-	give_up(start, exec_search(path_of(env), argv, env), false);
+	give_up(start, exec_search(path_of(env), argv, env), INIT_EARLY_NO);
 }
 
 static struct command *find(struct init *in, pid_t pid)
@@ -188,7 +188,9 @@ static struct command *find(struct init *in, pid_t pid)
 
 static void forget(struct init *in, struct command *c)
 {
-	(void)close(c->channel);
+	if (c->channel >= 0) {
+		(void)close(c->channel);
+	}
 	*c = in->commands[--in->n];
 }
 
@@ -203,6 +205,16 @@ static void reap(struct init *in)
 		if (!c) {
 			continue;
 		}
+		if (c->channel < 0) {
+			/* Nobody but somebody inside stops a leader, which would then never tell of
+			 * its command's end. */
+			if (WIFSTOPPED(status)) {
+				(void)kill(pid, SIGKILL);
+			} else if (!WIFCONTINUED(status)) {
+				forget(in, c);
+			}
+			continue;
+		}
 		if (WIFSTOPPED(status)) {
 			(void)tell(c->channel, INIT_STOPPED, WSTOPSIG(status), 0);
 		} else if (WIFCONTINUED(status)) {
@@ -211,6 +223,15 @@ static void reap(struct init *in)
 			(void)tell(c->channel, INIT_EXITED, status, 0);
 			forget(in, c);
 		}
+	}
+}
+
+/* To its group; and what is to die does so also where it has left the group. */
+static void strike(const struct command *c, int signal)
+{
+	(void)kill(-c->pid, signal);
+	if (signal == SIGKILL) {
+		(void)kill(c->pid, signal);
 	}
 }
 
@@ -224,7 +245,7 @@ static void hear_channel(struct init *in, struct command *c)
 		return;
 	}
 	if (n != (ssize_t)sizeof(m)) {
-		(void)kill(-c->pid, SIGKILL);
+		strike(c, SIGKILL);
 		forget(in, c);
 		return;
 	}
@@ -232,7 +253,7 @@ static void hear_channel(struct init *in, struct command *c)
 		if (m.a == SIGCONT && c->tty >= 0) {
 			(void)tcsetpgrp(c->tty, c->pid);
 		}
-		(void)kill(-c->pid, m.a);
+		strike(c, m.a);
 	}
 }
 
@@ -296,14 +317,16 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 	pid_t pid, self = getpid();
 
 	for (; in->n > 0; in->n--) {
-		(void)close(in->commands[in->n - 1].channel);
+		if (in->commands[in->n - 1].channel >= 0) {
+			(void)close(in->commands[in->n - 1].channel);
+		}
 	}
 	(void)close(in->control);
 	(void)close(in->loadavg);
 	in->control = in->loadavg = -1;
 	ignore_signals();
 	if (setsid() < 0 || ioctl(tty, TIOCSCTTY, 0) < 0) {
-		give_up(fds[INIT_EXEC_START], errno, true);
+		give_up(fds[INIT_EXEC_START], errno, INIT_EARLY_FORK);
 	}
 	pid = fork();
 	if (pid == 0) {
@@ -315,7 +338,7 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 		run_command(in, fds, tty);
 	}
 	if (pid < 0) {
-		give_up(fds[INIT_EXEC_START], errno, true);
+		give_up(fds[INIT_EXEC_START], errno, INIT_EARLY_FORK);
 	}
 	(void)setpgid(pid, pid);
 	in->commands[in->n++] = (struct command){pid, fds[INIT_EXEC_CHANNEL], tty};
@@ -331,7 +354,7 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 static void start_command(struct init *in, int *fds, int mask)
 {
 	pid_t pid = in->n < INIT_MAX_COMMANDS ? fork() : (errno = EAGAIN, -1);
-	struct init_exec_failure failure = {.error = errno, .early = 1};
+	struct init_exec_failure failure = {.error = errno, .early = INIT_EARLY_FORK};
 	int i;
 
 	if (pid == 0) {
@@ -342,7 +365,9 @@ static void start_command(struct init *in, int *fds, int mask)
 	}
 	if (pid < 0) {
 		(void)send(fds[INIT_EXEC_START], &failure, sizeof(failure), MSG_NOSIGNAL);
-	} else if (!mask) {
+	} else if (mask) {
+		in->commands[in->n++] = (struct command){pid, -1, -1};
+	} else {
 		(void)setpgid(pid, pid);
 		in->commands[in->n++] = (struct command){pid, fds[INIT_EXEC_CHANNEL], -1};
 	}
@@ -498,7 +523,7 @@ static _Noreturn void serve(struct init *in)
 int main(int argc, char **argv)
 {
 	bool guard = argc == 3 && strcmp(argv[0], INIT_GUARD) == 0;
-	static struct init in;
+	struct init in = {};
 
 	if (!prepare(&in) || !(guard ? adopt(&in, argv[1], argv[2]) : begin())) {
 		return INIT_FAILED;

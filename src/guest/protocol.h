@@ -60,5 +60,11 @@ struct init_text {
 
 struct init_exec_failure {
 	int32_t error; /* errno of the best candidate on PATH, or of what came before */
-	int32_t early; /* 1: it was not the program that could not be executed */
+	int32_t early; /* one of enum init_early */
+};
+
+enum init_early {
+	INIT_EARLY_NO,    /* it is the program that cannot be executed */
+	INIT_EARLY_FORK,  /* no process for it, or none that is ready */
+	INIT_EARLY_PLACE, /* the directory cannot be entered */
 };

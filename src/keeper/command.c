@@ -69,6 +69,12 @@ void command_close_ends(struct command *c)
 	c->in = fd_close(c->in);
 }
 
+bool command_is_moving(const struct command *c)
+{
+	return pump_active(&c->pumps[PUMP_STDOUT]) || pump_active(&c->pumps[PUMP_STDERR]) ||
+	       pump_active(&c->pumps[PUMP_TERMINAL]);
+}
+
 void command_stop_streams(struct command *c)
 {
 	size_t i;
@@ -159,7 +165,7 @@ int command_open_terminal(struct command *c, int ptmx, uid_t uid, gid_t gid, str
 	for (i = 0; i < 3; i++) {
 		if (c->tty & 1U << i) {
 			c->program.stdio[i] = fcntl(slave, F_DUPFD_CLOEXEC, 0);
-			r = c->program.stdio[i] < 0 ? -1 : r;
+			r = c->program.stdio[i] < 0 ? -errno : r;
 		}
 	}
 	master = r < 0 ? FD_NONE : fcntl(c->program.terminal, F_DUPFD_CLOEXEC, 0);
@@ -280,6 +286,7 @@ bool command_is_dry(struct command *c)
 		/* What the budget cuts off, and what nobody is there to read, does not move. */
 		if (pump_active(&c->pumps[i]) && c->pumps[i].over &&
 		    c->pumps[i].from == c->pumps[i].to) {
+			c->broken = c->broken == LIMIT_NONE ? LIMIT_OUTPUT : c->broken;
 			pump_done(&c->pumps[i]);
 		}
 		dry = dry && !pump_active(&c->pumps[i]);

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "keeper/denial.h"
 #include "keeper/limits.h"
 #include "keeper/pump.h"
 #include "tier/tier.h"
@@ -57,12 +58,16 @@ struct command {
 	bool paused;  /* the front was told that it stopped, and may have stopped too */
 	bool exited;  /* `status` is its wait status */
 	bool killed;  /* it is on its way out */
+	bool cut;     /* the rest of its output went with the sandbox */
+	bool told;    /* the record has its end */
+	uint64_t signals; /* that came before it was there to get them, by number */
 	int status;
 	int exec_error;    /* errno of an exec that failed, else 0 */
 	enum limit broken; /* one of its own */
 	struct err error;  /* why it could not start, or had to end */
 	bool reported;     /* the front has its result, or is gone */
 	int result;        /* the result, until the front has taken it; FD_NONE: there is none yet */
+	uint64_t denials[DENIAL_MAX]; /* how often each had been refused when it began */
 	int64_t asked_ns, started_ns, killed_ns, ended_ns, moved_ns;
 };
 
@@ -109,6 +114,9 @@ void command_tell(const struct command *c, uint32_t op, int32_t a);
 
 /* A front that stopped with its command has something to report again. */
 void command_wake(const struct command *c);
+
+/* True if there may be something left in its streams. */
+bool command_is_moving(const struct command *c);
 
 /* Whatever is still in its streams stays there. */
 void command_stop_streams(struct command *c);

@@ -3,6 +3,7 @@
 #include "keeper/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ int control_open(struct control *c, int dir, struct err *e)
 	struct sockaddr_un a = address(dir, NOT_YET);
 
 	c->n = 0;
+	c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
 	    listen(c->listener, 8) < 0 || renameat(dir, NOT_YET, dir, NAME) < 0) {
@@ -59,6 +61,7 @@ static void drop(struct control *c, size_t i)
 void control_done(struct control *c)
 {
 	c->listener = fd_close(c->listener);
+	c->spare = fd_close(c->spare);
 	while (c->n > 0) {
 		drop(c, c->n - 1);
 	}
@@ -95,6 +98,14 @@ void control_accept(struct control *c)
 	socklen_t len = sizeof(cred);
 	int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && c->spare >= 0) {
+		/* Left waiting, it would be news at every turn. */
+		c->spare = fd_close(c->spare);
+		fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		(void)fd_close(fd);
+		c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		return;
+	}
 	if (fd < 0) {
 		return;
 	}

@@ -36,6 +36,7 @@ enum control_op {
 
 struct control {
 	int listener;
+	int spare; /* given up for a moment where descriptors have run out */
 	struct control_peer {
 		int fd;
 		bool waiting;   /* for control_finish(): its request is being carried out */

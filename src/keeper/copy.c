@@ -25,6 +25,7 @@
 #define KEPT "kept.json"
 #define NAME "name" /* keeper/name.h */
 #define COPY "copy"
+#define PENDING "apply.json" /* workspace/apply.h */
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
 #define RESERVED_SIZE 8192
@@ -63,9 +64,10 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan, struct er
 			       "the path of the state directory is too long");
 	}
 	c->path = strdup(b.data);
-	c->note = json_pack("{s:s, s:I, s:I, s:I}", "workspace", w->path, "device",
+	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
-			    (json_int_t)clock_stamp_ns());
+			    (json_int_t)clock_stamp_ns(), "keep_ns",
+			    (json_int_t)plan->limits.keep);
 	return c->path && c->note ? 0 : no_memory(e);
 }
 
@@ -132,8 +134,10 @@ static int empty_but_kept(int home)
 }
 
 /* In the room that was reserved; somebody may have begun this before, and died or found none. */
-static int write_kept(const struct state_sandbox *home, const char *text, size_t len)
+static int write_kept(const struct state_sandbox *home, const char *text, size_t len, int64_t until)
 {
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
+					  {until / 1000000000LL, until % 1000000000LL}};
 	_cleanup_fd_ int fd =
 		openat(home->dir, RESERVED, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -142,6 +146,7 @@ static int write_kept(const struct state_sandbox *home, const char *text, size_t
 	}
 	errno = ENOSPC;
 	return pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0 ||
+			       futimens(fd, times) < 0 ||
 			       renameat(home->dir, RESERVED, home->dir, KEPT) < 0
 		       ? -errno
 		       : 0;
@@ -151,15 +156,17 @@ static int write_kept(const struct state_sandbox *home, const char *text, size_t
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_deep_copy(note);
+	int64_t now = clock_real_ns(), until = now + json_integer_value(json_object_get(note, "keep_ns"));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	int r;
 
-	if (!doc || json_put(doc, "ended_ns", json_integer((json_int_t)clock_real_ns())) < 0 ||
+	if (!doc || json_put(doc, "ended_ns", json_integer((json_int_t)now)) < 0 ||
+	    json_put(doc, "until_ns", json_integer((json_int_t)until)) < 0 ||
 	    !(text = json_canonical(doc, &len))) {
 		return no_memory(e);
 	}
-	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : write_kept(home, text, len);
+	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : write_kept(home, text, len, until);
 	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
 }
 
@@ -213,6 +220,7 @@ static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
 	r = r < 0 ? r : json_get_int(doc, "inode", &inode, e);
 	r = r < 0 ? r : json_get_int(doc, "begun_ns", &k->begun_ns, e);
 	r = r < 0 ? r : json_get_int(doc, "ended_ns", &k->ended_ns, e);
+	r = r < 0 ? r : json_get_int(doc, "until_ns", &k->until_ns, e);
 	if (r < 0) {
 		return r;
 	}
@@ -284,6 +292,30 @@ static int open_kept(const struct state *s, const char *id, bool lock, struct ke
 				   : open_original(ret, dev, ino, e);
 	}
 	return r;
+}
+
+/* The time is the file's own, too, so that most are told apart by it alone. */
+bool kept_expired(int dir)
+{
+	int64_t now = clock_real_ns(), until = 0;
+	struct stat st;
+
+	if (fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec > now ||
+	    faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		return false;
+	}
+	_cleanup_fd_ int fd = openat(dir, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+
+	return doc && json_get_int(doc, "until_ns", &until, NULL) >= 0 && until <= now;
+}
+
+int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e)
+{
+	struct kept k = {.home = *home, .original = FD_NONE, .upper = FD_NONE};
+
+	return kept_discard(s, &k, e);
 }
 
 int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e)

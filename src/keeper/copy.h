@@ -60,6 +60,7 @@ struct kept {
 	int upper;
 	int64_t begun_ns; /* CLOCK_REALTIME, before anything of the payload ran */
 	int64_t ended_ns;
+	int64_t until_ns; /* when it is removed */
 };
 
 /*
@@ -74,6 +75,13 @@ int kept_open(const struct state *s, const char *id, struct kept *ret, struct er
  * that somebody is at work on too. */
 int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e);
 void kept_done(struct kept *k);
+
+/* True for a sandbox's directory whose copy has waited for as long as its policy says, and that no
+ * apply has been at work on that was killed. */
+bool kept_expired(int dir);
+
+/* Throws such a one away; the caller has its lock. */
+int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e);
 
 /* Throws a kept copy away. */
 int kept_discard(const struct state *s, struct kept *k, struct err *e);

@@ -38,16 +38,36 @@
 /* How often a drained terminal is looked at. */
 #define LOOK_NS 20000000LL
 
+/* One that did not come to run, in the record as what it was. */
+static void record_failure(struct keeper *k, const struct command *c, const struct err *why)
+{
+	json_t *event = keeper_started_event(c, RECORDED_WORDS);
+	int code = c->exec_error ? c->exec_error : why->code;
+
+	if (!event || json_put(event, "command", json_integer(c->number)) < 0 ||
+	    json_put(event, "kind",
+		     json_string(c->exec_error ? "exec" : err_kind_name(why->kind))) < 0 ||
+	    json_put(event, "code", json_integer(code)) < 0 ||
+	    json_put(event, "message", json_text(c->exec_error ? strerror(code) : why->msg)) < 0) {
+		json_decref(event);
+		event = NULL;
+	}
+	(void)keeper_record(k, "exec_failed", event, &k->error);
+}
+
 /* It is over for its front, however far it came. */
-static void give_up(struct command *c, const struct err *why)
+static void give_up(struct keeper *k, struct command *c, const struct err *why)
 {
 	if (c->error.code == 0 && c->exec_error == 0) {
 		c->error = *why;
 	}
-	command_close_ends(c);
-	if (!c->exited) {
-		command_kill(c);
+	if (!c->started) {
+		record_failure(k, c, why);
 	}
+	command_close_ends(c);
+	/* Its parent sees the end of the channel, and kills what there is of it. */
+	c->killed = true;
+	tier_command_done(&c->inside);
 	command_drain(c);
 }
 
@@ -72,9 +92,20 @@ static void refuse(struct keeper *k, struct command *c, struct err *why)
 
 	c->error = *why;
 	c->ended_ns = clock_now_ns();
+	record_failure(k, c, why);
 	doc = keeper_command_result(k, c);
 	(void)command_report(c, doc);
 	command_free(c);
+}
+
+/* What was refused from here on was refused while it was there. */
+static void note_denials(const struct keeper *k, struct command *c)
+{
+	unsigned i;
+
+	for (i = 0; i < k->denials.n; i++) {
+		c->denials[i] = k->denials.entries[i].count;
+	}
 }
 
 void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds, size_t n)
@@ -91,6 +122,9 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 		c->number = ++k->last_number;
 		c->front_pidfd = n > REQUEST_PIDFD ? TAKE_FD(fds[REQUEST_PIDFD]) : FD_NONE;
 		r = keeper_receive_exec(k, c, m, fds, n, &e);
+		if (r >= 0 && k->ended_ns) {
+			r = err_set(&e, ERR_USER, ECHILD, "the sandbox is ending");
+		}
 		if (r >= 0 && k->n_commands == COMMAND_MAX) {
 			r = err_set(&e, ERR_USER, EAGAIN,
 				    "the sandbox runs %d commands already, which is the most at once",
@@ -99,9 +133,10 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 		if (r >= 0) {
 			k->commands[k->n_commands++] = c;
 			limits_touch(&k->limits);
+			note_denials(k, c);
 			r = begin(k, c, &e);
 			if (r < 0) {
-				give_up(c, &e);
+				give_up(k, c, &e);
 			}
 		} else {
 			refuse(k, c, &e);
@@ -117,7 +152,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 {
 	_cleanup_json_ json_t *read = NULL;
 	json_t *event;
-	int r = keeper_read(k, c, &read, e);
+	int i, r = keeper_read(k, c, &read, e);
 
 	if (r >= 0) {
 		r = command_send_streams(c, k->limits.group.kind == GROUP_NONE, e);
@@ -138,6 +173,11 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 	r = tier_command_release(&c->inside, e);
 	c->started = r >= 0;
 	c->started_ns = clock_now_ns();
+	for (i = 1; r >= 0 && i < 64; i++) {
+		if (c->signals & 1ULL << i) {
+			tier_command_signal(&c->inside, i);
+		}
+	}
 	return r;
 }
 
@@ -151,7 +191,7 @@ static void advance(struct keeper *k, struct command *c)
 	}
 	if (r < 0) {
 		c->exec_error = e.kind == ERR_GUEST ? e.code : 0;
-		give_up(c, &e);
+		give_up(k, c, &e);
 	}
 }
 
@@ -195,11 +235,12 @@ int keeper_follow(struct keeper *k, struct err *e)
 			advance(k, c);
 		}
 	}
-	return k->error.code ? err_set(e, k->error.kind, k->error.code, "%s", k->error.msg) : 0;
+	(void)e;
+	return -k->error.code;
 }
 
 /* Nobody waits for it any more. */
-static void front_gone(struct command *c)
+static void front_gone(struct keeper *k, struct command *c)
 {
 	struct err why = {};
 
@@ -211,12 +252,12 @@ static void front_gone(struct command *c)
 		if (c->started) {
 			command_kill(c);
 		} else {
-			give_up(c, &why);
+			give_up(k, c, &why);
 		}
 	}
 }
 
-static void hear_front(struct command *c)
+static void hear_front(struct keeper *k, struct command *c)
 {
 	struct message m;
 	ssize_t n = fdpass_recv(c->front, &m, sizeof(m), NULL, NULL);
@@ -225,24 +266,34 @@ static void hear_front(struct command *c)
 		return;
 	}
 	if (n != (ssize_t)sizeof(m)) {
-		front_gone(c);
+		front_gone(k, c);
 	} else if (m.op == MSG_SIGNAL && m.a > 0 && m.a < 65 && c->started) {
 		tier_command_signal(&c->inside, m.a);
+	} else if (m.op == MSG_SIGNAL && m.a > 0 && m.a < 64) {
+		c->signals |= 1ULL << m.a; /* it gets them when it is there */
 	}
 }
 
-static int ended(struct keeper *k, struct command *c, int status, struct err *e)
+static void ended(struct keeper *k, struct command *c, int status)
 {
-	char reason[64];
-
 	c->exited = true;
 	c->status = status;
 	command_drain(c);
 	limits_touch(&k->limits);
+}
+
+int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
+{
+	char reason[64];
+
+	if (c->main || !c->started || c->told) {
+		return 0;
+	}
+	c->told = true;
 	keeper_command_reason(k, c, reason, sizeof(reason));
 	return keeper_record(k, "exec_ended",
 			     json_pack("{s:i, s:s, s:i}", "command", (int)c->number, "reason",
-				       reason, "wait_status", status),
+				       reason, "wait_status", c->exited ? c->status : -1),
 			     e);
 }
 
@@ -265,9 +316,13 @@ static int hear_parent(struct keeper *k, struct command *c, struct err *e)
 	}
 	switch (event.kind) {
 	case TIER_EXITED:
-		return ended(k, c, event.value, e);
+		ended(k, c, event.value);
+		break;
 	case TIER_GONE:
-		return is_gone(k) ? 0 : ended(k, c, SIGKILL, e);
+		if (!is_gone(k)) {
+			ended(k, c, SIGKILL);
+		}
+		break;
 	case TIER_STOPPED:
 		c->paused = true;
 		command_tell(c, MSG_STOPPED, event.value);
@@ -292,7 +347,7 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 		r = hear_parent(k, c, e);
 	}
 	if (c->front >= 0 && w[COMMAND_FRONT].revents & ~POLLOUT) {
-		hear_front(c);
+		hear_front(k, c);
 	}
 	if (c->started && !c->killed && !c->exited && command_over(c)) {
 		c->broken = LIMIT_OUTPUT;
@@ -316,7 +371,7 @@ static void expire(struct keeper *k, struct command *c, int64_t now)
 			      "the command could not be started within %lld seconds; what runs in "
 			      "the sandbox, or a file system there, may be in its way",
 			      START_NS / 1000000000LL);
-		give_up(c, &why);
+		give_up(k, c, &why);
 	} else if (c->started && !c->killed && now - c->started_ns >= wall) {
 		c->broken = LIMIT_WALL;
 		c->killed_ns = now;
@@ -326,7 +381,7 @@ static void expire(struct keeper *k, struct command *c, int64_t now)
 		if (now - c->killed_ns >= KILL_NS) {
 			(void)err_set(&why, ERR_SYSTEM, ETIMEDOUT,
 				      "the command does not end although it was killed");
-			give_up(c, &why);
+			give_up(k, c, &why);
 		}
 	}
 }
@@ -371,10 +426,13 @@ int64_t keeper_settle(struct keeper *k)
 			continue;
 		}
 		expire(k, c, now);
+		if (c->ended_ns && !c->reported) {
+			command_wake(c);
+		}
 		if (c->ended_ns && !c->reported && command_is_dry(c)) {
 			_cleanup_json_ json_t *doc = keeper_command_result(k, c);
 
-			command_wake(c);
+			(void)keeper_record_end(k, c, &k->error);
 			c->reported = command_report(c, doc);
 			c->front = c->reported ? fd_close(c->front) : c->front;
 		}

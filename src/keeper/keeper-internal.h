@@ -81,6 +81,9 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 /* A command that is not the main one, as far as poll(2) has news of it. */
 int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, struct err *e);
 
+/* Says in the record how it ended, once. */
+int keeper_record_end(struct keeper *k, struct command *c, struct err *e);
+
 /* A child of ours has changed its state. */
 int keeper_follow(struct keeper *k, struct err *e);
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -186,7 +187,8 @@ static int seal_receipt(struct keeper *k, struct err *e)
 
 json_t *keeper_started_event(const struct command *c, size_t room)
 {
-	return json_pack("{s:o, s:o}", "argv", keeper_words(c, room), "cwd", json_text(c->cwd));
+	return json_pack("{s:o, s:o}", "argv", keeper_words(c, room), "cwd",
+			 json_text(c->cwd ? c->cwd : ""));
 }
 
 /* Where the scratch directory will be, so that the tier can begin with it. */
@@ -416,17 +418,20 @@ static void wake(const struct command *c)
 }
 
 /* Whoever asked for the sandbox itself; false: is not there to hear it. */
-static bool report_start(struct keeper *k, const json_t *doc)
+static bool report_start(const struct keeper *k, const json_t *doc)
 {
 	_cleanup_free_ char *text = NULL;
-	_cleanup_fd_ int fd = FD_NONE, front = TAKE_FD(k->front);
+	_cleanup_fd_ int fd = FD_NONE;
 	struct message m = {.op = MSG_RESULT};
 	size_t len = 0;
 
 	text = doc ? json_canonical(doc, &len) : NULL;
 	fd = text ? message_text_fd(text, len, NULL) : FD_NONE;
-	return fd >= 0 && fdpass_send(front, &m, sizeof(m), &fd, 1) >= 0;
+	return fd >= 0 && fdpass_send(k->front, &m, sizeof(m), &fd, 1) >= 0;
 }
+
+/* How long the end waits for a front that reads nothing. */
+#define REPORT_MS 1000
 
 /* The others first: whoever waits for the sandbox itself has the last word. */
 static void report(struct keeper *k, bool clean)
@@ -437,8 +442,14 @@ static void report(struct keeper *k, bool clean)
 	for (i = 0; i < k->n_commands; i++) {
 		struct command *c = k->commands[i];
 		_cleanup_json_ json_t *own = c->main ? NULL : keeper_command_result(k, c);
+		struct pollfd pfd = {.fd = c->front, .events = POLLOUT};
 
-		(void)command_report(c, c->main ? doc : own);
+		/* A front whose socket is full of news gets a moment to take them. */
+		if (!c->reported && !command_report(c, c->main ? doc : own)) {
+			command_wake(c);
+			(void)poll(&pfd, 1, REPORT_MS);
+			(void)command_report(c, own);
+		}
 	}
 	for (i = 0; i < k->n_commands; i++) {
 		wake(k->commands[i]);
@@ -452,6 +463,7 @@ static void report(struct keeper *k, bool clean)
 static void finish(struct keeper *k)
 {
 	struct err e = {};
+	size_t i;
 	bool clean = tear_down(k, &e);
 	int kept = clean && k->copy.path && k->home.dir >= 0
 			   ? copy_settle(&k->home, k->copy.note, &e)
@@ -470,6 +482,9 @@ static void finish(struct keeper *k)
 	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->main && k->main->exited &&
 	    !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
+	}
+	for (i = 0; k->recording && i < k->n_commands; i++) {
+		(void)keeper_record_end(k, k->commands[i], &e);
 	}
 	if (k->recording) {
 		if (keeper_record(k, "ended", ended_event(k), &e) < 0 ||
@@ -512,6 +527,8 @@ static void keeper_done(struct keeper *k)
 	k->front = fd_close(k->front);
 }
 
+#define MAX_FILES 4096
+
 static void ignore_terminal(void)
 {
 	/* SIGXFSZ: the caller's limit of file sizes is an error like any other. */
@@ -519,7 +536,14 @@ static void ignore_terminal(void)
 				      SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
 	size_t i;
 
+	struct rlimit files;
+
 	(void)setsid();
+	/* Sixty commands hold ten descriptors each; what the caller had in mind for itself was less. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max < MAX_FILES ? files.rlim_max : MAX_FILES;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
 	/* Paths are absolute by now; the caller's directory is not held up for hours. */
 	(void)!chdir("/");
 	/* Whatever the caller ignores: the guard of the start; and a child that the kernel collects
@@ -532,10 +556,8 @@ static void ignore_terminal(void)
 	}
 }
 
-/*
- * A sandbox without a main command stands, and nobody is needed any more for it to live; but if
- * nobody has been told its id it ends at once.
- */
+/* A sandbox without a main command stands. When its front has said that it has the id, nobody is
+ * needed any more for it to live; until then it ends with the front (watch.c). */
 static int answer(struct keeper *k, struct err *e)
 {
 	_cleanup_json_ json_t *doc = NULL;
@@ -554,7 +576,7 @@ int keeper_main(void)
 			   .spec = {.cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
-			   .control = {.listener = FD_NONE},
+			   .control = {.listener = FD_NONE, .spare = FD_NONE},
 			   .trail = {.fd = FD_NONE}};
 	int r;
 

@@ -17,8 +17,9 @@ enum { KEEPER_FD_FRONT = 3 };
 
 enum message_op {
 	/* front to keeper */
-	MSG_START = 100, /* a, b: rows and columns; with MSG_START_FDS */
+	MSG_START = 100, /* a, b: rows and columns; with the descriptors of a request, see below */
 	MSG_SIGNAL,      /* a: signal for the command's process group */
+	MSG_TAKEN,       /* a sandbox without a command: somebody has its id, it may live */
 	/* keeper to front */
 	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
 	MSG_STOPPED, /* a: the signal that stopped the command */

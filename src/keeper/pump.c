@@ -39,7 +39,10 @@ void pump_done(struct pump *p)
 
 void pump_poll(const struct pump *p, struct pollfd *pfd)
 {
-	*pfd = (struct pollfd){.fd = p->full ? p->out : p->in,
+	/* What is over only waits to be ended. */
+	bool still = p->over && p->from == p->to;
+
+	*pfd = (struct pollfd){.fd = still ? FD_NONE : p->full ? p->out : p->in,
 			       .events = p->full ? POLLOUT : POLLIN};
 }
 
@@ -76,6 +79,9 @@ static bool splice_step(struct pump *p)
 	if (n < 0 && errno == EAGAIN) {
 		/* EAGAIN does not say which side: with input waiting, it is the room. */
 		p->full = poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN);
+		if (p->ends && !p->full) {
+			pump_done(p); /* somebody else has taken what was counted */
+		}
 		return false;
 	}
 	pump_done(p);

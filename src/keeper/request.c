@@ -43,8 +43,14 @@ static int parse_argv(struct command *c, const char *text, size_t len, struct er
 	return c->argv && c->argv[n - 1] ? 0 : no_memory(e);
 }
 
+/* Of the terminal, which the sandbox did not have when its policy was settled. */
+static bool is_terminal_word(const char *text)
+{
+	return strncmp(text, "TERM=", 5) == 0 || strncmp(text, "COLORTERM=", 10) == 0;
+}
+
 /* Sets NAME=VALUE in c->env, which has room for it. */
-static int put_env(struct command *c, const char *text, struct err *e)
+static int put_env(struct command *c, const struct plan *plan, const char *text, struct err *e)
 {
 	size_t name = strcspn(text, "="), i = 0;
 	char *own;
@@ -58,6 +64,14 @@ static int put_env(struct command *c, const char *text, struct err *e)
 	}
 	while (c->env[i] && strncmp(c->env[i], text, name + 1) != 0) {
 		i++;
+	}
+	if (plan->env_fixed && !is_terminal_word(text) && (!c->env[i] || strcmp(c->env[i], own) != 0)) {
+		(void)err_set(e, ERR_POLICY, EPERM,
+			      "data.env: '%.*s' is refused: the sandbox's policy says which "
+			      "variables there are",
+			      (int)name, text);
+		free(own);
+		return -EPERM;
 	}
 	free(c->env[i]);
 	c->env[i] = own;
@@ -90,7 +104,7 @@ static int make_env(struct command *c, const struct plan *plan, const json_t *ow
 		const char *s = json_string_value(text);
 
 		r = r < 0 ? r
-		    : s   ? put_env(c, s, e)
+		    : s   ? put_env(c, plan, s, e)
 			  : err_set(e, ERR_BUG, EINVAL, "the request's environment is malformed");
 	}
 	return r;

@@ -29,9 +29,9 @@ void keeper_command_reason(const struct keeper *k, const struct command *c, char
 		(void)snprintf(text, size, "limit:%s", limit_name(c->broken));
 	} else if (c->error.code) {
 		(void)snprintf(text, size, "error:%s", err_kind_name(c->error.kind));
-	} else if (c->exited) {
+	} else if (c->exited && !c->cut) {
 		(void)snprintf(text, size, WIFSIGNALED(c->status) ? "signalled" : "exited");
-	} else if (k->main && k->main->exited) {
+	} else if (c->cut || (k->main && k->main->exited)) {
 		(void)snprintf(text, size, "stopped"); /* the sandbox was another command's */
 	} else {
 		keeper_reason(k, text, size); /* it has ended with the sandbox */
@@ -207,6 +207,24 @@ static json_t *limits_of(const struct keeper *k, const struct command *c)
 	return TAKE_PTR(list);
 }
 
+/* Those that came while it was there; all of them where they ended the sandbox. */
+static json_t *denials_of(const struct keeper *k, const struct command *c)
+{
+	_cleanup_json_ json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; list && i < k->denials.n; i++) {
+		struct denial_entry entry = k->denials.entries[i];
+
+		entry.count -= k->denied ? 0 : c->denials[i];
+		if (entry.count > 0 &&
+		    json_array_append_new(list, denial_to_json(&entry, k->home.id)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(list);
+}
+
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
@@ -237,6 +255,14 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r : json_put(doc, "tier", json_string(tier_name(k->plan.tier)));
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
 	r = r < 0 ? r : json_put(doc, "limits", limits_of(k, c));
+	r = r < 0 ? r : json_put(doc, "denials", denials_of(k, c));
+	r = r < 0 ? r
+		  : json_put(doc, "workspace",
+			     k->plan.workspace.path ? json_text(k->plan.workspace.path)
+						    : json_null());
+	r = r < 0 ? r
+		  : json_put(doc, "workspace_mode",
+			     json_string(workspace_mode_name(k->plan.workspace_mode)));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 

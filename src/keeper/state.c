@@ -355,17 +355,21 @@ static bool is_kept(int dir)
 	       faccessat(dir, "kept.json", F_OK, 0) == 0;
 }
 
-static bool is_dead(const struct state *s, const char *name, int *ret_dir)
+/* Nobody keeps it any more: it has no keeper, or what it left has waited long enough. */
+static bool is_over(const struct state *s, const char *name, int *ret_dir, bool *ret_expired)
 {
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	bool kept = dir >= 0 && is_kept(dir);
 	struct stat opened, now;
 
 	/* First whether it is kept: the lock of such a one would be in the way of who opens it now.
 	 * And again with it: its keeper may have kept it meanwhile. */
-	if (dir < 0 || is_kept(dir) || flock(dir, LOCK_EX | LOCK_NB) < 0 || is_kept(dir)) {
+	if (dir < 0 || (kept && !kept_expired(dir)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
+	    (is_kept(dir) && !kept_expired(dir))) {
 		return false;
 	}
+	*ret_expired = is_kept(dir);
 	/* Removed by its keeper, or by another command, since it was opened: nobody's orphan. */
 	if (fstat(dir, &opened) < 0 || fstatat(s->sandboxes, name, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    opened.st_dev != now.st_dev || opened.st_ino != now.st_ino) {
@@ -375,10 +379,25 @@ static bool is_dead(const struct state *s, const char *name, int *ret_dir)
 	return true;
 }
 
+/* What waited for longer than its policy says. */
+static int expire_one(const struct state *s, struct state_sandbox *sb, struct err *e)
+{
+	struct trail trail;
+	int r = trail_resume(&trail, s->trail, sb->id, e);
+
+	if (r == 0) {
+		r = trail_add(&trail, "copy_expired", json_object(), e);
+		trail_done(&trail);
+	}
+	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
+}
+
 /* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
-static int reap_candidate(const struct state *s, const char *name, struct err *e)
+static int reap_candidate(const struct state *s, const char *name, struct state_reaped *ret,
+			  struct err *e)
 {
 	struct state_sandbox sb = {.dir = FD_NONE};
+	bool expired = false;
 	int r = 0;
 
 	if (strlen(name) >= sizeof(sb.id)) {
@@ -388,40 +407,55 @@ static int reap_candidate(const struct state *s, const char *name, struct err *e
 	if (flock(s->sandboxes, LOCK_EX) < 0) {
 		return err_sys(e, errno, "cannot lock the state directory");
 	}
-	if (is_dead(s, name, &sb.dir)) {
-		r = reap_one(s, &sb, e);
-		r = r < 0 ? r : 1;
+	if (is_over(s, name, &sb.dir, &expired)) {
+		r = expired ? expire_one(s, &sb, e) : reap_one(s, &sb, e);
+		ret->orphans += r >= 0 && !expired;
+		ret->expired += r >= 0 && expired;
 	}
 	(void)flock(s->sandboxes, LOCK_UN);
 	state_sandbox_done(&sb);
 	return r;
 }
 
-int state_reap(const struct state *s, struct err *e)
+/* One that is over, as far as can be seen without removing it. */
+static int consider(const struct state *s, const char *name, bool look, struct state_reaped *ret,
+		    struct err *e)
+{
+	bool expired = false;
+	int probe = FD_NONE;
+
+	if (name[0] == '.' || !is_over(s, name, &probe, &expired)) {
+		return 0;
+	}
+	(void)fd_close(probe);
+	if (!look) {
+		return reap_candidate(s, name, ret, e);
+	}
+	ret->orphans += !expired;
+	ret->expired += expired;
+	return 0;
+}
+
+int state_reap(const struct state *s, bool look, struct state_reaped *ret, struct err *e)
 {
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	struct dirent *entry;
-	int count = 0, failed = 0;
+	int failed = 0;
 
+	*ret = (struct state_reaped){};
 	if (!dir) {
 		(void)fd_close(copy);
 		return err_sys(e, errno, "cannot list the state directory");
 	}
 	while ((entry = readdir(dir))) {
-		int probe = FD_NONE, r;
-
-		if (entry->d_name[0] == '.' || !is_dead(s, entry->d_name, &probe)) {
-			continue;
-		}
-		(void)fd_close(probe);
 		/* One that cannot be removed must not keep those behind it; the first is said. */
-		r = reap_candidate(s, entry->d_name, failed < 0 ? NULL : e);
-		failed = failed < 0 ? failed : r < 0 ? r : 0;
-		count += r > 0;
+		int r = consider(s, entry->d_name, look, ret, failed < 0 ? NULL : e);
+
+		failed = failed < 0 ? failed : r;
 	}
 	(void)closedir(dir);
-	return failed < 0 ? failed : count;
+	return failed;
 }
 
 /* True if any line "inside outside count" of an id map covers all of our range. */

@@ -29,6 +29,7 @@
 #include "tier/command.h"
 
 enum {
+	W_FRONT, /* who asked for the sandbox, until it has its id */
 	W_INIT,
 	W_LISTENER,
 	W_OOM,
@@ -165,6 +166,19 @@ static int end_for_denial(struct keeper *k, struct err *e)
 	k->denied = true;
 	end(k);
 	return keeper_record_denial(k, e);
+}
+
+/* From here on it lives by itself; or nobody knows of it, and it ends. */
+static void hear_creator(struct keeper *k)
+{
+	struct message m;
+	ssize_t n = fdpass_recv(k->front, &m, sizeof(m), NULL, NULL);
+
+	k->front = fd_close(k->front);
+	if (n != (ssize_t)sizeof(m) || m.op != MSG_TAKEN) {
+		(void)err_set(&k->error, ERR_SYSTEM, EPIPE, "the front ended");
+		end(k);
+	}
 }
 
 /* The main command's. */
@@ -362,6 +376,7 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 {
 	size_t i;
 
+	w[W_FRONT] = (struct pollfd){.fd = k->front, .events = POLLIN};
 	w[W_INIT] = (struct pollfd){.fd = k->sandbox.control, .events = POLLIN};
 	w[W_LISTENER] = (struct pollfd){.fd = k->sandbox.listener, .events = POLLIN};
 	group_poll(&k->limits.group, &w[W_OOM]);
@@ -432,6 +447,9 @@ static int turn(struct keeper *k, int signals, const struct pollfd *w, struct er
 	if (r >= 0 && !k->ended_ns) {
 		r = turn_commands(k, w, n, e);
 	}
+	if (!k->ended_ns && w[W_FRONT].revents) {
+		hear_creator(k);
+	}
 	if (r >= 0 && !k->ended_ns && w[W_INIT].revents) {
 		r = hear_inside(k, e);
 	}
@@ -485,9 +503,17 @@ static void cut_off(struct keeper *k)
 {
 	size_t i;
 
-	for (i = 0; k->main && i < PUMP_COUNT; i++) {
-		k->stopped = k->stopped || (pump_active(&k->main->pumps[i]) &&
-					    k->broken == LIMIT_NONE && k->hurry);
+	for (i = 0; i < k->n_commands; i++) {
+		struct command *c = k->commands[i];
+
+		if (!command_is_moving(c)) {
+			continue;
+		}
+		if (!c->main) {
+			c->cut = true;
+		} else if (k->broken == LIMIT_NONE && k->hurry) {
+			k->stopped = true;
+		}
 	}
 }
 
@@ -551,13 +577,14 @@ static void drain(struct keeper *k, int signals)
 	const int64_t since = clock_now_ns();
 	int64_t until = INT64_MAX;
 
+	/* Who reads a command beside others holds nobody up with it. */
 	while (clock_now_ns() < until) {
 		struct pollfd w[D_COUNT];
 		const size_t n = k->n_commands;
 		size_t i, active;
 		int ready;
 
-		if (k->hurry && until == INT64_MAX) {
+		if ((k->hurry || !k->main || !command_is_moving(k->main)) && until == INT64_MAX) {
 			until = clock_now_ns() + DRAIN_NS;
 		}
 		active = fill_drain(k, signals, w);
@@ -637,6 +664,10 @@ int keeper_watch(struct keeper *k, struct err *e)
 		int64_t due = k->limits.last_look_ns + next_ms * 1000000LL;
 		int64_t commands = keeper_settle(k);
 
+		if (k->error.code) {
+			r = -k->error.code; /* what cannot be recorded does not go on */
+			break;
+		}
 		fill(k, signals, w);
 		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
 			 patience(due, commands)) < 0) {

@@ -57,6 +57,7 @@ static const struct field plan_fields[] = {
 	FIELD(tier_accepted, FIELD_BOOL, KEY_COUNT),
 	FIELD(workspace_mode, FIELD_WORD, KEY_WORKSPACE_MODE),
 	FIELD(exec_any, FIELD_BOOL, KEY_COUNT),
+	FIELD(env_fixed, FIELD_BOOL, KEY_COUNT),
 	FIELD(syscalls, FIELD_WORD, KEY_SYSCALLS),
 	FIELD(denials, FIELD_WORD, KEY_DENIALS),
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),
@@ -80,6 +81,7 @@ static const struct field limit_fields[] = {
 	AT("cpu_time_ns", limits.cpu_time, FIELD_U64, KEY_CPU),
 	AT("idle_ns", limits.idle, FIELD_U64, KEY_IDLE),
 	AT("session_ns", limits.session, FIELD_U64, KEY_SESSION),
+	AT("keep_ns", limits.keep, FIELD_U64, KEY_KEEP),
 };
 
 static const struct field identity_fields[] = {

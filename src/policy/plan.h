@@ -63,6 +63,7 @@ struct plan_limits {
 	int64_t cpu_time;
 	int64_t idle;
 	int64_t session; /* from its start to its end, whatever it does */
+	int64_t keep;    /* from its end until what it changed in a copy is removed */
 };
 
 struct plan_identity {
@@ -99,6 +100,7 @@ struct plan {
 	struct plan_identity identity;
 	char **env;
 	size_t n_env;
+	bool env_fixed; /* a document declares them: a command that comes later adds none */
 
 	char *owner; /* governance, recorded in the trail; NULL when undeclared */
 	char *account;

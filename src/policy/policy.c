@@ -246,6 +246,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.cpu_time = (int64_t)v[KEY_CPU].num,
 		.idle = (int64_t)v[KEY_IDLE].num,
 		.session = (int64_t)v[KEY_SESSION].num,
+		.keep = (int64_t)v[KEY_KEEP].num,
 	};
 }
 
@@ -264,6 +265,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->provenance = s->provenance;
 	p->tier = s->tier;
 	p->tier_accepted = s->accepted;
+	p->env_fixed = s->env_fixed;
 	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
 	p->denials = (enum denials_rule)v[KEY_DENIALS].num;
 	p->identity = s->identity;

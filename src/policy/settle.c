@@ -170,6 +170,9 @@ static int merge_layers(const struct policy_request *req, struct policy *layers,
 {
 	struct merge_context ctx = {.home = s->home};
 
+	for (size_t i = 0; i < OPTIONS; i++) {
+		s->env_fixed = s->env_fixed || layers[i].v[KEY_ENV].set;
+	}
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		const struct schema_key *k = &schema_keys[i];
 		int r;

@@ -22,6 +22,7 @@ struct settled {
 	enum tier required; /* what the trust level asks for */
 	bool accepted;      /* weaker than that, by name */
 	bool chains;        /* tool chains outside /usr may be shown */
+	bool env_fixed;     /* a document says which variables there are */
 };
 
 /*

@@ -31,8 +31,8 @@
 #include "tier/launch.h"
 #include "tier/tier.h"
 
-/* Arguments and environment together; the front's request has the same bound. */
-#define MAX_TEXT (16U * 1024 * 1024)
+/* Arguments and environment together, which came in requests of 8 MiB each. */
+#define MAX_TEXT (32U * 1024 * 1024)
 
 void tier_command_init(struct tier_command *cmd, const struct tier_program *program)
 {
@@ -140,10 +140,18 @@ static int failed(const struct tier_sandbox *sb, const struct tier_command *cmd,
 			       : err_set(e, ERR_SYSTEM, ECHILD,
 					 "the command ended before its start");
 	}
-	return failure.early
-		       ? err_sys(e, failure.error, "the command cannot be started (in '%s')",
-				 cmd->program->cwd)
-		       : err_set(e, ERR_GUEST, failure.error, "%s", strerror(failure.error));
+	if (failure.early == INIT_EARLY_PLACE) {
+		return err_sys(e, failure.error, "cannot enter '%s' in the sandbox",
+			       cmd->program->cwd);
+	}
+	if (failure.early) {
+		return failure.error == EAGAIN
+			       ? err_set(e, ERR_POLICY, EAGAIN,
+					 "no process for the command: the sandbox has as many as it "
+					 "may (execution.limits.processes)")
+			       : err_sys(e, failure.error, "the command cannot be started");
+	}
+	return err_set(e, ERR_GUEST, failure.error, "%s", strerror(failure.error));
 }
 
 /* True if the process is in the pid namespace of the sandbox, where it has one. */
@@ -163,11 +171,18 @@ static bool is_inside(const struct tier_sandbox *sb, pid_t pid)
 	return stat(path, &its) == 0 && its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
 }
 
-/* Leaves a process alone again that was seized. */
+/* Leaves a process alone again that was seized. One that does not stop at once, in a file system
+ * that does not answer, would hold us up: it stays seized, and goes on all the same. */
 static void let_go(pid_t pid)
 {
-	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0 && waitpid(pid, NULL, __WALL) == pid) {
-		(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+	int tries = ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0 ? 100 : 0;
+
+	for (; tries > 0; tries--) {
+		if (waitpid(pid, NULL, __WALL | WNOHANG) != 0) {
+			(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+			return;
+		}
+		(void)usleep(1000);
 	}
 }
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -266,3 +267,39 @@ def test_a_workspace_that_may_not_be_written(copy, need_user):
     copy.root.chmod(0o755)
     assert refused.status == 125 and "in the workspace: Permission denied" in refused.err
     assert (copy.root / "a").read_text() == "one\ntwo\n" and copy.tool("discard").status == 0
+
+
+def test_copies_whose_time_is_up(copy):
+    """Removed by the next command, with a word in the record; one in use or half applied stays."""
+    copy.tree()
+    copy.run("echo x >>a", "--keep", "1ms")
+    short = runner.read_json(copy.atoll.document)["sandbox"]
+    time.sleep(0.01)  # more than it waits
+    copy.run("echo y >>a", "--keep", "1h")
+    long, trail = copy.id, copy.atoll.home / "trail"
+    assert copy.kept() == [long]
+    assert (trail / f"{short}.jsonl").read_text().count('"event":"copy_expired"') == 1
+    [row] = json.loads(copy.atoll.tool("ps", "--kept", "--json").out)
+    assert 3_500_000 < row["removed_in_ms"] <= 3_600_000
+    past = time.time() - 10
+
+    def age(name):
+        """As if it had waited longer: what decides is in the file, and its time."""
+        note = home_of(copy).parent / name / "kept.json"
+        document = json.loads(note.read_text())
+        document["until_ns"] = int(past * 1e9)
+        note.write_text(json.dumps(document))
+        os.utime(note, (past, past))
+    os.utime(home_of(copy) / "kept.json", (past, past))
+    assert copy.kept() == [long], "the time of the file alone is not enough"
+    age(long)
+    assert copy.atoll.tool("reap", "--dry-run").out == "would be removed: 0 without a keeper, 1 copy whose time is up\n"
+    (home_of(copy) / "apply.json").write_text("{}")
+    assert copy.kept() == [long], "somebody was at work on it"
+    (home_of(copy) / "apply.json").unlink()
+    fd = os.open(home_of(copy), os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    assert copy.atoll.tool("reap").out == "removed: 0 without a keeper, 0 copies whose time is up\n"
+    os.close(fd)
+    assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "removed": True}
+    assert os.listdir(copy.atoll.home / "sandboxes") == []

@@ -241,7 +241,7 @@ def test_each_is_read_before_it_runs(live):
     assert box.run("true", options=("--env", "X=1")).status == 0
     assert box.run("no-such-program").status == 127
     names = [event["event"] for event in box.events()]
-    assert names == ["created", "receipt", "exec", "exec_ended"]
+    assert names == ["created", "receipt", "exec", "exec_ended", "exec_failed"]
     said = box.events()[2]["data"]
     assert said["argv"] == ["true"] and said["command"] == 1
     assert box.inspect()["receipt"]["seccomp"]["how"] == "read"
@@ -554,7 +554,7 @@ def memfd(data):
     return fd
 
 
-EXEC, RESULT = 4, 105
+EXEC, RESULT = 6, 106  # keeper/control.h, keeper/message.h
 
 
 @pytest.mark.parametrize("document, argv", [
@@ -600,7 +600,7 @@ def test_nothing_is_left_of_many(live):
     keeper, init = box.keeper(), box.init()
     def held():
         return len(os.listdir(f"/proc/{keeper}/fd")), len(os.listdir(f"/proc/{init}/task"))
-    before = held()
+    before = min(held() for _ in range(20))  # the last descriptors of a command go when its front has gone
     for i in range(40):
         assert box.run(*[["true"], ["no-such"], ["sh", "-c", "kill -9 $$"]][i % 3]).status in (0, 127, 137)
     assert runner.eventually(lambda: held() == before), (before, held())
@@ -780,3 +780,161 @@ def test_long_words_in_the_record(live):
     box = live()
     assert box.run("true", "x" * 100_000, "y").status == 0
     assert box.events()[2]["data"]["argv"] == ["true", "..."]
+
+
+# ---- what a second look found ----
+
+def test_a_report_is_not_written_through_the_workspace(live, atoll):
+    box = live("--workspace", ".:direct")
+    victim = atoll.base / "victim"
+    victim.write_text("mine\n")
+    assert box.shell(f"ln -s {victim} link; mkfifo pipe").status == 0
+    for name in ("link", "pipe"):
+        result = box.run("true", options=("--json", name))
+        assert result.status == 125 and "is not written" in result.err and not result.timed_out, result
+    assert victim.read_text() == "mine\n"
+    assert box.run("true", options=("--json", "plain")).status == 0
+
+
+def test_a_policy_that_says_which_variables_there_are(live, atoll):
+    (atoll.base / "policy.yaml").write_text("version: 1\ndata: {env: {MODE: safe}}\n")
+    box = live("--policy", atoll.base / "policy.yaml")
+    for setting in ("MODE=evil", "NEW=1"):
+        refused = box.run("env", options=("--env", setting))
+        assert refused.status == 125 and "says which variables there are" in refused.err, setting
+    assert "MODE=safe\n" in box.run("env", options=("--env", "MODE=safe")).out
+    assert box.inspect()["plan"]["env_fixed"] is True
+
+
+def test_a_front_that_does_not_read_holds_up_nobody(live, atoll):
+    main = atoll.start("sleep", "3")
+    [name] = runner.eventually(lambda: list(running(atoll)))
+    silent = subprocess.Popen([str(atoll.binary), "exec", name, "yes"], env=atoll.environment(), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+    assert runner.eventually(lambda: running(atoll)[name]["commands"] == 2)
+    assert main.wait(timeout=20) == 0
+    assert runner.eventually(lambda: not (atoll.home / "sandboxes" / name).exists(), 10)
+    out, err = silent.communicate(timeout=20)
+    assert silent.returncode == 137 and b"was stopped" in err and out.replace(b"y\n", b"") in (b"", b"y")
+
+
+def test_a_session_ends_although_nobody_reads(live):
+    box = live("--session", "2s")
+    process = box.start("yes")
+    assert runner.eventually(box.is_gone, 15)
+    process.communicate(timeout=20)
+    assert process.returncode in (124, 137)
+
+
+def test_who_takes_the_last_output_away(live):
+    """What was counted in the pipe is read by somebody inside; the end is told all the same."""
+    box = live()
+    script = ("import os, time\nos.set_blocking(1, False)\ntry:\n  while True: os.write(1, b'x' * 4096)\n"
+              "except BlockingIOError: pass\nif os.fork() == 0:\n  os.setsid(); f = os.open('/proc/self/fd/1', os.O_RDONLY)\n"
+              "  while True: os.read(f, 65536)\ntime.sleep(0.5)\n")
+    process = box.start("/usr/bin/python3", "-c", script)
+    time.sleep(2)  # until it has ended, while nobody reads here
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and set(out) <= {ord("x")}
+
+
+def test_a_stopped_leader(live, atoll):
+    box = live()
+    result = runner.on_terminal(box.argv("/bin/sh", "-c", "kill -STOP $PPID; exit 0"), env=atoll.environment({"TERM": "xterm"}),
+                                cwd=atoll.workspace, timeout=20)
+    assert not result.timed_out and result.status in (0, 128 + 9), result
+    assert box.run("true").status == 0
+
+
+ESCAPE = """
+import os, time
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0); time.sleep(600)
+time.sleep(0.1)
+os.setpgid(0, child)
+print('out', flush=True)
+time.sleep(600)
+"""
+
+
+def test_out_of_its_group(live):
+    """Who leaves the group that is killed dies all the same."""
+    box = live()
+    begin = time.monotonic()
+    result = box.run("/usr/bin/python3", "-c", ESCAPE, options=("--timeout", "1s"))
+    assert result.status == 124 and time.monotonic() - begin < 4 * runner.SLOW, result
+    process = box.start("/usr/bin/python3", "-c", ESCAPE)
+    assert process.stdout.readline() == b"out\n"
+    process.kill()
+    assert runner.eventually(lambda: running(box.atoll)[box.id]["commands"] == 0, 10)
+    assert box.shell("ps -e -o stat=,args= | grep -v ^Z | grep -c '[o]s.setpgid(0, child)'").out == "2\n", "the children stay"
+
+
+def test_output_that_is_cut_is_no_success(live):
+    box = live("--output", "64KiB")
+    for _ in range(5):
+        over = box.run("head", "-c", "80000", "/dev/zero")
+        assert over.status == 137 and len(over.stdout) == 65536, over.status
+    process = box.start("head", "-c", "80000", "/dev/zero")
+    time.sleep(0.5)  # ended by now, and nobody has read
+    assert len(process.stdout.read()) == 65536 and process.wait(timeout=20) == 137
+    box = live()
+    process = box.start("head", "-c", "150000", "/dev/zero")
+    assert runner.eventually(lambda: running(box.atoll)[box.id]["commands"] == 1)
+    time.sleep(0.3)  # until it waits for its reader
+    assert box.atoll.tool("stop", box.id).status == 0
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 137 or len(out) == 150000, (process.returncode, len(out), err)
+
+
+def test_a_signal_before_the_first_instruction(live):
+    box = live()
+    keeper = box.keeper()
+    os.kill(keeper, signal.SIGSTOP)
+    process = box.start("sleep", "60")
+    time.sleep(0.3)  # until it has asked
+    process.send_signal(signal.SIGTERM)
+    os.kill(keeper, signal.SIGCONT)
+    assert process.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_a_creator_that_cannot_tell(live, atoll):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([str(atoll.binary), "create", "--quiet"], stdout=full, stderr=subprocess.PIPE,
+                              env=atoll.environment(), cwd=atoll.workspace, check=False)
+    assert done.returncode == 125
+    assert runner.eventually(lambda: not running(atoll), 10)
+    for wait in (0.001, 0.004, 0.008, 0.02):
+        process = subprocess.Popen([str(atoll.binary), "create", "--quiet"], stdout=subprocess.PIPE, text=True,
+                                   env=atoll.environment(), cwd=atoll.workspace)
+        time.sleep(wait)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=20)[0].split()
+        assert process.returncode == (0 if said else -signal.SIGTERM)
+        if said:
+            assert atoll.tool("rm", "--force", *said).status == 0
+        assert runner.eventually(lambda: not running(atoll), 10), wait
+
+
+def test_denials_of_each_command(live):
+    box = live("--denials", "end")
+    ended = box.shell("mount -t tmpfs none /tmp; sleep 30")
+    assert ended.status == 137 and "stopped by the first refusal: mount" in ended.err and "(null)" not in ended.err, ended
+    box = live()
+    assert "refused: mount" in box.shell("mount -t tmpfs none /tmp; true").err
+    assert "refused: mount" not in box.run("true").err
+    assert "1 times" in box.shell("mount -t tmpfs none /tmp; true").err
+
+
+def test_the_record_has_every_way_out(live):
+    box = live()
+    box.run("no-such-program")
+    box.run("true", options=("--cwd", "/no/such"))
+    process = box.start("sleep", "600")
+    assert runner.eventually(lambda: running(box.atoll)[box.id]["commands"] == 1)
+    box.atoll.tool("stop", box.id)
+    process.wait(timeout=20)
+    events = [(e["event"], e["data"].get("command"), e["data"].get("kind"), e["data"].get("reason")) for e in box.events()[2:]]
+    assert events == [("exec_failed", 1, "exec", None), ("exec_failed", 2, "system", None), ("exec", 3, None, None),
+                      ("exec_ended", 3, None, "stopped"), ("ended", None, None, "stopped"), ("torn_down", None, None, None)]

@@ -143,10 +143,12 @@ static void test_failures(void **state)
 		enum err_kind kind;
 		int code;
 	} rows[] = {
-		{{EAGAIN, 1}, ERR_SYSTEM, EAGAIN},
-		{{ENOENT, 0}, ERR_GUEST, ENOENT},
-		{{0, 0}, ERR_SYSTEM, ECHILD},
-		{{-1, 1}, ERR_SYSTEM, ECHILD},
+		{{EAGAIN, INIT_EARLY_FORK}, ERR_POLICY, EAGAIN},
+		{{ENOMEM, INIT_EARLY_FORK}, ERR_SYSTEM, ENOMEM},
+		{{ENOENT, INIT_EARLY_PLACE}, ERR_SYSTEM, ENOENT},
+		{{ENOENT, INIT_EARLY_NO}, ERR_GUEST, ENOENT},
+		{{0, INIT_EARLY_NO}, ERR_SYSTEM, ECHILD},
+		{{-1, INIT_EARLY_FORK}, ERR_SYSTEM, ECHILD},
 	};
 	const struct tier_program program = {.cwd = "/"};
 	struct tier_sandbox sb = {.init = getpid(), .control = FD_NONE};

@@ -83,14 +83,19 @@ int cli_print_json(json_t *taken)
 
 void cli_reap(const struct state *s)
 {
+	struct state_reaped n;
 	struct err e = {};
-	int r = state_reap(s, &e);
+	int r = state_reap(s, false, &n, &e);
 
 	if (r < 0) {
 		cli_say("cannot remove what a killed keeper left: %s", e.msg);
 	}
-	if (r > 0) {
-		cli_say("removed what %d sandbox%s left when %s keeper was killed", r,
-			r == 1 ? "" : "es", r == 1 ? "its" : "their");
+	if (n.orphans > 0) {
+		cli_say("removed what %d sandbox%s left when %s keeper was killed", n.orphans,
+			n.orphans == 1 ? "" : "es", n.orphans == 1 ? "its" : "their");
+	}
+	if (n.expired > 0) {
+		cli_say("removed %d cop%s that nobody had looked at in time (time.keep)", n.expired,
+			n.expired == 1 ? "y" : "ies");
 	}
 }

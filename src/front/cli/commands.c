@@ -17,6 +17,7 @@ static const struct cli_command *const commands[] = {
 	&cli_resume_command,
 	&cli_stop_command,
 	&cli_rm_command,
+	&cli_reap_command,
 	&cli_policy_command,
 	&cli_doctor_command,
 	&cli_completion_command,

@@ -138,6 +138,7 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 void doctor_clear(const char *scratch)
 {
 	static const char *const tiers[] = {"container", "process"};
+	struct state_reaped unused;
 	struct state state;
 	char path[4096];
 	size_t i;
@@ -149,7 +150,7 @@ void doctor_clear(const char *scratch)
 			continue;
 		}
 		if (state_open(&state, NULL) >= 0) {
-			(void)state_reap(&state, NULL);
+			(void)state_reap(&state, false, &unused, NULL);
 		}
 		state_done(&state);
 	}

@@ -12,12 +12,14 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/report.h"
 #include "front/session.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "policy/plan.h"
 #include "policy/scalar.h"
 
 #define MAX_VARIABLES 256
@@ -47,6 +49,10 @@ static int add_variable(struct exec_options *o, const char *name, size_t len, co
 	if (o->n_env == MAX_VARIABLES ||
 	    asprintf(&text, "%.*s=%s", (int)len, name, value) < 0) {
 		return -cli_complain("", "more than %d variables", MAX_VARIABLES);
+	}
+	if (!utf8_valid(text, strlen(text))) {
+		free(text);
+		return -cli_complain("", "--env: the value of '%.*s' is not UTF-8", (int)len, name);
 	}
 	o->env[o->n_env++] = text;
 	return 0;
@@ -135,22 +141,14 @@ static int take_timeout(const struct exec_options *o, int64_t *ret, struct err *
 	return 0;
 }
 
-static int write_json(const char *path, const json_t *doc, struct err *e)
+/* The directory that its payload could have put links into; NULL: there is none. */
+static const char *written(const json_t *result)
 {
-	FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-	int r;
+	const char *mode = json_string_value(json_object_get(result, "workspace_mode"));
 
-	if (!out) {
-		return err_sys(e, errno, "cannot write '%s'", path);
-	}
-	r = json_dumpf(doc, out, JSON_INDENT(2) | JSON_SORT_KEYS) < 0 || fputc('\n', out) < 0 ||
-			    fflush(out) != 0
-		    ? -1
-		    : 0;
-	if (out != stdout && fclose(out) != 0) {
-		r = -1;
-	}
-	return r < 0 ? err_sys(e, errno, "cannot write '%s'", path) : 0;
+	return mode && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
+		       ? json_string_value(json_object_get(result, "workspace"))
+		       : NULL;
 }
 
 static int attach(const char *word, struct session *s, struct err *e)
@@ -165,10 +163,7 @@ static int attach(const char *word, struct session *s, struct err *e)
 	}
 	if (r >= 0) {
 		dir = openat(state.sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		r = dir < 0 ? -ENOENT : session_attach(s, dir, e);
-		if (r == -ENOENT) {
-			r = err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
-		}
+		session_attach(s, TAKE_FD(dir));
 	}
 	state_done(&state);
 	return r;
@@ -177,7 +172,7 @@ static int attach(const char *word, struct session *s, struct err *e)
 static int perform(const struct exec_options *o, const char *word, char *const *argv)
 {
 	struct session_command command = {.argv = argv, .env = o->env};
-	struct session s = {.socket = FD_NONE};
+	struct session s = {.socket = FD_NONE, .dir = FD_NONE};
 	_cleanup_json_ json_t *result = NULL;
 	_cleanup_buf_ struct buf cwd = {};
 	struct err e = {};
@@ -194,10 +189,13 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	}
 	if (r >= 0) {
 		r = session_exec(&s, &command, &result, &e);
+		if (r == -ENOENT && e.code == 0) {
+			r = err_set(&e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+		}
 	}
 	session_done(&s);
 	if (r >= 0 && o->json) {
-		r = write_json(o->json, result, &e);
+		r = report_write(o->json, written(result), result, &e);
 	}
 	return r < 0 ? cli_fail(&e) : report_result(result, o->quiet, &s, argv[0]);
 }

@@ -2,12 +2,82 @@
 /* How a command ended, said to people and to shells. */
 #include "front/cli/report.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/err.h"
 #include "front/cli/cli.h"
 #include "front/session.h"
+#include "policy/path.h"
+
+/*
+ * Opens a report's file. Where the payload could write it may have left a link to a file of the
+ * caller's, or a pipe that nobody reads: there nothing but a plain file, reached without links,
+ * will do.
+ */
+static int open_report(const char *path, const char *written, struct err *e)
+{
+	struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, .mode = 0644};
+	bool theirs = written && path_passes(path, written) > 0;
+	_cleanup_fd_ int fd = FD_NONE;
+	struct stat st;
+
+	how.flags |= theirs ? O_NONBLOCK : O_TRUNC;
+	how.resolve = theirs ? RESOLVE_NO_SYMLINKS : 0;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd >= 0 && !theirs) {
+		return TAKE_FD(fd);
+	}
+	if (fd < 0 && (!theirs || (errno != ELOOP && errno != ENXIO))) {
+		return err_sys(e, errno, "cannot write '%s'", path);
+	}
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    ftruncate(fd, 0) < 0) {
+		return err_set(e, ERR_USER, ELOOP,
+			       "'%s' is not written: it leads through the workspace, where the "
+			       "payload may have made it a link; name a place outside",
+			       path);
+	}
+	return TAKE_FD(fd);
+}
+
+int report_write(const char *path, const char *written, const json_t *doc, struct err *e)
+{
+	_cleanup_free_ char *text =
+		json_dumps(doc, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	_cleanup_fd_ int fd = FD_NONE;
+	size_t len, done = 0;
+
+	if (!text) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	len = strlen(text);
+	text[len] = '\n';
+	fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+				    : open_report(path, written, e);
+	if (fd < 0 && strcmp(path, "-") != 0) {
+		return fd;
+	}
+	while (fd >= 0 && done <= len) {
+		ssize_t n = write(fd, text + done, len + 1 - done);
+
+		if (n < 0 && errno != EINTR) {
+			break;
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	text[len] = '\0';
+	return fd < 0 || done <= len ? err_sys(e, errno, "cannot write '%s'", path) : 0;
+}
 
 /* The denial that ended the run is the first one; it is said as the reason. */
 static bool ended_by_denial(const json_t *result)

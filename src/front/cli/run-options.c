@@ -77,6 +77,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("time.idle"), SETS),
 	CLI_TAKES("--session", "DURATION", CLI_TEXT, "how long the sandbox may live",
 		  CLI_OF_KEY("time.session"), SETS),
+	CLI_TAKES("--keep", "DURATION", CLI_TEXT, "how long a copy waits after the end",
+		  CLI_OF_KEY("time.keep"), SETS),
 	CLI_TAKES("--name", "NAME", CLI_TEXT, "what to call the sandbox", .take = take_name),
 	CLI_TAKES("--label", "KEY=VALUE", CLI_TEXT, "a label, for 'atoll ps --filter'",
 		  .take = take_label, .repeat = true),

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* atoll run: the main job; atoll create: the same sandbox, without a command. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,71 +16,14 @@
 #include "front/cli/run-options.h"
 #include "front/session.h"
 #include "keeper/state.h"
-#include "policy/path.h"
 #include "policy/plan.h"
 
 extern char **environ;
 
-/*
- * Opens a report's file. Where the payload could write it may have left a link to a file of the
- * caller's, or a pipe that nobody reads: there nothing but a plain file, reached without links,
- * will do.
- */
-static int open_report(const char *path, const struct plan *plan, struct err *e)
+/* What the payload could have put links into. */
+static const char *written(const struct plan *plan)
 {
-	struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, .mode = 0644};
-	bool theirs = plan->workspace_mode == WORKSPACE_DIRECT &&
-		      path_passes(path, plan->workspace.path) > 0;
-	_cleanup_fd_ int fd = FD_NONE;
-	struct stat st;
-
-	how.flags |= theirs ? O_NONBLOCK : O_TRUNC;
-	how.resolve = theirs ? RESOLVE_NO_SYMLINKS : 0;
-	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-	if (fd >= 0 && !theirs) {
-		return TAKE_FD(fd);
-	}
-	if (fd < 0 && (!theirs || (errno != ELOOP && errno != ENXIO))) {
-		return err_sys(e, errno, "cannot write '%s'", path);
-	}
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-	    ftruncate(fd, 0) < 0) {
-		return err_set(e, ERR_USER, ELOOP,
-			       "'%s' is not written: it leads through the workspace, where the "
-			       "payload may have made it a link; name a place outside",
-			       path);
-	}
-	return TAKE_FD(fd);
-}
-
-static int write_document(const char *path, const struct plan *plan, const json_t *doc,
-			  struct err *e)
-{
-	_cleanup_free_ char *text =
-		json_dumps(doc, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-	_cleanup_fd_ int fd = FD_NONE;
-	size_t len, done = 0;
-
-	if (!text) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	len = strlen(text);
-	text[len] = '\n';
-	fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-				    : open_report(path, plan, e);
-	if (fd < 0 && strcmp(path, "-") != 0) {
-		return fd;
-	}
-	while (fd >= 0 && done <= len) {
-		ssize_t n = write(fd, text + done, len + 1 - done);
-
-		if (n < 0 && errno != EINTR) {
-			break;
-		}
-		done += n > 0 ? (size_t)n : 0;
-	}
-	text[len] = '\0';
-	return fd < 0 || done <= len ? err_sys(e, errno, "cannot write '%s'", path) : 0;
+	return plan->workspace_mode == WORKSPACE_DIRECT ? plan->workspace.path : NULL;
 }
 
 /* --json and --receipt; the result alone carries the digest, the receipt its own file. */
@@ -98,17 +37,17 @@ static int write_reports(const struct run_options *o, const struct plan *plan, j
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	if (o->receipt && !json_is_null(json_object_get(result, "receipt"))) {
-		r = write_document(o->receipt, plan, json_object_get(result, "receipt"), e);
+		r = report_write(o->receipt, written(plan), json_object_get(result, "receipt"), e);
 	}
 	(void)json_object_del(result, "receipt");
-	return r >= 0 && o->json ? write_document(o->json, plan, result, e) : r;
+	return r >= 0 && o->json ? report_write(o->json, written(plan), result, e) : r;
 }
 
 static int print_plan(const struct plan *plan, const char *path, struct err *e)
 {
 	_cleanup_json_ json_t *doc = plan_to_json(plan);
 
-	return doc ? write_document(path ? path : "-", plan, doc, e)
+	return doc ? report_write(path ? path : "-", written(plan), doc, e)
 		   : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
@@ -136,11 +75,11 @@ static void say_sampler(const struct session *s)
 }
 
 /* The id alone goes to standard output, for who keeps it in a variable. */
-static int report_created(const json_t *result, const struct run_options *o,
-			  const struct session *s)
+static int report_created(const json_t *result, const struct run_options *o, struct session *s)
 {
 	const char *reason = json_string_value(json_object_get(result, "reason"));
 	const char *id = json_string_value(json_object_get(result, "sandbox"));
+	int r;
 
 	if (!reason || strcmp(reason, "created") != 0) {
 		return report_result(result, o->quiet, s, "");
@@ -155,7 +94,11 @@ static int report_created(const json_t *result, const struct run_options *o,
 			(long long)json_integer_value(json_object_get(result, "idle_ms")) / 60000,
 			o->name ? o->name : id, o->name ? o->name : id);
 	}
-	return cli_written();
+	r = cli_written();
+	if (r == CLI_OK) {
+		session_taken(s);
+	}
+	return r;
 }
 
 static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
@@ -173,8 +116,10 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	if (r >= 0) {
 		r = session_run(s, &sandbox, o->command ? &command : NULL, &result, e);
 	}
-	session_done(
-		s); /* a report may end us by a signal; and a copy is the keeper's until it ends */
+	/* A report may end us by a signal; and a copy is the keeper's until it ends. */
+	if (o->command) {
+		session_done(s);
+	}
 	if (r >= 0 && json_is_true(json_object_get(result, "copy_kept"))) {
 		bool kept = review_after_run(json_string_value(json_object_get(result, "sandbox")),
 					     o->quiet);
@@ -194,7 +139,7 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 /* Both commands: with one to run, and without. */
 static int perform(const struct run_options *o)
 {
-	struct session s = {.socket = FD_NONE};
+	struct session s = {.socket = FD_NONE, .dir = FD_NONE};
 	struct plan plan = {};
 	struct policy_request req = {};
 	struct err e = {};

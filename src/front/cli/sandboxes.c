@@ -95,28 +95,35 @@ static void print_row(const json_t *row)
 	       json_string_value(json_object_get(row, "tier")), buf_str(&b));
 }
 
-/* How long ago, in the largest unit that fits. */
-static void print_kept(const json_t *row)
+/* In the largest unit that fits twice. */
+static void say_time(double ms, const char *after, char *text, size_t size)
 {
 	static const struct {
 		const char *word;
 		double seconds;
 	} units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
-	const char *workspace = json_string_value(json_object_get(row, "workspace"));
-	const char *name = json_string_value(json_object_get(row, "name"));
-	double ago = json_number_value(json_object_get(row, "ended_ms_ago")) / 1e3;
-	_cleanup_buf_ struct buf b = {};
-	char text[48];
+	double seconds = ms > 0 ? ms / 1e3 : 0;
 	size_t i = 0;
 
-	while (i + 1 < ARRAY_SIZE(units) && ago < 2 * units[i].seconds) {
+	while (i + 1 < ARRAY_SIZE(units) && seconds < 2 * units[i].seconds) {
 		i++;
 	}
-	(void)snprintf(text, sizeof(text), "%.0f %ss ago", ago / units[i].seconds, units[i].word);
+	(void)snprintf(text, size, "%.0f %ss%s", seconds / units[i].seconds, units[i].word, after);
+}
+
+static void print_kept(const json_t *row)
+{
+	const char *workspace = json_string_value(json_object_get(row, "workspace"));
+	const char *name = json_string_value(json_object_get(row, "name"));
+	_cleanup_buf_ struct buf b = {};
+	char ago[48], left[48];
+
+	say_time(json_number_value(json_object_get(row, "ended_ms_ago")), " ago", ago, sizeof(ago));
+	say_time(json_number_value(json_object_get(row, "removed_in_ms")), "", left, sizeof(left));
 	buf_init(&b, 65536);
 	(void)utf8_neutralise(&b, workspace ? workspace : "", workspace ? strlen(workspace) : 0);
-	printf("%-14s %-12s %15s  %s\n", json_string_value(json_object_get(row, "sandbox")),
-	       name ? name : "", text, buf_str(&b));
+	printf("%-14s %-12s %15s %12s  %s\n", json_string_value(json_object_get(row, "sandbox")),
+	       name ? name : "", ago, left, buf_str(&b));
 }
 
 /* A copy that waits, whoever is at work on it. */
@@ -131,10 +138,12 @@ static int add_kept(const struct state *s, const char *id, json_t *list)
 	if (k.home.dir >= 0) {
 		name_read(k.home.dir, name);
 		r = json_array_append_new(list,
-					  json_pack("{s:s, s:s?, s:s?, s:f, s:b}", "sandbox",
+					  json_pack("{s:s, s:s?, s:s?, s:f, s:f, s:b}", "sandbox",
 						    k.home.id, "name", *name ? name : NULL,
 						    "workspace", k.workspace, "ended_ms_ago",
 						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
+						    "removed_in_ms",
+						    (double)(k.until_ns - clock_real_ns()) / 1e6,
 						    "workspace_found", k.original >= 0));
 	}
 	kept_done(&k);
@@ -236,7 +245,8 @@ static int print_list(json_t *list, const struct ps_options *o)
 		return cli_print_json(json_incref(list));
 	}
 	if (!o->quiet && o->kept) {
-		printf("%-14s %-12s %15s  %s\n", "SANDBOX", "NAME", "ENDED", "WORKSPACE");
+		printf("%-14s %-12s %15s %12s  %s\n", "SANDBOX", "NAME", "ENDED", "REMOVED IN",
+		       "WORKSPACE");
 	} else if (!o->quiet) {
 		printf("%-14s %-12s %-8s %9s %13s  %-10s %s\n", "SANDBOX", "NAME", "STATE", "AGE",
 		       "PEAK MEMORY", "TIER", "COMMAND");

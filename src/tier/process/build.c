@@ -169,7 +169,7 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct m
 	const struct tier_program *p = b->spec->first;
 	char *const *env = MUTANT(ATOLL_MUTATE_ENVIRON) ? environ : p->env;
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct init_exec_failure failure = {};
+	struct init_exec_failure failure = {.early = INIT_EARLY_NO};
 	struct err e = {};
 	bool bounded = false;
 	int listener, r = 0;
