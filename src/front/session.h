@@ -16,10 +16,10 @@ struct err;
 struct plan;
 
 struct session {
-	int socket; /* to the keeper */
-	int dir;    /* of the sandbox, until there is a socket */
+	int socket;   /* to the keeper */
+	int dir;      /* of the sandbox, until there is a socket */
 	pid_t keeper; /* 0 where it is no child of ours */
-	bool over; /* the keeper has sent its result, and ends */
+	bool over;    /* the keeper has sent its result, and ends */
 	uint64_t stdin_bytes;
 	int signal;   /* the last signal that was passed on, 0 if none */
 	int lost;     /* errno of an output that could not be written, 0 if none */

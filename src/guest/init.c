@@ -52,8 +52,9 @@ enum { INIT_FAILED = 125 };
 
 struct command {
 	pid_t pid;
-	int channel; /* -1: this is the leader of one, which has the channel */
-	int tty; /* -1 where it has none, or a leader has it */
+	int channel;              /* -1: this is the leader of one, which has the channel */
+	int tty;                  /* -1 where it has none, or a leader has it */
+	struct init_message late; /* op 0: none. What there was no room for, the newest alone */
 };
 
 struct init {
@@ -77,12 +78,10 @@ static _Noreturn void end_without_keeper(void)
 	_exit(INIT_FAILED);
 }
 
-/* A channel whose other end is gone is found out about by who polls it. */
-static bool tell(int fd, uint32_t op, int32_t a, int32_t b)
+/* Never waits: somebody inside may make more news than the keeper has read yet. */
+static bool send_now(int fd, const struct init_message *m)
 {
-	struct init_message m = {.op = op, .a = a, .b = b};
-
-	return send(fd, &m, sizeof(m), MSG_NOSIGNAL) == (ssize_t)sizeof(m);
+	return send(fd, m, sizeof(*m), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*m);
 }
 
 /* The pointers of `n` strings at *at into `out`, which has room for a NULL behind them. */
@@ -194,6 +193,39 @@ static void forget(struct init *in, struct command *c)
 	*c = in->commands[--in->n];
 }
 
+/*
+ * What there is no room for is told when there is: of stops and continuations the last, and the end
+ * in any case. A channel whose other end is gone is found out about by who polls it.
+ */
+static void tell(struct command *c, uint32_t op, int32_t a)
+{
+	struct init_message m = {.op = op, .a = a};
+
+	if (c->late.op || !send_now(c->channel, &m)) {
+		c->late = m;
+	}
+}
+
+/* Its end is told, and its number may be another process's by now. */
+static void end(struct init *in, struct command *c, int status)
+{
+	c->pid = 0;
+	tell(c, INIT_EXITED, status);
+	if (!c->late.op) {
+		forget(in, c);
+	}
+}
+
+static void tell_late(struct init *in, struct command *c)
+{
+	if (send_now(c->channel, &c->late)) {
+		c->late.op = 0;
+		if (c->pid == 0) {
+			forget(in, c);
+		}
+	}
+}
+
 static void reap(struct init *in)
 {
 	int status;
@@ -216,12 +248,11 @@ static void reap(struct init *in)
 			continue;
 		}
 		if (WIFSTOPPED(status)) {
-			(void)tell(c->channel, INIT_STOPPED, WSTOPSIG(status), 0);
+			tell(c, INIT_STOPPED, WSTOPSIG(status));
 		} else if (WIFCONTINUED(status)) {
-			(void)tell(c->channel, INIT_CONTINUED, 0, 0);
+			tell(c, INIT_CONTINUED, 0);
 		} else {
-			(void)tell(c->channel, INIT_EXITED, status, 0);
-			forget(in, c);
+			end(in, c, status);
 		}
 	}
 }
@@ -229,6 +260,9 @@ static void reap(struct init *in)
 /* To its group; and what is to die does so also where it has left the group. */
 static void strike(const struct command *c, int signal)
 {
+	if (c->pid <= 0) {
+		return; /* it has ended */
+	}
 	(void)kill(-c->pid, signal);
 	if (signal == SIGKILL) {
 		(void)kill(c->pid, signal);
@@ -341,7 +375,8 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 		give_up(fds[INIT_EXEC_START], errno, INIT_EARLY_FORK);
 	}
 	(void)setpgid(pid, pid);
-	in->commands[in->n++] = (struct command){pid, fds[INIT_EXEC_CHANNEL], tty};
+	in->commands[in->n++] =
+		(struct command){.pid = pid, .channel = fds[INIT_EXEC_CHANNEL], .tty = tty};
 	for (i = 0; i < INIT_EXEC_FDS; i++) {
 		if (i != INIT_EXEC_CHANNEL && fds[i] != tty) {
 			(void)close(fds[i]);
@@ -366,10 +401,11 @@ static void start_command(struct init *in, int *fds, int mask)
 	if (pid < 0) {
 		(void)send(fds[INIT_EXEC_START], &failure, sizeof(failure), MSG_NOSIGNAL);
 	} else if (mask) {
-		in->commands[in->n++] = (struct command){pid, -1, -1};
+		in->commands[in->n++] = (struct command){.pid = pid, .channel = -1, .tty = -1};
 	} else {
 		(void)setpgid(pid, pid);
-		in->commands[in->n++] = (struct command){pid, fds[INIT_EXEC_CHANNEL], -1};
+		in->commands[in->n++] =
+			(struct command){.pid = pid, .channel = fds[INIT_EXEC_CHANNEL], .tty = -1};
 	}
 	for (i = 0; i < INIT_EXEC_FDS; i++) {
 		if (pid < 0 || mask || i != INIT_EXEC_CHANNEL) {
@@ -403,9 +439,10 @@ static void obey(struct init *in)
 	if (m.op == INIT_END) {
 		_exit(0);
 	}
-	if (m.op == INIT_COUNT &&
-	    !tell(in->control, INIT_COUNTED, last_pid(in->loadavg), pid_max())) {
-		end_without_keeper();
+	if (m.op == INIT_COUNT) {
+		/* One that finds no room is missed; the next one says the same. */
+		m = (struct init_message){INIT_COUNTED, last_pid(in->loadavg), pid_max()};
+		(void)send_now(in->control, &m);
 	}
 }
 
@@ -461,8 +498,9 @@ static bool adopt(struct init *in, const char *terminal, const char *number)
 	struct command *c = &in->commands[in->n++];
 	int i;
 
-	*c = (struct command){(pid_t)strtol(number, NULL, 10), INIT_FD_CHANNEL,
-			      terminal[0] == '-' ? -1 : terminal[0] - '0'};
+	*c = (struct command){.pid = (pid_t)strtol(number, NULL, 10),
+			      .channel = INIT_FD_CHANNEL,
+			      .tty = terminal[0] == '-' ? -1 : terminal[0] - '0'};
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    fcntl(INIT_FD_CHANNEL, F_SETFD, FD_CLOEXEC) < 0 || chdir("/") < 0 || c->pid <= 0 ||
 	    (getpid() != 1 && prctl(PR_SET_PDEATHSIG, 0) < 0)) {
@@ -483,8 +521,12 @@ static bool adopt(struct init *in, const char *terminal, const char *number)
 static void hear_channels(struct init *in, const struct pollfd *w, size_t n)
 {
 	while (n-- > 0) {
-		if (w[n].revents && n < in->n) {
-			hear_channel(in, &in->commands[n]);
+		struct command *c = &in->commands[n];
+
+		if (n < in->n && c->late.op && (w[n].revents & POLLOUT)) {
+			tell_late(in, c);
+		} else if (n < in->n && w[n].revents) {
+			hear_channel(in, c);
 		}
 	}
 }
@@ -504,7 +546,11 @@ static _Noreturn void serve(struct init *in)
 		w[0] = (struct pollfd){.fd = in->control, .events = POLLIN};
 		w[1] = (struct pollfd){.fd = in->children, .events = POLLIN};
 		for (i = 0; i < n; i++) {
-			w[2 + i] = (struct pollfd){.fd = in->commands[i].channel, .events = POLLIN};
+			const struct command *c = &in->commands[i];
+
+			w[2 + i] = (struct pollfd){
+				.fd = c->channel,
+				.events = (short)(POLLIN | (c->late.op ? POLLOUT : 0))};
 		}
 		if (poll(w, 2 + n, -1) < 0) {
 			continue;

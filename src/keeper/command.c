@@ -220,10 +220,12 @@ bool command_over(const struct command *c)
 void command_poll(const struct command *c, struct pollfd *w)
 {
 	bool coming = c->inside.stage == COMMAND_ASKED;
-	bool living = c->inside.stage == COMMAND_RELEASED && !c->exited;
+	/* From the beginning: who stops and continues a newcomer makes news there, too. */
+	bool living = !c->exited;
 	size_t i;
 
-	w[COMMAND_FRONT] = (struct pollfd){.fd = c->front,
+	/* A front that has its result has no more to say; settling looks whether it is there. */
+	w[COMMAND_FRONT] = (struct pollfd){.fd = c->reported ? FD_NONE : c->front,
 					   .events = c->result >= 0 ? POLLOUT : POLLIN};
 	w[COMMAND_START] =
 		(struct pollfd){.fd = coming ? c->inside.start : FD_NONE, .events = POLLIN};
@@ -281,6 +283,8 @@ bool command_is_dry(struct command *c)
 
 	if (pump_active(terminal) && is_quiet(c, terminal)) {
 		pump_done(terminal);
+	} else if (pump_active(terminal) && clock_now_ns() - c->ended_ns >= DRAIN_NS) {
+		terminal->ends = true; /* somebody who stays inside writes for ever */
 	}
 	for (i = 0; i < PUMP_COUNT; i++) {
 		/* What the budget cuts off, and what nobody is there to read, does not move. */

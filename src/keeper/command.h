@@ -31,7 +31,13 @@ enum { PUMP_STDOUT, PUMP_STDERR, PUMP_TERMINAL, PUMP_COUNT };
 #define COMMAND_MAX 60
 
 /* What poll(2) waits for on behalf of one command. */
-enum { COMMAND_FRONT, COMMAND_START, COMMAND_CHANNEL, COMMAND_PUMPS, COMMAND_POLLS = COMMAND_PUMPS + PUMP_COUNT };
+enum {
+	COMMAND_FRONT,
+	COMMAND_START,
+	COMMAND_CHANNEL,
+	COMMAND_PUMPS,
+	COMMAND_POLLS = COMMAND_PUMPS + PUMP_COUNT
+};
 
 struct command {
 	unsigned number; /* 1, 2, ... in the trail of the sandbox */
@@ -55,20 +61,20 @@ struct command {
 	uint64_t output_left; /* the pumps' common budget */
 
 	bool started;
-	bool paused;  /* the front was told that it stopped, and may have stopped too */
-	bool exited;  /* `status` is its wait status */
-	bool killed;  /* it is on its way out */
-	bool cut;     /* the rest of its output went with the sandbox */
-	bool told;    /* the record has its end */
+	bool paused;      /* the front was told that it stopped, and may have stopped too */
+	bool exited;      /* `status` is its wait status */
+	bool killed;      /* it is on its way out */
+	bool cut;         /* the rest of its output went with the sandbox */
+	bool told;        /* the record has its end */
 	uint64_t signals; /* that came before it was there to get them, by number */
 	int status;
 	int exec_error;    /* errno of an exec that failed, else 0 */
 	enum limit broken; /* one of its own */
 	struct err error;  /* why it could not start, or had to end */
 	bool reported;     /* the front has its result, or is gone */
-	int result;        /* the result, until the front has taken it; FD_NONE: there is none yet */
+	int result; /* the result, until the front has taken it; FD_NONE: there is none yet */
 	uint64_t denials[DENIAL_MAX]; /* how often each had been refused when it began */
-	int64_t asked_ns, started_ns, killed_ns, ended_ns, moved_ns;
+	int64_t asked_ns, started_ns, killed_ns, ended_ns, moved_ns, reported_ns;
 };
 
 /* A command that nobody has described yet. NULL: out of memory. */

@@ -2,8 +2,8 @@
 /*
  * The control socket of a running sandbox: HOME/sandboxes/ID/control, SOCK_SEQPACKET, open to the
  * keeper's own user and root. One connection carries one request, a fixed-size message (struct
- * message), and one reply, a JSON text, which comes in a memfd where it is long. Where there is no room for the next connection, the one that has said nothing
- * for the longest goes.
+ * message), and one reply, a JSON text, which comes in a memfd where it is long. Where there is no
+ * room for the next connection, the one that has said nothing for the longest goes.
  */
 #pragma once
 

@@ -21,10 +21,10 @@
 #include "policy/plan.h"
 #include "workspace/change.h"
 
-#define NOTE "sandbox.json"
-#define KEPT "kept.json"
-#define NAME "name" /* keeper/name.h */
-#define COPY "copy"
+#define NOTE    "sandbox.json"
+#define KEPT    "kept.json"
+#define NAME    "name" /* keeper/name.h */
+#define COPY    "copy"
 #define PENDING "apply.json" /* workspace/apply.h */
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
@@ -66,8 +66,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan, struct er
 	c->path = strdup(b.data);
 	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
-			    (json_int_t)clock_stamp_ns(), "keep_ns",
-			    (json_int_t)plan->limits.keep);
+			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep);
 	return c->path && c->note ? 0 : no_memory(e);
 }
 
@@ -124,8 +123,8 @@ static int empty_but_kept(int home)
 	}
 	while ((entry = readdir(d))) {
 		if (strcmp(entry->d_name, COPY) != 0 && strcmp(entry->d_name, KEPT) != 0 &&
-		    strcmp(entry->d_name, NOTE) != 0 && strcmp(entry->d_name, NAME) != 0 && entry->d_name[0] != '.' &&
-		    unlinkat(home, entry->d_name, 0) < 0) {
+		    strcmp(entry->d_name, NOTE) != 0 && strcmp(entry->d_name, NAME) != 0 &&
+		    entry->d_name[0] != '.' && unlinkat(home, entry->d_name, 0) < 0) {
 			r = -errno;
 		}
 	}
@@ -156,7 +155,8 @@ static int write_kept(const struct state_sandbox *home, const char *text, size_t
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_deep_copy(note);
-	int64_t now = clock_real_ns(), until = now + json_integer_value(json_object_get(note, "keep_ns"));
+	int64_t now = clock_real_ns(),
+		until = now + json_integer_value(json_object_get(note, "keep_ns"));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	int r;

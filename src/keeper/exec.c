@@ -35,6 +35,8 @@
 #define START_NS 10000000000LL
 /* Whoever does not die of SIGKILL in this time is waited for by nobody. */
 #define KILL_NS 5000000000LL
+/* How long a front with its result is woken. */
+#define WAKE_NS 1000000000LL
 /* How often a drained terminal is looked at. */
 #define LOOK_NS 20000000LL
 
@@ -126,9 +128,10 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 			r = err_set(&e, ERR_USER, ECHILD, "the sandbox is ending");
 		}
 		if (r >= 0 && k->n_commands == COMMAND_MAX) {
-			r = err_set(&e, ERR_USER, EAGAIN,
-				    "the sandbox runs %d commands already, which is the most at once",
-				    COMMAND_MAX);
+			r = err_set(
+				&e, ERR_USER, EAGAIN,
+				"the sandbox runs %d commands already, which is the most at once",
+				COMMAND_MAX);
 		}
 		if (r >= 0) {
 			k->commands[k->n_commands++] = c;
@@ -336,6 +339,18 @@ static int hear_parent(struct keeper *k, struct command *c, struct err *e)
 	return 0;
 }
 
+/* Of one that is on its way the other socket tells all there is to know. */
+static int hear_early(struct command *c, struct err *e)
+{
+	struct tier_event event;
+	int r = tier_command_hear(&c->inside, &event, e);
+
+	if (r >= 0 && (event.kind == TIER_EXITED || event.kind == TIER_GONE)) {
+		c->inside.channel = fd_close(c->inside.channel);
+	}
+	return r;
+}
+
 int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, struct err *e)
 {
 	int r = 0;
@@ -343,8 +358,8 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 	if (c->ended_ns == 0 && w[COMMAND_START].revents) {
 		advance(k, c);
 	}
-	if (!c->exited && c->started && w[COMMAND_CHANNEL].revents) {
-		r = hear_parent(k, c, e);
+	if (!c->exited && c->inside.channel >= 0 && w[COMMAND_CHANNEL].revents) {
+		r = c->started ? hear_parent(k, c, e) : hear_early(c, e);
 	}
 	if (c->front >= 0 && w[COMMAND_FRONT].revents & ~POLLOUT) {
 		hear_front(k, c);
@@ -409,8 +424,26 @@ static void forget(struct keeper *k, size_t i)
 	k->bytes += command_bytes(k->commands[i]);
 	command_free(k->commands[i]);
 	k->n_commands--;
-	memmove(&k->commands[i], &k->commands[i + 1],
-		(k->n_commands - i) * sizeof(k->commands[0]));
+	for (; i < k->n_commands; i++) {
+		k->commands[i] = k->commands[i + 1];
+	}
+}
+
+/*
+ * A front that was told of a stop may stop itself only now, with its result before it: it is woken
+ * until it hangs up, for a while.
+ */
+static bool front_has_gone(struct command *c, int64_t now)
+{
+	struct pollfd pfd = {.fd = c->front};
+
+	if (c->front < 0 || !c->paused || now - c->reported_ns >= WAKE_NS ||
+	    (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)))) {
+		c->front = fd_close(c->front);
+		return true;
+	}
+	command_wake(c);
+	return false;
 }
 
 int64_t keeper_settle(struct keeper *k)
@@ -434,9 +467,9 @@ int64_t keeper_settle(struct keeper *k)
 
 			(void)keeper_record_end(k, c, &k->error);
 			c->reported = command_report(c, doc);
-			c->front = c->reported ? fd_close(c->front) : c->front;
+			c->reported_ns = now;
 		}
-		if (c->reported && tier_command_collect(&c->inside)) {
+		if (c->reported && front_has_gone(c, now) && tier_command_collect(&c->inside)) {
 			forget(k, i);
 			continue;
 		}

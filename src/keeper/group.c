@@ -142,8 +142,7 @@ int group_freeze(const struct group *g, bool on, struct err *e)
 			       "on control groups of version 1 only a sandbox that 'atoll create' "
 			       "has made can be paused, where the freezer controller is mounted");
 	}
-	return g->kind == GROUP_V1 ? cgroup1_freeze(&g->v1, on, e)
-				   : cgroup2_freeze(&g->v2, on, e);
+	return g->kind == GROUP_V1 ? cgroup1_freeze(&g->v1, on, e) : cgroup2_freeze(&g->v2, on, e);
 }
 
 int group_want_io(struct group *g, struct err *e)

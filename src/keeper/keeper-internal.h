@@ -26,7 +26,8 @@ struct message;
 #define KEEPER_MAX_DENIALS 20000
 
 struct keeper {
-	int front; /* who asked for the sandbox, until it has its answer or the main command has it */
+	int front; /* who asked for the sandbox, until it has its answer or the main command has it
+		    */
 	struct plan plan;
 	char *name;     /* NULL: it has none but its id */
 	json_t *labels; /* an object of strings */
@@ -61,8 +62,8 @@ struct keeper {
 	json_t *armed; /* limits as read back */
 
 	enum limit broken;
-	bool stopped; /* somebody asked for the end */
-	bool hurry;   /* nor does anybody wait for a slow reader */
+	bool stopped;     /* somebody asked for the end */
+	bool hurry;       /* nor does anybody wait for a slow reader */
 	struct err error; /* why the sandbox could not start, or had to end */
 
 	int64_t born_ns, started_ns, ended_ns, down_ns;

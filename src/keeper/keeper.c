@@ -397,8 +397,8 @@ static json_t *ended_event(const struct keeper *k)
 	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b}", "reason", reason, "wait_status",
 			 k->main && k->main->exited ? k->main->status : -1, "cpu_ns",
 			 (json_int_t)k->limits.cpu_ns, "memory_peak",
-			 (json_int_t)k->limits.peak_memory, "denials",
-			 (json_int_t)k->denials.total, "copy_kept", k->copy_kept);
+			 (json_int_t)k->limits.peak_memory, "denials", (json_int_t)k->denials.total,
+			 "copy_kept", k->copy_kept);
 }
 
 /* A front may stop itself only now, for a message from before the end: it ends when it has the
@@ -539,7 +539,8 @@ static void ignore_terminal(void)
 	struct rlimit files;
 
 	(void)setsid();
-	/* Sixty commands hold ten descriptors each; what the caller had in mind for itself was less. */
+	/* Sixty commands hold ten descriptors each; what the caller had in mind for itself was
+	 * less. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max < MAX_FILES ? files.rlim_max : MAX_FILES;
 		(void)setrlimit(RLIMIT_NOFILE, &files);

@@ -31,9 +31,9 @@
 const char *limit_name(enum limit l)
 {
 	static const char *const names[] = {
-		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
-		[LIMIT_IDLE] = "idle",     [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
-		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
+		[LIMIT_NONE] = "none",       [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
+		[LIMIT_IDLE] = "idle",       [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
+		[LIMIT_STARTS] = "starts",   [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
 		[LIMIT_SESSION] = "session",
 	};
 

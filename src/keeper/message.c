@@ -3,6 +3,7 @@
 #include "keeper/message.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,7 +36,8 @@ char *message_read_fd(int fd, size_t max, size_t *ret_len, struct err *e)
 	int r;
 
 	buf_init(&b, max);
-	r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : buf_read_fd(&b, fd);
+	/* Only of memory: reading anything else might wait for somebody. */
+	r = fcntl(fd, F_GET_SEALS) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -errno : buf_read_fd(&b, fd);
 	if (r < 0 || b.len == 0) {
 		buf_done(&b);
 		(void)err_sys(e, r < 0 ? -r : ENODATA, "cannot read a message");

@@ -31,8 +31,7 @@ bool name_is_valid(const char *name)
 	size_t len = strlen(name);
 
 	return len > 0 && len <= NAME_MAX_LENGTH && strchr(letters, name[0]) &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == len &&
-	       !could_be_id(name);
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == len && !could_be_id(name);
 }
 
 /* The directory of the names; where it is not there yet and nobody wants it made, -ENOENT. */

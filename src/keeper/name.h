@@ -18,8 +18,8 @@ struct err;
 
 #define NAME_MAX_LENGTH 63
 
-/* Lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit; nothing that could
- * be an id. */
+/* Lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit; nothing that
+ * could be an id. */
 bool name_is_valid(const char *name);
 
 /* Gives the sandbox a name. -EEXIST: another one has it. */

@@ -42,7 +42,9 @@ void pump_poll(const struct pump *p, struct pollfd *pfd)
 	/* What is over only waits to be ended. */
 	bool still = p->over && p->from == p->to;
 
-	*pfd = (struct pollfd){.fd = still ? FD_NONE : p->full ? p->out : p->in,
+	*pfd = (struct pollfd){.fd = still     ? FD_NONE
+				     : p->full ? p->out
+					       : p->in,
 			       .events = p->full ? POLLOUT : POLLIN};
 }
 
@@ -92,6 +94,10 @@ static bool copy_step(struct pump *p)
 {
 	ssize_t n;
 
+	if (p->ends && p->from == p->to) {
+		pump_done(p);
+		return false;
+	}
 	if (p->over && p->from == p->to) {
 		return false;
 	}

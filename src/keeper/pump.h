@@ -17,9 +17,9 @@ struct pump {
 	int in;  /* owned; FD_NONE when done */
 	int out; /* owned; FD_NONE when done */
 	bool copy;
-	bool full;        /* waiting for room in `out` */
-	bool over;        /* there is more than the budget allows; nothing moves any more */
-	bool ends;        /* it moves `last` bytes more, and is done */
+	bool full; /* waiting for room in `out` */
+	bool over; /* there is more than the budget allows; nothing moves any more */
+	bool ends; /* it moves `last` bytes more, and is done */
 	uint64_t last;
 	uint64_t *budget; /* bytes that all pumps together may still move */
 	uint64_t bytes;

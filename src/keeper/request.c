@@ -14,6 +14,8 @@
 /* Arguments and environment together are bounded by the kernel at about this (execve(2)). */
 #define MAX_REQUEST (8 * 1024 * 1024)
 #define MAX_ARGS    65536
+/* Each is compared with all the others. */
+#define MAX_ENV 300
 
 static int no_memory(struct err *e)
 {
@@ -65,7 +67,8 @@ static int put_env(struct command *c, const struct plan *plan, const char *text,
 	while (c->env[i] && strncmp(c->env[i], text, name + 1) != 0) {
 		i++;
 	}
-	if (plan->env_fixed && !is_terminal_word(text) && (!c->env[i] || strcmp(c->env[i], own) != 0)) {
+	if (plan->env_fixed && !is_terminal_word(text) &&
+	    (!c->env[i] || strcmp(c->env[i], own) != 0)) {
 		(void)err_set(e, ERR_POLICY, EPERM,
 			      "data.env: '%.*s' is refused: the sandbox's policy says which "
 			      "variables there are",
@@ -88,8 +91,8 @@ static int make_env(struct command *c, const struct plan *plan, const json_t *ow
 	if (n == 0) {
 		return 0;
 	}
-	if (n > MAX_ARGS) {
-		return err_set(e, ERR_USER, E2BIG, "too many variables");
+	if (n > MAX_ENV) {
+		return err_set(e, ERR_USER, E2BIG, "more than %d variables", MAX_ENV);
 	}
 	c->env = calloc(plan->n_env + n + 1, sizeof(*c->env));
 	if (!c->env) {

@@ -20,8 +20,7 @@ static int exec_error(const struct keeper *k)
 	return k->main ? k->main->exec_error : 0;
 }
 
-void keeper_command_reason(const struct keeper *k, const struct command *c, char *text,
-			   size_t size)
+void keeper_command_reason(const struct keeper *k, const struct command *c, char *text, size_t size)
 {
 	if (c->exec_error) {
 		(void)snprintf(text, size, "error:exec");
@@ -102,8 +101,8 @@ static json_t *error_of(int exec, const struct err *error)
 	if (!error->code) {
 		return json_null();
 	}
-	return json_pack("{s:s, s:i, s:o}", "kind", err_kind_name(error->kind), "code",
-			 error->code, "message", json_text(error->msg));
+	return json_pack("{s:s, s:i, s:o}", "kind", err_kind_name(error->kind), "code", error->code,
+			 "message", json_text(error->msg));
 }
 
 static json_t *bytes_of(const struct command *c)
@@ -111,9 +110,8 @@ static json_t *bytes_of(const struct command *c)
 	static const struct pump none;
 	const struct pump *p = c ? c->pumps : NULL;
 
-	return json_pack("{s:I, s:I, s:I}", "stdout",
-			 (json_int_t)(p ? p[PUMP_STDOUT] : none).bytes, "stderr",
-			 (json_int_t)(p ? p[PUMP_STDERR] : none).bytes, "terminal",
+	return json_pack("{s:I, s:I, s:I}", "stdout", (json_int_t)(p ? p[PUMP_STDOUT] : none).bytes,
+			 "stderr", (json_int_t)(p ? p[PUMP_STDERR] : none).bytes, "terminal",
 			 (json_int_t)(p ? p[PUMP_TERMINAL] : none).bytes);
 }
 

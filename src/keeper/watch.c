@@ -316,8 +316,8 @@ static json_t *freeze(struct keeper *k, bool on)
 		}
 	}
 	limits_touch(&k->limits);
-	return r < 0 ? json_pack("{s:o}", "error", json_text(r == -k->error.code ? k->error.msg
-								       : e.msg))
+	return r < 0 ? json_pack("{s:o}", "error",
+				 json_text(r == -k->error.code ? k->error.msg : e.msg))
 		     : json_object();
 }
 
@@ -669,8 +669,8 @@ int keeper_watch(struct keeper *k, struct err *e)
 			break;
 		}
 		fill(k, signals, w);
-		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
-			 patience(due, commands)) < 0) {
+		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS, patience(due, commands)) <
+		    0) {
 			if (errno != EINTR) {
 				r = err_sys(e, errno, "cannot wait for events");
 				break;

@@ -19,11 +19,8 @@
 #include "linux/cgroup-file.h"
 
 static const char *const names[CGROUP1_COUNT] = {
-	[CGROUP1_MEMORY] = "memory",
-	[CGROUP1_PIDS] = "pids",
-	[CGROUP1_CPU] = "cpu",
-	[CGROUP1_CPUACCT] = "cpuacct",
-	[CGROUP1_FREEZER] = "freezer",
+	[CGROUP1_MEMORY] = "memory",   [CGROUP1_PIDS] = "pids",       [CGROUP1_CPU] = "cpu",
+	[CGROUP1_CPUACCT] = "cpuacct", [CGROUP1_FREEZER] = "freezer",
 };
 
 /* The caller's own group in hierarchy i. */

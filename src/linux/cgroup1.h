@@ -24,7 +24,7 @@ enum cgroup1_controller {
 struct cgroup1 {
 	char *parent[CGROUP1_COUNT]; /* the caller's own group, as an absolute path */
 	int dir[CGROUP1_COUNT];      /* the group made below it; FD_NONE before cgroup1_make() */
-	size_t n; /* how many of them are in use */
+	size_t n;                    /* how many of them are in use */
 	char name[64];
 };
 
@@ -66,8 +66,8 @@ int cgroup1_open_tasks(const struct cgroup1 *c, int fds[CGROUP1_COUNT], struct e
 int cgroup1_has_member(const struct cgroup1 *c, pid_t pid, struct err *e);
 
 /*
- * Kills whoever is left in group `path`, frozen or not, and removes it; waits up to a second for the kernel to let
- * go. 0 also when it does not exist.
+ * Kills whoever is left in group `path`, frozen or not, and removes it; waits up to a second for
+ * the kernel to let go. 0 also when it does not exist.
  */
 int cgroup1_remove(const char *path, struct err *e);
 

@@ -11,6 +11,9 @@ int exec_search(const char *path, char *const *argv, char *const *envp)
 {
 	int best = ENOENT;
 
+	if (argv[0][0] == '\0') {
+		return ENOENT;
+	}
 	if (strchr(argv[0], '/')) {
 		(void)execve(argv[0], argv, envp);
 		return errno;

@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 
-int fdpass_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds)
+static int send_fds(int sock, const void *data, size_t len, const int *fds, size_t n_fds, int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -34,12 +34,22 @@ int fdpass_send(int sock, const void *data, size_t len, const int *fds, size_t n
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
 	}
 	do {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL | flags);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		return -errno;
 	}
 	return (size_t)n == len ? 0 : -EMSGSIZE;
+}
+
+int fdpass_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds)
+{
+	return send_fds(sock, data, len, fds, n_fds, 0);
+}
+
+int fdpass_send_now(int sock, const void *data, size_t len, const int *fds, size_t n_fds)
+{
+	return send_fds(sock, data, len, fds, n_fds, MSG_DONTWAIT);
 }
 
 /* Moves the descriptors of a message into fds; closes the surplus. Returns how many there were. */

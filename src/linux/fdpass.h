@@ -11,6 +11,9 @@
 /* Sends one message; up to FDPASS_MAX descriptors, which stay open here. 0 or -errno. */
 int fdpass_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds);
 
+/* The same without waiting for room: -EAGAIN. */
+int fdpass_send_now(int sock, const void *data, size_t len, const int *fds, size_t n_fds);
+
 /*
  * Receives one message. The number of bytes, 0 at end of file, or -errno. Descriptors beyond
  * *n_fds, or a message longer than len, are an error (-EMSGSIZE) and everything received is closed.

@@ -338,15 +338,20 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .max = 365 * DAY,
 			 .doc = "How long a sandbox may live, whatever it does.",
 			 .say = "It lives for {} at most."},
-	[KEY_KEEP] = {.path = "time.keep",
-		      .type = TYPE_DURATION,
-		      .rule = MERGE_LOWER,
-		      .class = CLASS_WALL,
-		      .min = MS,
-		      .max = 365 * DAY,
-		      .doc = "How long what was changed in a copy of the workspace waits, after the "
-			     "end, for somebody to look at it. Then it is removed.",
-		      .say = "What it has changed in a copy is removed {} after its end."},
+	[KEY_KEEP] =
+		{.path = "time.keep",
+		 .type = TYPE_DURATION,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_WALL,
+		 .min =
+			 MS,
+		 .max =
+			 365 * DAY,
+		 .doc =
+			 "How long what was changed in a copy of the workspace waits, after the "
+			 "end, for somebody to look at it. Then it is removed.",
+		 .say =
+			 "What it has changed in a copy is removed {} after its end."},
 	[KEY_CPU] = {.path = "time.cpu",
 		     .type = TYPE_DURATION,
 		     .rule = MERGE_LOWER,

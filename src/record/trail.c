@@ -38,7 +38,8 @@ int trail_create(struct trail *t, int dir, const char *sandbox, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot create the trail of sandbox %s", sandbox) : 0;
 }
 
-/* Counts the lines of the file and finds where the last one begins, which ends it or is cut short. */
+/* Counts the lines of the file and finds where the last one begins, which ends it or is cut short.
+ */
 static int trail_scan(struct trail *t, off_t *ret_last, off_t *ret_size)
 {
 	char block[65536];

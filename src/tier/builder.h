@@ -53,15 +53,15 @@ enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_READ };
 struct builder {
 	const struct tier_spec *spec;
 	int control;
-	int start;   /* of the command that it becomes the parent of; else FD_NONE */
-	int channel; /* the same */
-	int image;   /* sealed memfd of atoll-init */
-	int ptmx;    /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	bool refused;             /* what failed was a namespace or a mount as such */
-	bool mapped;              /* in a user namespace of its own */
-	mode_t umask;             /* the caller's, for the payload */
-	cpu_set_t cpus;           /* the keeper's affinity, for everything inside */
-	bool pushed;              /* we may be somewhere else, and take it back */
+	int start;      /* of the command that it becomes the parent of; else FD_NONE */
+	int channel;    /* the same */
+	int image;      /* sealed memfd of atoll-init */
+	int ptmx;       /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
+	bool refused;   /* what failed was a namespace or a mount as such */
+	bool mapped;    /* in a user namespace of its own */
+	mode_t umask;   /* the caller's, for the payload */
+	cpu_set_t cpus; /* the keeper's affinity, for everything inside */
+	bool pushed;    /* we may be somewhere else, and take it back */
 	int mounts[BUILD_MOUNTS]; /* FD_NONE where the builder copies the mount itself */
 	int groups[8];
 	size_t n_groups;

@@ -117,7 +117,11 @@ int tier_command_ask(struct tier_sandbox *sb, struct tier_command *cmd, struct e
 		const int fds[INIT_EXEC_FDS] = {start,       channel,     text,
 						p->stdio[0], p->stdio[1], p->stdio[2]};
 
-		r = fdpass_send(sb->control, &m, sizeof(m), fds, INIT_EXEC_FDS);
+		r = fdpass_send_now(sb->control, &m, sizeof(m), fds, INIT_EXEC_FDS);
+		if (r == -EAGAIN) {
+			return err_set(e, ERR_SYSTEM, EAGAIN,
+				       "more commands are asked for than the sandbox can begin");
+		}
 		if (r < 0 && launch_failed(sb, e) >= 0) {
 			r = err_sys(e, -r, "cannot reach atoll-init");
 		}
@@ -135,10 +139,9 @@ static int failed(const struct tier_sandbox *sb, const struct tier_command *cmd,
 		n = recv(cmd->start, &failure, sizeof(failure), MSG_DONTWAIT);
 	}
 	if (n != (ssize_t)sizeof(failure) || failure.error <= 0) {
-		return launch_failed(sb, e) < 0
-			       ? -e->code
-			       : err_set(e, ERR_SYSTEM, ECHILD,
-					 "the command ended before its start");
+		return launch_failed(sb, e) < 0 ? -e->code
+						: err_set(e, ERR_SYSTEM, ECHILD,
+							  "the command ended before its start");
 	}
 	if (failure.early == INIT_EARLY_PLACE) {
 		return err_sys(e, failure.error, "cannot enter '%s' in the sandbox",
@@ -147,7 +150,8 @@ static int failed(const struct tier_sandbox *sb, const struct tier_command *cmd,
 	if (failure.early) {
 		return failure.error == EAGAIN
 			       ? err_set(e, ERR_POLICY, EAGAIN,
-					 "no process for the command: the sandbox has as many as it "
+					 "no process for the command: the sandbox has as many as "
+					 "it "
 					 "may (execution.limits.processes)")
 			       : err_sys(e, failure.error, "the command cannot be started");
 	}
@@ -227,8 +231,7 @@ static int seize(struct tier_sandbox *sb, struct tier_command *cmd, bool wait, s
 }
 
 /* 1: go on. */
-static int follow(const struct tier_sandbox *sb, struct tier_command *cmd, bool wait,
-		  struct err *e)
+static int follow(const struct tier_sandbox *sb, struct tier_command *cmd, bool wait, struct err *e)
 {
 	int status;
 	pid_t pid = waitpid(cmd->pid, &status, __WALL | (wait ? 0 : WNOHANG));

@@ -18,7 +18,8 @@ void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const stru
 
 /*
  * Clones the builder with these CLONE_* flags; there it calls `run`, which does not return. Where
- * it `starts` the first command itself it gets that one's sockets, too. *ret_refused is the errno of a clone3(2) that failed, and 0 in every other case.
+ * it `starts` the first command itself it gets that one's sockets, too. *ret_refused is the errno
+ * of a clone3(2) that failed, and 0 in every other case.
  */
 int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
 		 void (*run)(struct builder *), int *ret_refused, struct err *e);

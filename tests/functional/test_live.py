@@ -938,3 +938,89 @@ def test_the_record_has_every_way_out(live):
     events = [(e["event"], e["data"].get("command"), e["data"].get("kind"), e["data"].get("reason")) for e in box.events()[2:]]
     assert events == [("exec_failed", 1, "exec", None), ("exec_failed", 2, "system", None), ("exec", 3, None, None),
                       ("exec_ended", 3, None, "stopped"), ("ended", None, None, "stopped"), ("torn_down", None, None, None)]
+
+
+# ---- what an attacker found ----
+
+HOLD = r"""
+import os, signal, time
+print("holding", flush=True)
+me = os.getpid()
+while True:
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        pid = int(name)
+        if pid in (1, me):
+            continue
+        try:
+            if "atoll-init" not in open(f"/proc/{pid}/cmdline").read():
+                continue
+            for _ in range(400):
+                os.kill(pid, signal.SIGSTOP)
+                os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSTOP)
+        except OSError:
+            pass
+"""
+
+
+def test_news_that_nobody_reads(live, atoll):
+    """Stops and continuations of a newcomer, and a flood of requests whose fronts leave at once."""
+    box = live("--session", "20s")
+    hunter = box.start("/usr/bin/python3", "-c", HOLD)
+    assert hunter.stdout.readline() == b"holding\n"
+    document = b'{"command":{"tty":0,"one_output":false,"wall_ns":0}}'
+    for _ in range(300):
+        fds = [memfd(document), os.pidfd_open(os.getpid()), memfd(b"true\0")]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            where = os.open(box.directory(), os.O_PATH)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 10, 0))  # blocking, for so long
+            s.connect(f"/proc/self/fd/{where}/control")
+            socket.send_fds(s, [struct.pack("Iii", EXEC, 0, 0)], fds)
+            os.close(where)
+        for fd in fds:
+            os.close(fd)
+    assert box.id in running(atoll), "the keeper answers"
+    assert atoll.tool("stop", box.id).status == 0
+    assert hunter.wait(timeout=20) == 137
+
+
+@pytest.mark.parametrize("kind", ["eventfd", "pipe", "file"])
+def test_documents_that_are_no_memory(live, base, kind):
+    box = live()
+    fd = os.eventfd(0) if kind == "eventfd" else os.pipe()[0] if kind == "pipe" else os.open(__file__, os.O_RDONLY)
+    reply = ask(box.directory(), struct.pack("Iii", EXEC, 0, 0), [fd, os.pidfd_open(os.getpid()), memfd(b"true\0")])
+    assert struct.unpack("Iii", reply)[0] == RESULT
+    assert box.run("true").status == 0
+    os.close(fd)
+
+
+def test_very_many_variables(live):
+    box = live()
+    words = json.dumps({"command": {"tty": 0, "one_output": False, "wall_ns": 0, "env": [f"A{i}=x" for i in range(60_000)]}})
+    begin = time.monotonic()
+    ask(box.directory(), struct.pack("Iii", EXEC, 0, 0), [memfd(words.encode()), os.pidfd_open(os.getpid()), memfd(b"true\0")])
+    assert box.run("true").status == 0 and time.monotonic() - begin < 5 * runner.SLOW
+
+
+def test_stopped_at_the_last_moment(live, atoll):
+    """The front takes an old stop for news, and has its result already: it is woken."""
+    box = live()
+    script = ("import os, signal\nc = os.getpid()\nif os.fork() == 0:\n"
+              "  for n in (signal.SIGSTOP, signal.SIGCONT, signal.SIGSTOP, signal.SIGCONT, signal.SIGSTOP, signal.SIGKILL): os.kill(c, n)\n"
+              "  os._exit(0)\nsignal.pause()\n")
+    for _ in range(8):
+        result = runner.on_terminal(box.argv("/usr/bin/python3", "-c", script), env=atoll.environment({"TERM": "xterm"}),
+                                    cwd=atoll.workspace, timeout=20)
+        assert not result.timed_out and result.status == 128 + 9, result
+
+
+def test_a_terminal_that_is_written_to_for_ever(live, atoll):
+    box = live()
+    begin = time.monotonic()
+    result = runner.on_terminal(box.argv("/bin/sh", "-c", "trap '' HUP; (while :; do echo more; done) & exit 3"),
+                                env=atoll.environment({"TERM": "xterm"}), cwd=atoll.workspace, timeout=30)
+    assert result.status == 3 and time.monotonic() - begin < 10 * runner.SLOW, result.status
+
+
+def test_an_empty_name(live):
+    assert live().run("").status == 127

@@ -71,7 +71,9 @@ int cli_written(void)
 int cli_print_json(json_t *taken)
 {
 	_cleanup_json_ json_t *j = taken;
-	int r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) : -1;
+	/* On a terminal nothing that a payload or a caller wrote may move the cursor. */
+	size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
+	int r = j ? json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | ascii) : -1;
 
 	if (!j || (r < 0 && !ferror(stdout))) {
 		cli_say("cannot print the result: out of memory");

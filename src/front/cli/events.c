@@ -54,8 +54,13 @@ static void print_line(const char *line)
 			json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 
 		(void)buf_addf(&out, " %s=", key);
-		(void)utf8_neutralise(&out, is_document(value) ? "{...}" : text ? text : "",
-				      is_document(value) ? 5 : text ? strlen(text) : 0);
+		(void)utf8_neutralise(&out,
+				      is_document(value) ? "{...}"
+				      : text             ? text
+							 : "",
+				      is_document(value) ? 5
+				      : text             ? strlen(text)
+							 : 0);
 	}
 	printf("%s %-10s%s\n", time, name, buf_str(&out));
 }
@@ -185,9 +190,11 @@ const struct cli_command cli_events_command = {
 	.operands = "SANDBOX",
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = 1,
-	.about = "Print the record of a sandbox, one event a line: what it was made from, what was\n"
-		 "found in force, what ran in it, what was refused, how it ended. Records stay when\n"
-		 "their sandboxes are gone.\n",
+	.about =
+		"Print the record of a sandbox, one event a line: what it was made from, what was\n"
+		"found in force, what ran in it, what was refused, how it ended. Records stay "
+		"when\n"
+		"their sandboxes are gone.\n",
 	.options = events_options,
 	.examples = events_examples,
 	.run = events,

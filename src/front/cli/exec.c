@@ -46,8 +46,7 @@ static int add_variable(struct exec_options *o, const char *name, size_t len, co
 {
 	char *text = NULL;
 
-	if (o->n_env == MAX_VARIABLES ||
-	    asprintf(&text, "%.*s=%s", (int)len, name, value) < 0) {
+	if (o->n_env == MAX_VARIABLES || asprintf(&text, "%.*s=%s", (int)len, name, value) < 0) {
 		return -cli_complain("", "more than %d variables", MAX_VARIABLES);
 	}
 	if (!utf8_valid(text, strlen(text))) {
@@ -67,7 +66,8 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 
 	(void)option;
 	if (len == 0 ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") < len ||
+	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") <
+		    len ||
 	    (value[0] >= '0' && value[0] <= '9')) {
 		return -cli_complain("", "--env: '%s' does not begin with a variable's name",
 				     value);
@@ -131,8 +131,7 @@ static int take_timeout(const struct exec_options *o, int64_t *ret, struct err *
 {
 	uint64_t ns = 0;
 
-	if (o->timeout &&
-	    (scalar_duration(o->timeout, &ns) < 0 || ns == 0 || ns > INT64_MAX / 2)) {
+	if (o->timeout && (scalar_duration(o->timeout, &ns) < 0 || ns == 0 || ns > INT64_MAX / 2)) {
 		return err_set(e, ERR_USER, EINVAL,
 			       "--timeout: '%s' is no duration, such as 500ms, 30s or 1h30m",
 			       o->timeout);
@@ -236,7 +235,8 @@ static int cmd_exec(const struct cli_command *c, int argc, char **argv)
 	command = words.words + 1;
 	command += command[0] && strcmp(command[0], "--") == 0;
 	if (!command[0]) {
-		return cli_complain(c->name, "a command is missing; 'atoll shell %s' starts a shell",
+		return cli_complain(c->name,
+				    "a command is missing; 'atoll shell %s' starts a shell",
 				    words.words[0]);
 	}
 	return perform(&o, words.words[0], command);
@@ -249,10 +249,12 @@ const struct cli_command cli_exec_command = {
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = SIZE_MAX,
 	.ends_at_operand = true,
-	.about = "Run a command in a sandbox that 'atoll create' has made, or in one where a command\n"
-		 "runs already: behind all of its walls, within its limits. Standard input, output\n"
-		 "and the terminal are passed on, and so are signals; the exit status is as for\n"
-		 "'atoll run'.\n",
+	.about =
+		"Run a command in a sandbox that 'atoll create' has made, or in one where a "
+		"command\n"
+		"runs already: behind all of its walls, within its limits. Standard input, output\n"
+		"and the terminal are passed on, and so are signals; the exit status is as for\n"
+		"'atoll run'.\n",
 	.notes = "The command ends with its first process, or with this one. Its process group is\n"
 		 "ended with it; what has left the group ends with the sandbox.\n",
 	.options = exec_table,

@@ -92,8 +92,9 @@ const struct cli_command cli_inspect_command = {
 	.operands = "SANDBOX...",
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = SIZE_MAX,
-	.about = "Print what is known of sandboxes as a JSON list: state, commands, plan, receipt,\n"
-		 "limits, denials.\n",
+	.about =
+		"Print what is known of sandboxes as a JSON list: state, commands, plan, receipt,\n"
+		"limits, denials.\n",
 	.examples = inspect_examples,
 	.run = inspect,
 };
@@ -187,8 +188,9 @@ const struct cli_command cli_rm_command = {
 	.operands = "SANDBOX...",
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = SIZE_MAX,
-	.about = "Remove sandboxes that have ended, with the copies that they have left; and with\n"
-		 "--force those that are running, too. Nothing of them remains but their records.\n",
+	.about =
+		"Remove sandboxes that have ended, with the copies that they have left; and with\n"
+		"--force those that are running, too. Nothing of them remains but their records.\n",
 	.options = rm_options,
 	.examples = rm_examples,
 	.run = rm,

@@ -80,8 +80,10 @@ const struct cli_command cli_pause_command = {
 	.operands = "SANDBOX...",
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = SIZE_MAX,
-	.about = "Stop everything in sandboxes until 'atoll resume': nothing in them uses a CPU. What\n"
-		 "they hold of memory they keep. A sandbox that is paused is not idle, but the time\n"
+	.about = "Stop everything in sandboxes until 'atoll resume': nothing in them uses a CPU. "
+		 "What\n"
+		 "they hold of memory they keep. A sandbox that is paused is not idle, but the "
+		 "time\n"
 		 "of its session and of its commands goes on.\n",
 	.examples = pause_examples,
 	.run = cmd_pause,

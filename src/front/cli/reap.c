@@ -30,9 +30,9 @@ static int reap(const struct cli_command *c, int argc, char **argv)
 	r = r < 0 ? r : state_reap(&s, o.dry_run, &n, &e);
 	state_done(&s);
 	if (o.json) {
-		int printed = cli_print_json(json_pack("{s:i, s:i, s:b}", "orphans", n.orphans,
-						       "expired", n.expired, "removed",
-						       !o.dry_run));
+		int printed =
+			cli_print_json(json_pack("{s:i, s:i, s:b}", "orphans", n.orphans, "expired",
+						 n.expired, "removed", !o.dry_run));
 
 		return r < 0 ? cli_fail(&e) : printed;
 	}
@@ -58,8 +58,10 @@ static const struct cli_example reap_examples[] = {
 const struct cli_command cli_reap_command = {
 	.name = "reap",
 	.summary = "remove what the dead have left",
-	.about = "Remove what sandboxes have left whose keeper was killed, and copies that have waited\n"
-		 "for longer than their policy says (time.keep). Every other command does the same on\n"
+	.about = "Remove what sandboxes have left whose keeper was killed, and copies that have "
+		 "waited\n"
+		 "for longer than their policy says (time.keep). Every other command does the same "
+		 "on\n"
 		 "its way; this one is for a timer.\n",
 	.options = reap_options,
 	.examples = reap_examples,

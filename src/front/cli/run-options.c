@@ -129,10 +129,13 @@ static const struct cli_example create_examples[] = {
 const struct cli_command cli_create_command = {
 	.name = "create",
 	.summary = "make a sandbox that waits for commands",
-	.about = "Make a sandbox that lives until it is stopped, or one of its limits is reached, and\n"
-		 "print its id. Nothing runs in it until 'atoll exec'. Its walls are those of 'atoll\n"
+	.about = "Make a sandbox that lives until it is stopped, or one of its limits is reached, "
+		 "and\n"
+		 "print its id. Nothing runs in it until 'atoll exec'. Its walls are those of "
+		 "'atoll\n"
 		 "run' with the same options.\n",
-	.notes = "--wall is the time of each command; --session and --idle are the sandbox's own.\n",
+	.notes =
+		"--wall is the time of each command; --session and --idle are the sandbox's own.\n",
 	.options = options,
 	.examples = create_examples,
 	.run = cmd_create,

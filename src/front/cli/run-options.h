@@ -30,8 +30,9 @@ struct run_options {
 struct cli_command;
 
 /*
- * Parses the line of `c`, run or create, until the first word that is no option, or "--". Returns 0, 1 when --help was printed, or
- * CLI_FAILED negated after having said why. The strings of argv are kept, some cut in place.
+ * Parses the line of `c`, run or create, until the first word that is no option, or "--". Returns
+ * 0, 1 when --help was printed, or CLI_FAILED negated after having said why. The strings of argv
+ * are kept, some cut in place.
  */
 int run_options_parse(struct run_options *o, const struct cli_command *c, int argc, char **argv);
 void run_options_done(struct run_options *o);

@@ -90,7 +90,8 @@ static int report_created(const json_t *result, const struct run_options *o, str
 	if (!o->quiet && isatty(STDERR_FILENO)) {
 		cli_say("it lives for %lld minutes at most, and for %lld without anything to do; "
 			"'atoll exec %s -- COMMAND' runs something in it, 'atoll stop %s' ends it",
-			(long long)json_integer_value(json_object_get(result, "session_ms")) / 60000,
+			(long long)json_integer_value(json_object_get(result, "session_ms")) /
+				60000,
 			(long long)json_integer_value(json_object_get(result, "idle_ms")) / 60000,
 			o->name ? o->name : id, o->name ? o->name : id);
 	}
@@ -103,8 +104,7 @@ static int report_created(const json_t *result, const struct run_options *o, str
 
 static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
 {
-	const struct session_sandbox sandbox = {
-		.plan = plan, .name = o->name, .labels = o->labels};
+	const struct session_sandbox sandbox = {.plan = plan, .name = o->name, .labels = o->labels};
 	const struct session_command command = {.argv = o->command};
 	_cleanup_json_ json_t *result = NULL;
 	size_t i;

@@ -137,14 +137,13 @@ static int add_kept(const struct state *s, const char *id, json_t *list)
 	(void)kept_look(s, id, &k, &why);
 	if (k.home.dir >= 0) {
 		name_read(k.home.dir, name);
-		r = json_array_append_new(list,
-					  json_pack("{s:s, s:s?, s:s?, s:f, s:f, s:b}", "sandbox",
-						    k.home.id, "name", *name ? name : NULL,
-						    "workspace", k.workspace, "ended_ms_ago",
-						    (double)(clock_real_ns() - k.ended_ns) / 1e6,
-						    "removed_in_ms",
-						    (double)(k.until_ns - clock_real_ns()) / 1e6,
-						    "workspace_found", k.original >= 0));
+		r = json_array_append_new(
+			list,
+			json_pack("{s:s, s:s?, s:s?, s:f, s:f, s:b}", "sandbox", k.home.id, "name",
+				  *name ? name : NULL, "workspace", k.workspace, "ended_ms_ago",
+				  (double)(clock_real_ns() - k.ended_ns) / 1e6, "removed_in_ms",
+				  (double)(k.until_ns - clock_real_ns()) / 1e6, "workspace_found",
+				  k.original >= 0));
 	}
 	kept_done(&k);
 	return r;

@@ -230,6 +230,6 @@ _Noreturn void process_build(struct builder *b)
 		builder_fail(b, &e);
 	}
 	(void)snprintf(number, sizeof(number), "%d", payload);
-	builder_become_init(
-		b, (char *[]){(char *)INIT_GUARD, (char *)terminal_word(b), number, NULL});
+	builder_become_init(b,
+			    (char *[]){(char *)INIT_GUARD, (char *)terminal_word(b), number, NULL});
 }
