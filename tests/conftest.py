@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import canaries as canaries_module  # noqa: E402
+from harness import live as live_module  # noqa: E402
 from harness import runner, world as world_module  # noqa: E402
 
 BASE = pathlib.Path(tempfile.gettempdir())
@@ -87,3 +88,16 @@ def need_program():
             pytest.skip(f"needs {name} to be installed")
         return path
     return need
+
+
+@pytest.fixture
+def live(atoll, world):
+    """Makes sandboxes that live; nothing of them may be left."""
+    def make(*options):
+        return live_module.Live(atoll, *options)
+    yield make
+    everything = atoll.tool("ps", "--quiet").out.split() + atoll.tool("ps", "--kept", "--quiet").out.split()
+    if everything:
+        assert atoll.tool("rm", "--force", *everything).status == 0
+    assert os.listdir(atoll.home / "sandboxes") == []
+    assert not (atoll.home / "names").exists() or os.listdir(atoll.home / "names") == []
