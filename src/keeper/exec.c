@@ -225,12 +225,11 @@ static void collect_helpers(const struct keeper *k)
 	}
 }
 
-int keeper_follow(struct keeper *k, struct err *e)
+int keeper_follow(struct keeper *k)
 {
 	size_t i;
 
 	collect_helpers(k);
-
 	for (i = 0; i < k->n_commands; i++) {
 		struct command *c = k->commands[i];
 
@@ -238,7 +237,6 @@ int keeper_follow(struct keeper *k, struct err *e)
 			advance(k, c);
 		}
 	}
-	(void)e;
 	return -k->error.code;
 }
 

@@ -85,8 +85,8 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 /* Says in the record how it ended, once. */
 int keeper_record_end(struct keeper *k, struct command *c, struct err *e);
 
-/* A child of ours has changed its state. */
-int keeper_follow(struct keeper *k, struct err *e);
+/* A child of ours has changed its state. -errno with k->error set where that cannot be recorded. */
+int keeper_follow(struct keeper *k);
 
 /* Ends those whose time is up, and takes those that are over out of the list; returns when to do so
  * again, by clock_now_ns(), or INT64_MAX. */

@@ -49,12 +49,16 @@ static int open_names(const struct state *s, bool make)
 /* What a name leads to, if that is there: true. */
 static bool follow(const struct state *s, int names, const char *name, char id[STATE_ID_SIZE])
 {
-	ssize_t n = readlinkat(names, name, id, STATE_ID_SIZE - 1);
+	char target[STATE_ID_SIZE] = {};
 	struct stat st;
 
-	id[n > 0 ? n : 0] = '\0';
-	return n > 0 && could_be_id(id) && !strchr(id, '/') &&
-	       fstatat(s->sandboxes, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	if (readlinkat(names, name, target, sizeof(target) - 1) <= 0 || !could_be_id(target) ||
+	    strchr(target, '/') || fstatat(s->sandboxes, target, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode)) {
+		return false;
+	}
+	memcpy(id, target, sizeof(target));
+	return true;
 }
 
 static int link_name(const struct state *s, const struct state_sandbox *sb, const char *name,

@@ -389,14 +389,14 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 }
 
 /* SIGTERM is for us; SIGCHLD says that a command on its way has moved. */
-static int hear_signal(struct keeper *k, int signals, struct err *e)
+static int hear_signal(struct keeper *k, int signals)
 {
 	struct signalfd_siginfo info;
 	int r = 0;
 
 	while (r >= 0 && !k->ended_ns && read(signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD) {
-			r = keeper_follow(k, e);
+			r = keeper_follow(k);
 			continue;
 		}
 		(void)err_set(&k->error, ERR_SYSTEM, EINTR, "the keeper was asked to end");
@@ -457,7 +457,7 @@ static int turn(struct keeper *k, int signals, const struct pollfd *w, struct er
 		end(k);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_SIGNAL].revents) {
-		r = hear_signal(k, signals, e);
+		r = hear_signal(k, signals);
 	}
 	if (r >= 0 && !k->ended_ns) {
 		hear_control(k, w + W_CONTROL);
@@ -657,7 +657,7 @@ int keeper_watch(struct keeper *k, struct err *e)
 {
 	_cleanup_fd_ int signals = open_signals(e);
 	/* Most commands of a busy agent end before the first look, which then costs nothing. */
-	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : keeper_follow(k, e);
+	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : keeper_follow(k);
 
 	while (r >= 0 && !k->ended_ns) {
 		struct pollfd w[W_COUNT];
