@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,37 +23,41 @@
 
 #define MAX_VARIABLES 256
 
+extern char **environ;
+
 struct exec_options {
 	const char *cwd;     /* --cwd */
 	const char *timeout; /* --timeout */
 	const char *json;    /* --json FILE|- */
 	bool quiet;
-	char *env[MAX_VARIABLES + 3]; /* NAME=VALUE, owned; NULL-terminated */
+	char *env[MAX_VARIABLES + 1]; /* NAME=VALUE, argv's or environ's; NULL-terminated */
 	size_t n_env;
 };
 
-static void exec_options_done(struct exec_options *o)
+static int add_variable(struct exec_options *o, char *text)
 {
-	size_t i;
-
-	for (i = 0; i < o->n_env; i++) {
-		free(o->env[i]);
-	}
-}
-
-static int add_variable(struct exec_options *o, const char *name, size_t len, const char *value)
-{
-	char *text = NULL;
-
-	if (o->n_env == MAX_VARIABLES || asprintf(&text, "%.*s=%s", (int)len, name, value) < 0) {
+	if (o->n_env == MAX_VARIABLES) {
 		return -cli_complain("", "more than %d variables", MAX_VARIABLES);
 	}
 	if (!utf8_valid(text, strlen(text))) {
-		free(text);
-		return -cli_complain("", "--env: the value of '%.*s' is not UTF-8", (int)len, name);
+		return -cli_complain("", "--env: the value of '%.*s' is not UTF-8",
+				     (int)strcspn(text, "="), text);
 	}
 	o->env[o->n_env++] = text;
 	return 0;
+}
+
+/* The caller's own NAME=VALUE; NULL: it is not set. */
+static char *find_variable(const char *name)
+{
+	size_t len = strlen(name), i;
+
+	for (i = 0; environ[i]; i++) {
+		if (strncmp(environ[i], name, len) == 0 && environ[i][len] == '=') {
+			return environ[i];
+		}
+	}
+	return NULL;
 }
 
 /* NAME=VALUE, or NAME: the caller's own. */
@@ -62,7 +65,7 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 {
 	struct exec_options *o = into;
 	size_t len = strcspn(value, "=");
-	const char *own;
+	char *own;
 
 	(void)option;
 	if (len == 0 ||
@@ -73,10 +76,10 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 				     value);
 	}
 	if (value[len] == '=') {
-		return add_variable(o, value, len, value + len + 1);
+		return add_variable(o, value);
 	}
-	own = getenv(value);
-	return own ? add_variable(o, value, len, own)
+	own = find_variable(value);
+	return own ? add_variable(o, own)
 		   : -cli_complain("", "--env: '%s' is not set here; NAME=VALUE sets it", value);
 }
 
@@ -205,20 +208,21 @@ static void add_terminal(struct exec_options *o)
 	static const char *const names[] = {"TERM", "COLORTERM"};
 	size_t i;
 
-	for (i = 0; i < 2; i++) {
-		const char *value = getenv(names[i]);
+	for (i = 0; i < ARRAY_SIZE(names) && isatty(0); i++) {
+		char *text = find_variable(names[i]);
+		const char *value = text ? text + strlen(names[i]) + 1 : "";
 
-		if (isatty(0) && value && *value && value[0] != '.' && strlen(value) <= 64 &&
+		if (*value && value[0] != '.' && strlen(value) <= 64 &&
 		    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				  "0123456789._+-") == strlen(value)) {
-			(void)add_variable(o, names[i], strlen(names[i]), value);
+			(void)add_variable(o, text);
 		}
 	}
 }
 
 static int cmd_exec(const struct cli_command *c, int argc, char **argv)
 {
-	_cleanup_(exec_options_done) struct exec_options o = {};
+	struct exec_options o = {};
 	struct cli_operands words;
 	char **command;
 	int r;
@@ -268,7 +272,7 @@ static int cmd_shell(const struct cli_command *c, int argc, char **argv)
 	static char *const shell[] = {(char *)"/bin/sh", (char *)"-c",
 				      (char *)"exec \"$(command -v bash || command -v sh)\" -i",
 				      NULL};
-	_cleanup_(exec_options_done) struct exec_options o = {};
+	struct exec_options o = {};
 	struct cli_operands words;
 	int r;
 

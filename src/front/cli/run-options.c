@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "keeper/name.h"
@@ -199,22 +198,14 @@ static int take_label(void *into, const struct cli_option *option, char *value)
 	if (equals) {
 		*equals = '\0';
 	}
-	if (!equals || !is_word(value) || !is_word(equals + 1) ||
-	    json_object_size(o->labels) == RUN_MAX_LABELS) {
+	if (!equals || !is_word(value) || !is_word(equals + 1) || o->n_labels == RUN_MAX_LABELS) {
 		return -cli_complain("",
 				     "--label: KEY=VALUE, each of at most %d letters, digits and "
 				     "'-_./:@', and at most %d of them",
 				     NAME_MAX_LENGTH, RUN_MAX_LABELS);
 	}
-	o->labels = o->labels ? o->labels : json_object();
-	return json_put(o->labels, value, json_string(equals + 1)) < 0
-		       ? -cli_complain("", "out of memory")
-		       : 0;
-}
-
-void run_options_done(struct run_options *o)
-{
-	json_decref(o->labels);
+	o->labels[o->n_labels++] = (struct run_label){value, equals + 1};
+	return 0;
 }
 
 int run_options_parse(struct run_options *o, const struct cli_command *c, int argc, char **argv)

@@ -5,8 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <jansson.h>
-
 #include "policy/policy.h"
 
 #define RUN_MAX_OVERRIDES 256
@@ -21,7 +19,10 @@ struct run_options {
 	const char *json;        /* --json FILE|- */
 	const char *receipt;     /* --receipt FILE */
 	const char *name;        /* --name */
-	json_t *labels;          /* --label K=V; NULL: none */
+	struct run_label {
+		const char *key, *value;
+	} labels[RUN_MAX_LABELS]; /* --label KEY=VALUE */
+	size_t n_labels;
 	bool plan_only;
 	bool quiet;
 	char **command; /* the rest of argv; NULL when there is none */
@@ -35,4 +36,3 @@ struct cli_command;
  * are kept, some cut in place.
  */
 int run_options_parse(struct run_options *o, const struct cli_command *c, int argc, char **argv);
-void run_options_done(struct run_options *o);

@@ -102,13 +102,27 @@ static int report_created(const json_t *result, const struct run_options *o, str
 	return r;
 }
 
+static json_t *labels_of(const struct run_options *o)
+{
+	_cleanup_json_ json_t *labels = json_object();
+	size_t i;
+
+	for (i = 0; labels && i < o->n_labels; i++) {
+		if (json_put(labels, o->labels[i].key, json_string(o->labels[i].value)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(labels);
+}
+
 static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
 {
-	const struct session_sandbox sandbox = {.plan = plan, .name = o->name, .labels = o->labels};
+	_cleanup_json_ json_t *labels = labels_of(o);
+	const struct session_sandbox sandbox = {.plan = plan, .name = o->name, .labels = labels};
 	const struct session_command command = {.argv = o->command};
 	_cleanup_json_ json_t *result = NULL;
 	size_t i;
-	int r = reap_orphans(e);
+	int r = labels ? reap_orphans(e) : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 
 	for (i = 0; r >= 0 && !o->quiet && i < plan->n_notes; i++) {
 		cli_say("note: %s", plan->notes[i]);
@@ -168,7 +182,7 @@ static int perform(const struct run_options *o)
 
 int cmd_run(const struct cli_command *c, int argc, char **argv)
 {
-	_cleanup_(run_options_done) struct run_options o;
+	struct run_options o;
 	int r = run_options_parse(&o, c, argc, argv);
 
 	if (r != 0) {
@@ -183,7 +197,7 @@ int cmd_run(const struct cli_command *c, int argc, char **argv)
 
 int cmd_create(const struct cli_command *c, int argc, char **argv)
 {
-	_cleanup_(run_options_done) struct run_options o;
+	struct run_options o;
 	int r = run_options_parse(&o, c, argc, argv);
 
 	return r != 0 ? (r > 0 ? CLI_OK : -r) : perform(&o);
