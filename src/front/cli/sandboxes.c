@@ -226,8 +226,8 @@ static bool matches(const json_t *row, const struct ps_options *o)
 static const struct cli_option ps_options[] = {
 	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct ps_options, json)),
 	CLI_TAKES("--filter", "KEY=VALUE", CLI_TEXT,
-		  "only those with this label (label=KEY[=VALUE]), name, state or tier",
-		  .take = take_filter, .repeat = true),
+		  "only those of label=KEY[=VALUE], name, state or tier", .take = take_filter,
+		  .repeat = true),
 	CLI_FLAG("--kept", "those that have ended and whose copy waits to be looked at",
 		 .offset = offsetof(struct ps_options, kept)),
 	CLI_FLAG("--quiet", "the ids alone, one a line",
