@@ -429,18 +429,21 @@ def test_pause_and_resume(live, atoll):
     refused = box.run("true")
     assert refused.status == 125 and "is paused" in refused.err
 
+    os.set_blocking(process.stdout.fileno(), False)
+
     def count():
-        os.set_blocking(process.stdout.fileno(), False)
+        """Lines since the last look."""
         return (process.stdout.read() or b"").count(b"\n")
     assert runner.eventually(lambda: count() == 0 and count() == 0)
     time.sleep(3)  # longer than it may be idle
     assert count() == 0 and box.id in running(atoll)
     assert atoll.tool("resume", box.id).status == 0
-    assert runner.eventually(lambda: count() > 2)
+    assert runner.eventually(lambda: count() > 0)
     assert box.run("true").status == 0
     assert [e["event"] for e in box.events() if e["event"] in ("paused", "resumed")] == ["paused", "resumed"]
     assert atoll.tool("pause", "no-such").status == 125
     process.kill()
+    process.wait()
 
 
 @pytest.mark.parametrize("words", [("stop",), ("rm", "--force")], ids=lambda words: words[0])
