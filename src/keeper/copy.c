@@ -21,11 +21,12 @@
 #include "policy/plan.h"
 #include "workspace/change.h"
 
-#define NOTE    "sandbox.json"
-#define KEPT    "kept.json"
-#define NAME    "name" /* keeper/name.h */
-#define COPY    "copy"
-#define PENDING "apply.json" /* workspace/apply.h */
+#define NOTE        "sandbox.json"
+#define KEPT        "kept.json"
+#define NAME        "name" /* keeper/name.h */
+#define COPY        "copy"
+#define KEEP_UNSAID (365 * 86400 * 1000000000LL)
+#define PENDING     "apply.json" /* workspace/apply.h */
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
 #define RESERVED_SIZE 8192
@@ -155,8 +156,9 @@ static int write_kept(const struct state_sandbox *home, const char *text, size_t
 static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
 {
 	_cleanup_json_ json_t *doc = json_deep_copy(note);
-	int64_t now = clock_real_ns(),
-		until = now + json_integer_value(json_object_get(note, "keep_ns"));
+	int64_t now = clock_real_ns(), keep = json_integer_value(json_object_get(note, "keep_ns"));
+	/* A note that does not say is no reason to throw away what somebody may want. */
+	int64_t until = now + (keep > 0 ? keep : KEEP_UNSAID);
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	int r;

@@ -448,3 +448,34 @@ def test_a_terminal_that_is_written_to_for_ever(live, atoll):
 
 def test_an_empty_name(live):
     assert live().run("").status == 127
+
+
+LOWER = r"""
+import os, resource
+print("lowering", flush=True)
+last = os.getpid()
+while True:
+    for pid in range(last + 1, last + 6):
+        try:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, 4096))
+            last = pid
+        except OSError:
+            pass
+"""
+
+
+def test_a_newcomer_that_is_not_as_planned(live):
+    """Somebody inside takes a limit of its own: what is read before the first instruction differs, and it does not run."""
+    box = live()
+    hunter = box.start("/usr/bin/python3", "-c", LOWER)
+    assert hunter.stdout.readline() == b"lowering\n"
+    refused = 0
+    for _ in range(60):
+        result = box.run("/bin/sh", "-c", "ulimit -f")
+        if result.status == 125:
+            assert "read-back does not match the plan" in result.err and result.out == "", result
+            refused += 1
+    assert refused > 0
+    assert [e for e in box.events() if e["event"] == "exec_failed"]
+    hunter.kill()
+    assert runner.eventually(lambda: box.run("true").status == 0)

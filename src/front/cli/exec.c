@@ -259,8 +259,11 @@ const struct cli_command cli_exec_command = {
 		"runs already: behind all of its walls, within its limits. Standard input, output\n"
 		"and the terminal are passed on, and so are signals; the exit status is as for\n"
 		"'atoll run'.\n",
-	.notes = "The command ends with its first process, or with this one. Its process group is\n"
-		 "ended with it; what has left the group ends with the sandbox.\n",
+	.notes =
+		"The command ends with its first process. Where it is ended, by its time, a limit "
+		"or\n"
+		"the end of this one, its process group is, too. What it leaves running ends with\n"
+		"the sandbox.\n",
 	.options = exec_table,
 	.examples = exec_examples,
 	.run = cmd_exec,
