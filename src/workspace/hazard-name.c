@@ -5,11 +5,8 @@
  * Whether the host's file system folds is not asked: the changes may be copied to one that does.
  * Components are compared after these rules, which err on the side of a match:
  *
- *   case of ASCII is ignored        vfat, NTFS, HFS+, APFS, ext4 with casefold (CVE-2014-9390,
- *                                   CVE-2021-21300, CVE-2024-32002); with it the few other
- *                                   characters that Unicode folds to ASCII letters alone
- *   ignorable code points are none  HFS+ as git's utf8.c has it (CVE-2014-9390), and what ext4
- *                                   with casefold ignores: Default_Ignorable_Code_Point
+ *   case, form and ignorable code   vfat, NTFS, HFS+, APFS, ext4 with casefold (base/fold.h;
+ *   points are no difference        CVE-2014-9390, CVE-2021-21300, CVE-2024-32002)
  *   dots and spaces at the end go   NTFS and vfat (CVE-2014-9390, CVE-2019-1353)
  *   `:` ends a name                 NTFS streams: .git::$INDEX_ALLOCATION (CVE-2019-1352)
  *   `\` separates components        Windows and its shares (CVE-2019-1354)
@@ -26,27 +23,7 @@
 
 #include "base/cleanup.h"
 #include "base/fault.h"
-#include "base/utf8.h"
-
-static const struct range {
-	uint32_t first, last;
-} ignorable[] = {
-	{0xad, 0xad},       {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},
-	{0x17b4, 0x17b5},   {0x180b, 0x180f}, {0x200b, 0x200f},   {0x202a, 0x202e},
-	{0x2060, 0x206f},   {0x3164, 0x3164}, {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},
-	{0xffa0, 0xffa0},   {0xfff0, 0xfff8}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
-	{0xe0000, 0xe0fff},
-};
-
-/* No text is longer than the character is in UTF-8. */
-static const struct letters {
-	uint32_t rune;
-	const char *text;
-} letters[] = {
-	{0xdf, "ss"},    {0x17f, "s"},   {0x1e9e, "ss"}, {0x212a, "k"},
-	{0xfb00, "ff"},  {0xfb01, "fi"}, {0xfb02, "fl"}, {0xfb03, "ffi"},
-	{0xfb04, "ffl"}, {0xfb05, "st"}, {0xfb06, "st"},
-};
+#include "base/fold.h"
 
 /* Names that git protects on NTFS; `hash` begins the short name when the plain ones are taken. */
 static const struct short_name {
@@ -60,38 +37,6 @@ static const struct short_name {
 static char lower(char c)
 {
 	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-
-/* The code point of a valid sequence. */
-static uint32_t rune(const char *s, size_t len)
-{
-	const unsigned char *u = (const unsigned char *)s;
-	uint32_t value = len == 1 ? u[0] : u[0] & (0x7fU >> len);
-
-	for (size_t i = 1; i < len; i++) {
-		value = value << 6 | (u[i] & 0x3fU);
-	}
-	return value;
-}
-
-/* Writes what a sequence of two to four bytes is folded to, no longer than it; its length. */
-static size_t fold_rune(const char *s, size_t len, char *out)
-{
-	uint32_t value = rune(s, len);
-
-	for (size_t i = 0; i < ARRAY_SIZE(ignorable); i++) {
-		if (value >= ignorable[i].first && value <= ignorable[i].last) {
-			return 0;
-		}
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(letters); i++) {
-		if (value == letters[i].rune) {
-			s = letters[i].text;
-			len = strlen(s);
-		}
-	}
-	memcpy(out, s, len);
-	return len;
 }
 
 /* git's is_ntfs_dot_generic(), for a folded name. */
@@ -121,20 +66,12 @@ static const char *long_name(const char *s)
 	return s;
 }
 
-/* One component; `out` holds len + 1. */
+/* One component; `out` holds len * FOLD_GROWTH + 1. */
 static const char *fold(const char *s, size_t len, char *out)
 {
-	size_t n = 0, step;
+	const char *stream = memchr(s, ':', len);
+	size_t n = fold_name(s, stream ? (size_t)(stream - s) : len, out);
 
-	for (size_t i = 0; i < len && s[i] != ':'; i += step) {
-		step = utf8_sequence(s + i, len - i);
-		if (step > 1) {
-			n += fold_rune(s + i, step, out + n);
-		} else {
-			step = 1;
-			out[n++] = lower(s[i]);
-		}
-	}
 	while (n > 0 && (out[n - 1] == '.' || out[n - 1] == ' ')) {
 		n--;
 	}
@@ -183,7 +120,7 @@ static bool may_hold(const struct hazard_name *name, const char *dir)
 
 int hazard_name_set(struct hazard_name *name, const char *path)
 {
-	int r = reserve(name, strlen(path) + 1);
+	int r = reserve(name, (strlen(path) + 1) * FOLD_GROWTH);
 	char *out = name->text;
 
 	name->n = 0;
@@ -193,7 +130,7 @@ int hazard_name_set(struct hazard_name *name, const char *path)
 
 		if (len > 0) {
 			add_part(name, fold(path, len, out));
-			out += len + 1;
+			out += len * FOLD_GROWTH + 1;
 		}
 		path += len + (path[len] != '\0');
 	}
