@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/denied.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
 #include "workspace/change.h"
@@ -49,7 +50,8 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
-int copy_name(struct copy *c, const char *id, const struct plan *plan, struct err *e)
+int copy_name(struct copy *c, const char *id, const struct plan *plan,
+	      const struct deny_layers *denied, struct err *e)
 {
 	const struct plan_path *w = &plan->workspace;
 	_cleanup_buf_ struct buf b = {};
@@ -65,14 +67,17 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan, struct er
 			       "the path of the state directory is too long");
 	}
 	c->path = strdup(b.data);
-	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I}", "workspace", w->path, "device",
+	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o?}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
-			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep);
-	return c->path && c->note ? 0 : no_memory(e);
+			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep,
+			    "deny", denied_to_json(plan, denied));
+	return c->path && json_object_get(c->note, "deny") ? 0 : no_memory(e);
 }
 
-static int reserve(const struct state_sandbox *home)
+/* The note, and a little more. */
+static int reserve(const struct state_sandbox *home, const json_t *note)
 {
+	size_t size = json_dumpb(note, NULL, 0, JSON_COMPACT) + RESERVED_SIZE;
 	_cleanup_fd_ int fd = openat(home->dir, RESERVED,
 				     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	static const char room[RESERVED_SIZE];
@@ -80,8 +85,16 @@ static int reserve(const struct state_sandbox *home)
 	if (fd < 0) {
 		return -errno;
 	}
-	errno = ENOSPC; /* where less is written */
-	return write(fd, room, sizeof(room)) != (ssize_t)sizeof(room) ? -errno : 0;
+	while (size > 0) {
+		size_t part = size < sizeof(room) ? size : sizeof(room);
+
+		errno = ENOSPC; /* where less is written */
+		if (write(fd, room, part) != (ssize_t)part) {
+			return -errno;
+		}
+		size -= part;
+	}
+	return 0;
 }
 
 int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
@@ -89,7 +102,7 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 {
 	_cleanup_fd_ int dir = FD_NONE;
 	struct stat st;
-	int r = reserve(home);
+	int r = reserve(home, c->note);
 
 	if (r < 0) {
 		return err_sys(e, -r, "cannot make the copy of '%s'", plan->workspace.path);
@@ -223,6 +236,7 @@ static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
 	r = r < 0 ? r : json_get_int(doc, "begun_ns", &k->begun_ns, e);
 	r = r < 0 ? r : json_get_int(doc, "ended_ns", &k->ended_ns, e);
 	r = r < 0 ? r : json_get_int(doc, "until_ns", &k->until_ns, e);
+	r = r < 0 ? r : denied_from_json(json_object_get(doc, "deny"), &k->denied, e);
 	if (r < 0) {
 		return r;
 	}
@@ -334,6 +348,7 @@ void kept_done(struct kept *k)
 {
 	state_sandbox_done(&k->home);
 	free(k->workspace);
+	deny_done(&k->denied);
 	k->workspace = NULL;
 	k->original = fd_close(k->original);
 	k->upper = fd_close(k->upper);

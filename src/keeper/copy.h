@@ -22,6 +22,7 @@
 #include <jansson.h>
 
 #include "keeper/state.h"
+#include "policy/deny.h"
 
 struct err;
 struct plan;
@@ -36,7 +37,8 @@ void copy_init(struct copy *c);
 void copy_done(struct copy *c);
 
 /* Says where the copy of sandbox `id` will be, and what of. */
-int copy_name(struct copy *c, const char *id, const struct plan *plan, struct err *e);
+int copy_name(struct copy *c, const char *id, const struct plan *plan,
+	      const struct deny_layers *denied, struct err *e);
 
 /* Makes copy/upper and copy/work; the former has the mode of the workspace. */
 int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
@@ -58,7 +60,8 @@ struct kept {
 	char *workspace;           /* the original's path */
 	int original;
 	int upper;
-	int64_t begun_ns; /* CLOCK_REALTIME, before anything of the payload ran */
+	struct deny_rules denied; /* what the sandbox could not see of it */
+	int64_t begun_ns;         /* CLOCK_REALTIME, before anything of the payload ran */
 	int64_t ended_ns;
 	int64_t until_ns; /* when it is removed */
 };

@@ -16,6 +16,7 @@
 #include "keeper/copy.h"
 #include "keeper/scratch.h"
 #include "keeper/state.h"
+#include "policy/deny.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 #include "tier/tier.h"
@@ -45,6 +46,7 @@ struct keeper {
 	struct limits limits;
 	struct scratch scratch;
 	struct copy copy;
+	struct deny_layers hidden; /* what the policy hides in the places of the view */
 	bool copy_kept; /* the sandbox has ended, and what it changed waits for somebody */
 	struct tier_spec spec;
 	const struct tier_ops *tier;
@@ -91,6 +93,9 @@ int keeper_follow(struct keeper *k);
 /* Ends those whose time is up, and takes those that are over out of the list; returns when to do so
  * again, by clock_now_ns(), or INT64_MAX. */
 int64_t keeper_settle(struct keeper *k);
+
+/* denied.c: finds what the policy hides, for the tier and for the note of the copy. */
+int keeper_find_denied(struct keeper *k, struct err *e);
 
 /* keeper.c: the receipt is read for a command that is held, or for the sandbox (NULL). */
 int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e);

@@ -217,8 +217,9 @@ static int choose(struct keeper *k, struct err *e)
 	k->spec.plan = &k->plan;
 	k->spec.first = k->main ? &k->main->program : NULL;
 	limits_delegate(&k->limits, &k->spec);
-	if (k->plan.workspace_mode == WORKSPACE_COPY) {
-		r = copy_name(&k->copy, k->home.id, &k->plan, e);
+	r = keeper_find_denied(k, e);
+	if (r >= 0 && k->plan.workspace_mode == WORKSPACE_COPY) {
+		r = copy_name(&k->copy, k->home.id, &k->plan, &k->hidden, e);
 		k->spec.copy = k->copy.path;
 	}
 	return r >= 0 && needs_scratch(k) ? name_scratch(k, e) : r;
@@ -514,6 +515,7 @@ static void keeper_done(struct keeper *k)
 	limits_done(&k->limits);
 	scratch_done(&k->scratch);
 	copy_done(&k->copy);
+	deny_layers_done(&k->hidden);
 	control_done(&k->control);
 	trail_done(&k->trail);
 	state_sandbox_done(&k->home);

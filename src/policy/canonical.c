@@ -57,6 +57,7 @@ json_t *policy_canonical_value(const struct schema_key *k, const struct value *v
 	case TYPE_PATH:
 		return text(v->text);
 	case TYPE_PATHS:
+	case TYPE_PATTERNS:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 		return list(v);

@@ -146,9 +146,36 @@ static int add_key(json_t *list, const struct settled *s, const struct schema_ke
 	if (v->set && (v->at.file || v->at.option)) {
 		(void)origin_text(&v->at, from);
 	}
-	class = schema_id(k) == KEY_EXEC_ALLOW && !v->set ? "fact" : class_of(s, k);
+	class = (schema_id(k) == KEY_EXEC_ALLOW && !v->set) ||
+				(schema_id(k) == KEY_DENY && v->n_items == 0)
+			? "fact"
+			: class_of(s, k);
 	class = row >= 0 ? at_process_tier[row].class : class;
 	return add(list, k->path, class, buf_str(&text), from);
+}
+
+/* What is beyond a rule of filesystem.deny depends on how it is spelled. */
+static int add_deny(json_t *list, const struct settled *s)
+{
+	const struct value *v = &s->policy.v[KEY_DENY];
+	size_t patterns = 0;
+
+	for (size_t i = 0; i < v->n_items; i++) {
+		patterns += strpbrk(v->items[i].text, "*?[") != NULL;
+	}
+	if (patterns < v->n_items &&
+	    add(list, "filesystem.deny", "fact",
+		"A denied path without a pattern stays hidden where nothing is there yet, and "
+		"costs a look at the directories above it.",
+		"default") < 0) {
+		return -ENOMEM;
+	}
+	return patterns > 0 ? add(list, "filesystem.deny", "fact",
+				  "A denied pattern costs one walk at the start: it hides what is "
+				  "there then, and what the host makes later under such a name is "
+				  "seen.",
+				  "default")
+			    : 0;
 }
 
 /* Consequences that no key has alone. */
@@ -170,6 +197,9 @@ static int add_whole(json_t *list, const struct settled *s)
 			  "without credential files."
 			: "Tool chains outside /usr are not shown.",
 		"default") < 0) {
+		return -ENOMEM;
+	}
+	if (add_deny(list, s) < 0) {
 		return -ENOMEM;
 	}
 	buf_clear(&text);

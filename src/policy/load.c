@@ -186,7 +186,8 @@ static bool reads_as_other_type(const char *s)
 static int check_style(struct loader *l, const struct schema_key *k)
 {
 	static const char *const nulls[] = {"", "null", "Null", "NULL", "~"};
-	bool path = k->type == TYPE_PATH || k->type == TYPE_PATHS; /* ~ is HOME there */
+	bool path = k->type == TYPE_PATH || k->type == TYPE_PATHS ||
+		    k->type == TYPE_PATTERNS; /* ~ is HOME there */
 	struct origin at = here(l);
 	const char *s = scalar_text(l);
 

@@ -145,6 +145,7 @@ static int check(const struct schema_key *k, const struct value *high, const str
 	switch (k->rule) {
 	case MERGE_NONE:
 	case MERGE_FREE:
+	case MERGE_UNION:
 		return 1;
 	case MERGE_SAME:
 		return high->text && low->text ? strcmp(high->text, low->text) == 0
@@ -183,9 +184,28 @@ static int wider(const struct schema_key *k, const struct value *high, const str
 			   origin_text(&high->at, place));
 }
 
-/* The lower list replaces the higher; variables join it by name. */
+/* Adds what is not in it yet. */
+static int join(struct value *to, const struct value *from)
+{
+	for (size_t i = 0; i < from->n_items; i++) {
+		bool there = false;
+
+		for (size_t j = 0; j < to->n_items && !there; j++) {
+			there = strcmp(to->items[j].text, from->items[i].text) == 0;
+		}
+		if (!there && value_add(to, &from->items[i].at, NULL, from->items[i].text) < 0) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* The lower list replaces the higher; variables join it by name, and what may only grow, grows. */
 static int combine(const struct schema_key *k, struct value *high, struct value *low, struct err *e)
 {
+	if (k->rule == MERGE_UNION && high->set) {
+		return join(high, low) < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory") : 0;
+	}
 	for (size_t i = 0; k->rule == MERGE_BY_NAME && i < high->n_items; i++) {
 		const struct item *it = &high->items[i];
 		bool there = false;

@@ -112,13 +112,20 @@ bool path_is_clean(const char *path)
 	return true;
 }
 
-bool path_is_system(const char *path)
+const char *path_system(size_t n)
 {
 	static const char *const dirs[] = {"/usr",   "/bin",   "/sbin",  "/lib",
 					   "/lib32", "/lib64", "/libx32"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		if (path_within(path, dirs[i])) {
+	return n < ARRAY_SIZE(dirs) ? dirs[n] : NULL;
+}
+
+bool path_is_system(const char *path)
+{
+	const char *dir;
+
+	for (size_t i = 0; (dir = path_system(i)); i++) {
+		if (path_within(path, dir)) {
 			return true;
 		}
 	}
@@ -368,6 +375,28 @@ static int step(struct walk *w)
 	}
 	memcpy(w->real, entry, strlen(entry) + 1);
 	return 0;
+}
+
+int path_real(const char *path, char *out)
+{
+	struct walk w = {};
+	int n = snprintf(w.rest, sizeof(w.rest), "%s", path), r = 0;
+
+	if (n < 0 || (size_t)n >= sizeof(w.rest) || path[0] != '/') {
+		return -ENAMETOOLONG;
+	}
+	while (w.rest[strspn(w.rest, "/")] != '\0' && r >= 0) {
+		struct walk before = w;
+
+		r = step(&w);
+		if (r == -ENOENT) {
+			n = snprintf(out, PATH_MAX, "%s%s%s", before.real,
+				     before.rest[0] == '/' ? "" : "/", before.rest);
+			return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+		}
+	}
+	(void)snprintf(out, PATH_MAX, "%s", w.real[0] ? w.real : "/");
+	return r;
 }
 
 int path_passes(const char *path, const char *dir)

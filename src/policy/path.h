@@ -42,5 +42,12 @@ bool path_is_clean(const char *path);
 /* True for the directories of the host view: /usr and what is merged into it. */
 bool path_is_system(const char *path);
 
+/* The n-th of these directories, or NULL. */
+const char *path_system(size_t n);
+
+/* What `path`, absolute, leads to: free of links as far as it exists, and as it is written from
+ * there on. `out`: PATH_MAX. 0 or negative errno. */
+int path_real(const char *path, char *out);
+
 /* 1 when reaching `path` passes through an entry of directory `dir`, else 0; negative errno. */
 int path_passes(const char *path, const char *dir);

@@ -8,9 +8,13 @@
 
 struct policy;
 struct search_path;
+struct settled;
 
 /* Adds a note for the user. 0 or -ENOMEM. */
 int plan_note(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Fills deny from the settled policy, last of all: what hides what is to be seen is refused. */
+int plan_deny(const struct settled *s, struct plan *p, struct err *e);
 
 /* Appends a path and takes it; drops it when an equal or a wider one is there. 0 or -ENOMEM. */
 int plan_paths_add(struct plan_path **list, size_t *n, struct plan_path *taken);

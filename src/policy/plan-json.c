@@ -17,6 +17,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "policy/deny.h"
 #include "policy/path.h"
 #include "policy/plan-internal.h"
 #include "policy/plan.h"
@@ -200,6 +201,7 @@ json_t *plan_to_json(const struct plan *p)
 	    json_put(j, "workspace", p->workspace.path ? path_value(&p->workspace) : json_null()) <
 		    0 ||
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
+	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
 	    json_put(j, "env", text_list(p->env, p->n_env)) < 0 ||
 	    json_put(j, "notes", text_list(p->notes, p->n_notes)) < 0 ||
@@ -433,6 +435,11 @@ static int check_whole(const struct plan *p, struct err *e)
 	if (p->exec_any ? p->n_exec > 0 : p->n_exec == 0) {
 		return bad(e, "exec", "does not fit exec_any");
 	}
+	for (size_t i = 0; i < p->n_deny; i++) {
+		if (p->deny[i][0] != '/' || deny_wrong(p->deny[i])) {
+			return bad(e, "deny", "has an element that is no rule");
+		}
+	}
 	if (p->n_env == 0) {
 		return bad(e, "env", "is empty");
 	}
@@ -461,7 +468,8 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-#define OTHER_MEMBERS 8 /* limits, identity, workspace, read, exec, env, notes, policy_digest */
+/* limits, identity, workspace, read, deny, exec, env, notes, policy_digest */
+#define OTHER_MEMBERS 9
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -479,6 +487,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 		    0 ||
 	    (r = read_paths(j, "read", &p.read, &p.n_read, e)) < 0 ||
 	    (r = read_paths(j, "exec", &p.exec, &p.n_exec, e)) < 0 ||
+	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||
 	    (r = read_digest(j, &p, e)) < 0) {

@@ -136,6 +136,7 @@ void plan_done(struct plan *p)
 	free(p->name);
 	plan_path_done(&p->workspace);
 	plan_paths_free(p->read, p->n_read);
+	strings_free(p->deny);
 	plan_paths_free(p->exec, p->n_exec);
 	free(p->identity.user);
 	free(p->identity.home);

@@ -90,6 +90,9 @@ struct plan {
 	struct plan_path *read; /* further read-only paths: policy and toolchain prefixes */
 	size_t n_read;
 
+	char **deny; /* filesystem.deny, each absolute (policy/deny.h) */
+	size_t n_deny;
+
 	bool exec_any;          /* no execution.allow: any file that the view shows */
 	struct plan_path *exec; /* files, or directories whose files may be executed */
 	size_t n_exec;

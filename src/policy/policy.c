@@ -296,7 +296,7 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 	}
 	r = fill_plain(&s, &p, e);
 	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
-	    (r = fill_programs(req, &s, &p, e)) < 0) {
+	    (r = fill_programs(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
 		return r;
 	}
 	*ret = p;

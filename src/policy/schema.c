@@ -163,6 +163,16 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		      .doc = "Further files and directories to show read-only; ~ is HOME.",
 		      .say = "It can also read {}.",
 		      .say_none = "It can read no further files of the host."},
+	[KEY_DENY] = {.path = "filesystem.deny",
+		      .type = TYPE_PATTERNS,
+		      .rule = MERGE_UNION,
+		      .class = CLASS_WALL,
+		      .doc = "Paths to hide from it, with all below them, whatever else shows "
+			     "them: below the workspace, absolute, or ~/...; * ? [abc] stand for "
+			     "characters of a name, ** for any directories. Case and Unicode form "
+			     "make no difference.",
+		      .say = "Hidden from it, wherever it could see them: {}.",
+		      .say_none = "Nothing of what is shown to it is hidden by a rule."},
 	[KEY_NETWORK] = {.path = "network", .type = TYPE_SECTION, .doc = "Network access."},
 	[KEY_NETWORK_DEFAULT] = {.path = "network.default",
 				 .type = TYPE_WORD,

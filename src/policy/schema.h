@@ -22,6 +22,7 @@ enum key_id {
 	KEY_WORKSPACE_PATH,
 	KEY_WORKSPACE_MODE,
 	KEY_READ,
+	KEY_DENY,
 	KEY_NETWORK,
 	KEY_NETWORK_DEFAULT,
 	KEY_NETWORK_ALLOW,
@@ -68,6 +69,7 @@ enum key_type {
 	TYPE_TEXT,     /* text: one line */
 	TYPE_PATH,     /* text */
 	TYPE_PATHS,    /* items */
+	TYPE_PATTERNS, /* items: as policy/deny.h has them */
 	TYPE_PROGRAMS, /* items */
 	TYPE_RULES,    /* items: canonical host:port */
 	TYPE_ENV,      /* items with names */
@@ -83,6 +85,7 @@ enum merge_rule {
 	MERGE_WITHIN,  /* a path may move to a place below */
 	MERGE_SUBSET,  /* each element must lie within one of the higher list */
 	MERGE_BY_NAME, /* variables: only names that are there, only values that are free there */
+	MERGE_UNION,   /* elements may be added, and none taken away */
 };
 
 /* What stands behind the key when it is enforced, for `policy explain`. */

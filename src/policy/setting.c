@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "policy/deny.h"
 #include "policy/hostname.h"
 #include "policy/scalar.h"
 
@@ -190,6 +191,10 @@ static int take_element(const struct schema_key *k, const struct origin *at, con
 	if (k->type == TYPE_PROGRAMS && check_program(k, at, text, e) < 0) {
 		return -EINVAL;
 	}
+	if (k->type == TYPE_PATTERNS && deny_wrong(text)) {
+		return origin_fail(at, e, "%s: '%s' is refused: %s", k->path, shown(text).s,
+				   deny_wrong(text));
+	}
 	if (k->type == TYPE_RULES) {
 		if (destination_canonical(text, rule, &why) < 0) {
 			return origin_fail(at, e, "%s: '%s': %s", k->path, shown(text).s, why.msg);
@@ -268,6 +273,7 @@ int setting_take(const struct schema_key *k, const struct origin *at, const char
 		r = take_text(k, at, text, v, e);
 		break;
 	case TYPE_PATHS:
+	case TYPE_PATTERNS:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 		r = take_element(k, at, text, v, e);
@@ -319,6 +325,7 @@ int setting_show(const struct schema_key *k, const struct value *v, struct buf *
 	case TYPE_PATH:
 		return buf_adds(out, v->text);
 	case TYPE_PATHS:
+	case TYPE_PATTERNS:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 	case TYPE_ENV:

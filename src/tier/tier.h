@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 
+struct deny_layers;
 struct err;
 struct plan;
 struct seccomp_denial;
@@ -63,7 +64,9 @@ struct tier_spec {
 	const struct tier_program *first; /* NULL: the sandbox waits for what it is to run */
 	const char *scratch; /* where the tier has no tmpfs of its own: the scratch directory */
 	const char *copy;    /* where the workspace is a copy: the directory of its upper layer */
-	bool limit_nproc;    /* no process limit by a group: RLIMIT_NPROC in the user namespace */
+	const struct deny_layers
+		*denied;  /* what is hidden in the places of the view; NULL: nothing */
+	bool limit_nproc; /* no process limit by a group: RLIMIT_NPROC in the user namespace */
 	int cgroup; /* a group of version 2 to be born in; FD_NONE: join task lists, or none */
 	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
 	uid_t host_uid;    /* what the payload is outside */

@@ -107,6 +107,28 @@ static bool comes_with(const struct changes *all, const char *path)
 	return false;
 }
 
+/* True for a directory in which something is that the sandbox could not see. */
+static bool holds_withheld(const struct changes *all, const char *dir)
+{
+	size_t low = 0, high = all->n_withheld, len = strlen(dir);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int r = strncmp(all->withheld[middle], dir, len);
+
+		r = r != 0 ? r : (unsigned char)all->withheld[middle][len] - '/';
+		if (r == 0) {
+			return true;
+		}
+		if (r < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return false;
+}
+
 static const char *find_conflict(const struct apply *a, const struct touched *ours,
 				 const struct changes *all, const struct change *c)
 {
@@ -115,6 +137,14 @@ static const char *find_conflict(const struct apply *a, const struct touched *ou
 	/* Nor that of another sandbox, whose next diff would remove what has its name. */
 	if (strncmp(c->path, STAGE_PREFIX, strlen(STAGE_PREFIX)) == 0) {
 		return "the name is one that apply itself uses";
+	}
+	if (c->denied) {
+		return "the policy denies this path, so what the sandbox made there stays in its "
+		       "copy";
+	}
+	if (S_ISDIR(c->before.mode) && !S_ISDIR(c->after.mode) && holds_withheld(all, c->path)) {
+		return "it holds something that the policy hides from the sandbox, which could not "
+		       "decide about it";
 	}
 	if (!can_be_made(c)) {
 		return "only files, directories and links can be taken over";
@@ -516,6 +546,11 @@ int apply_changes(const struct apply *a, const struct changes *c, struct err *e)
 
 	if (apply_pending(a->journal)) {
 		return err_set(e, ERR_USER, EBUSY, "an earlier apply was interrupted");
+	}
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->list[i].denied) {
+			return apply_fail(c->list[i].path, -EPERM, "cannot take over", e);
+		}
 	}
 	r = apply_clean(a, e);
 	r = r < 0 ? r : apply_prepare(a, c, &s, e);

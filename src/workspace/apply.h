@@ -52,8 +52,9 @@ struct conflicts {
 /*
  * Compares the original with what the changes were made on. A file that was changed since the copy
  * was begun (its ctime says so) is a conflict, unless it holds by now what the change would make
- * of it; so is something where nothing was, what is behind a mount, and what nothing can be made of
- * at all (sockets, fifos, names too long). 0, or negative with *e set; an empty list: there is
+ * of it; so is something where nothing was, what is behind a mount, what nothing can be made of at
+ * all (sockets, fifos, names too long), what the policy denies, and the end of a directory that
+ * holds such a thing. 0, or negative with *e set; an empty list: there is
  * none.
  */
 int apply_check(const struct apply *a, const struct changes *c, struct conflicts *ret,

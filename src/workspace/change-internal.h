@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+struct change_deny;
 struct changes;
 struct err;
 
@@ -94,5 +95,6 @@ int content_write(int to, const char *data, size_t len, off_t at);
  * it has another size; negative errno. `out`: DIGEST_HEX_SIZE. */
 int content_digest(int fd, uint64_t size, char *out);
 
-int changes_walk(int original, int upper, struct changes *ret, struct err *e);
+int changes_walk(int original, int upper, const struct change_deny *deny, struct changes *ret,
+		 struct err *e);
 int changes_rename(struct changes *c, int original, int upper);

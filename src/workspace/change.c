@@ -40,6 +40,10 @@ void changes_done(struct changes *c)
 		free(c->list[i].after.target);
 	}
 	free(c->list);
+	for (i = 0; i < c->n_withheld; i++) {
+		free(c->withheld[i]);
+	}
+	free(c->withheld);
 	*c = (struct changes){};
 }
 
@@ -48,12 +52,18 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct change *)a)->path, ((const struct change *)b)->path);
 }
 
-int changes_find(int original, int upper, bool renames, struct changes *ret, struct err *e)
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int changes_find(int original, int upper, const struct change_deny *deny, bool renames,
+		 struct changes *ret, struct err *e)
 {
 	int r;
 
 	*ret = (struct changes){};
-	r = changes_walk(original, upper, ret, e);
+	r = changes_walk(original, upper, deny, ret, e);
 	if (r >= 0 && renames) {
 		r = changes_rename(ret, original, upper);
 		r = r < 0 ? err_sys(e, -r, "cannot look for renames among the changes") : r;
@@ -64,6 +74,9 @@ int changes_find(int original, int upper, bool renames, struct changes *ret, str
 	}
 	if (ret->n > 0) {
 		qsort(ret->list, ret->n, sizeof(*ret->list), by_path);
+	}
+	if (ret->n_withheld > 0) {
+		qsort(ret->withheld, ret->n_withheld, sizeof(*ret->withheld), by_text);
 	}
 	return 0;
 }

@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct deny_rules;
 struct err;
 
 enum change_kind {
@@ -53,6 +54,7 @@ struct change {
 	char *from; /* CHANGE_RENAMED: the path it had; NULL otherwise */
 	enum change_kind kind;
 	struct change_side before, after;
+	bool denied; /* the policy hides that name from the sandbox: it is CHANGE_ADDED */
 	bool binary; /* either side is a regular file with a NUL in its first 8,000 bytes */
 };
 
@@ -60,6 +62,16 @@ struct change {
 struct changes {
 	struct change *list;
 	size_t n, room;
+	/* What the original has, and the sandbox could not see, below directories that are gone or
+	 * were made anew; sorted. */
+	char **withheld;
+	size_t n_withheld, room_withheld;
+};
+
+/* What a policy denies (policy/deny.h), for a workspace at that path. */
+struct change_deny {
+	const struct deny_rules *rules;
+	const char *workspace;
 };
 
 /*
@@ -82,11 +94,15 @@ struct changes {
  * copied up, with the same content and mode, is not a change; owners and times are not looked at.
  * With `renames`, what was deleted and added with the same content is one CHANGE_RENAMED.
  *
+ * What `deny` hits (NULL: nothing) is not looked at in the original, which the sandbox could not
+ * see there: what the upper layer has is added, what it does not have was not deleted by anybody.
+ *
  * 0; -E2BIG beyond CHANGES_MAX or CHANGES_TEXT_MAX; -ENOMEM; -ESTALE if directories of a deep
  * original were moved meanwhile; another negative errno where the copy cannot be read, with the
  * path in *e, neutralised (utf8.h). On failure *ret is empty.
  */
-int changes_find(int original, int upper, bool renames, struct changes *ret, struct err *e);
+int changes_find(int original, int upper, const struct change_deny *deny, bool renames,
+		 struct changes *ret, struct err *e);
 
 /* True if `upper` holds nothing: a payload that only read has changed nothing. False if unknown. */
 bool changes_none(int upper);

@@ -90,6 +90,7 @@ enum hazard_reason {
 	LINK_INTO_GIT,
 	LINK_IN_PLACE,
 	HIDES_PROGRAM,
+	DENIED_PATH,
 	HAZARD_REASONS,
 };
 

@@ -234,6 +234,9 @@ const struct hazard_text hazard_reasons[HAZARD_REASONS] = {
 		{"link-in-place",
 		 "The link stands in the place of a directory whose files tools on the host "
 		 "obey, and puts others in their place."},
+	[DENIED_PATH] = {"denied-path",
+			 "The policy denies this path: it cannot be taken over, and what the "
+			 "original has there was not seen."},
 	[HIDES_PROGRAM] = {"hides-program",
 			   "It has the name of a program of PATH, and is found before it where a "
 			   "shell, a script or a tool looks here first."},

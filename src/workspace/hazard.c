@@ -345,8 +345,9 @@ static int judge(struct finder *f, size_t i)
 	const struct event e = {.before = c->kind == CHANGE_RENAMED ? 0 : c->before.mode,
 				.after = c->after.mode,
 				.mode_only = c->kind == CHANGE_MODE};
-	int r = judge_name(f, i, c->path, &e);
+	int r = c->denied ? add(f, i, DENIED_PATH) : 0;
 
+	r = r < 0 ? r : judge_name(f, i, c->path, &e);
 	if (r >= 0) {
 		r = look_inside(f, i);
 	}

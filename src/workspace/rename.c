@@ -45,8 +45,9 @@ static const struct change_side *side_of(const struct change *c)
 {
 	const struct change_side *side = is_deleted(c) ? &c->before : &c->after;
 
-	return (is_deleted(c) || is_added(c)) && S_ISREG(side->mode) && side->size > 0 &&
-			       strlen(c->path) < PATH_MAX
+	/* A name that is denied is no place for a file of the original's. */
+	return (is_deleted(c) || is_added(c)) && !c->denied && S_ISREG(side->mode) &&
+			       side->size > 0 && strlen(c->path) < PATH_MAX
 		       ? side
 		       : NULL;
 }

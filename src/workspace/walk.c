@@ -22,7 +22,9 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/mutant.h"
 #include "base/utf8.h"
+#include "policy/deny.h"
 #include "workspace/change.h"
 
 /* So much of a path is shown in a message, its end. */
@@ -43,7 +45,10 @@ struct walk {
 	struct pending *stack, here;
 	size_t n, room;
 	size_t text; /* bytes of what is kept */
-	int failure; /* that *e tells of */
+	const struct change_deny *deny;
+	uint64_t *root, *masks, *next; /* of the rules: at the root, where it is, at a name there */
+	bool denied;                   /* all of the directory it is in */
+	int failure;                   /* that *e tells of */
 	struct err *e;
 };
 
@@ -234,12 +239,96 @@ static int judge(struct walk *w, const char *name, const struct sight *before,
 	return r >= 0 && (was || is) ? push(w, name, is, was) : r;
 }
 
+/* ---- what the policy denies ---- */
+
+static int make_masks(struct walk *w)
+{
+	size_t n = w->deny ? w->deny->rules->n : 0;
+	enum deny_verdict v;
+
+	if (n == 0 || MUTANT(ATOLL_MUTATE_DENY_CHANGES)) {
+		w->deny = NULL;
+		return 0;
+	}
+	w->root = fault_hit() ? NULL : calloc(n, 3 * sizeof(*w->root));
+	if (!w->root) {
+		return -ENOMEM;
+	}
+	w->masks = w->root + n;
+	w->next = w->masks + n;
+	deny_begin(w->deny->rules, 0, w->root);
+	v = deny_walk(w->deny->rules, w->root, w->deny->workspace);
+	/* No sandbox is made of a workspace that is denied as a whole. */
+	return v == DENY_HIT ? -EINVAL : 0;
+}
+
+/* The rules at the directory that the walk is in now. */
+static void arrive(struct walk *w)
+{
+	if (w->deny) {
+		memcpy(w->masks, w->root, w->deny->rules->n * sizeof(*w->masks));
+		w->denied = deny_walk(w->deny->rules, w->masks, buf_str(&w->path)) == DENY_HIT;
+	}
+}
+
+static bool is_denied(const struct walk *w, const char *name)
+{
+	return w->deny &&
+	       (w->denied || deny_step(w->deny->rules, w->masks, name, w->next) == DENY_HIT);
+}
+
+/* What the payload has made there is all that it knows of. */
+static int see_denied(struct walk *w, const char *name, const struct sight *after)
+{
+	const struct sight before = {};
+	int r = after->there ? note(w, name, CHANGE_ADDED, &before, after) : 0;
+
+	if (r < 0 || !after->there) {
+		return r;
+	}
+	w->found->list[w->found->n - 1].denied = true;
+	return S_ISDIR(after->st.st_mode) ? push(w, name, true, false) : 0;
+}
+
+static int withhold(struct walk *w, const char *name)
+{
+	struct changes *c = w->found;
+	size_t len = w->path.len + strlen(name) + 1;
+	int r = charge(w, len);
+
+	if (r >= 0 && c->n_withheld == c->room_withheld) {
+		size_t room = c->room_withheld ? c->room_withheld * 2 : 16;
+		char **more = fault_hit() ? NULL : reallocarray(c->withheld, room, sizeof(*more));
+
+		if (!more) {
+			return -ENOMEM;
+		}
+		c->withheld = more;
+		c->room_withheld = room;
+	}
+	if (r < 0) {
+		return r;
+	}
+	c->withheld[c->n_withheld] = fault_hit() ? NULL : malloc(len + 1);
+	if (!c->withheld[c->n_withheld]) {
+		return -ENOMEM;
+	}
+	(void)snprintf(c->withheld[c->n_withheld++], len + 1, "%s%s%s", buf_str(&w->path),
+		       w->path.len ? "/" : "", name);
+	return 0;
+}
+
+/* ---- the names of a directory ---- */
+
 /* What the upper layer has under a name of its own. */
 static int see_upper(struct walk *w, const char *name)
 {
 	struct sight before = {}, after;
 	int r = sight_look(&w->upper, name, &after);
 
+	if (r >= 0 && is_denied(w, name)) {
+		return see_denied(w, name, &after);
+	}
 	if (r >= 0 && w->here.in_original) {
 		r = sight_look(&w->original, name, &before);
 	}
@@ -257,6 +346,9 @@ static int see_original(struct walk *w, const char *name)
 
 	if (r == -ENOENT) {
 		r = 0;
+	}
+	if (r >= 0 && is_denied(w, name)) {
+		return withhold(w, name);
 	}
 	if (r < 0 || after.there) {
 		return r;
@@ -304,6 +396,7 @@ static int scan(struct walk *w)
 	_cleanup_list_ DIR *list = NULL;
 	int r;
 
+	arrive(w);
 	if (!w->here.in_upper) {
 		return scan_original(w);
 	}
@@ -371,13 +464,19 @@ static int step(struct walk *w)
 	return r;
 }
 
-int changes_walk(int original, int upper, struct changes *ret, struct err *e)
+int changes_walk(int original, int upper, const struct change_deny *deny, struct changes *ret,
+		 struct err *e)
 {
-	struct walk w = {.found = ret, .e = e, .here = {.in_upper = true, .in_original = true}};
-	int r;
+	struct walk w = {.found = ret,
+			 .e = e,
+			 .here = {.in_upper = true, .in_original = true},
+			 .deny = deny};
+	int r = make_masks(&w);
 
 	buf_init(&w.path, CHANGES_TEXT_MAX);
-	r = cursor_init(&w.upper, upper, true);
+	if (r >= 0) {
+		r = cursor_init(&w.upper, upper, true);
+	}
 	if (r >= 0) {
 		r = cursor_init(&w.original, original, false);
 	}
@@ -394,6 +493,7 @@ int changes_walk(int original, int upper, struct changes *ret, struct err *e)
 		free(w.stack[--w.n].name);
 	}
 	free(w.stack);
+	free(w.root);
 	buf_done(&w.path);
 	cursor_done(&w.upper);
 	cursor_done(&w.original);

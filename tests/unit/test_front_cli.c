@@ -80,11 +80,12 @@ static void check_kind(const struct cli_option *o)
 		enum key_type type;
 		enum cli_values kind;
 	} kinds[] = {
-		{TYPE_INT, CLI_TEXT},     {TYPE_SIZE, CLI_TEXT},  {TYPE_DURATION, CLI_TEXT},
-		{TYPE_CPUS, CLI_TEXT},    {TYPE_WORD, CLI_WORDS}, {TYPE_WORD, CLI_WORKSPACE},
-		{TYPE_NAME, CLI_PROFILE}, {TYPE_NAME, CLI_TEXT},  {TYPE_TEXT, CLI_TEXT},
-		{TYPE_PATH, CLI_FILE},    {TYPE_PATHS, CLI_FILE}, {TYPE_PROGRAMS, CLI_PROGRAM},
-		{TYPE_ENV, CLI_VARIABLE}, {TYPE_RULES, CLI_TEXT}, {TYPE_RATE, CLI_TEXT},
+		{TYPE_INT, CLI_TEXT},      {TYPE_SIZE, CLI_TEXT},  {TYPE_DURATION, CLI_TEXT},
+		{TYPE_CPUS, CLI_TEXT},     {TYPE_WORD, CLI_WORDS}, {TYPE_WORD, CLI_WORKSPACE},
+		{TYPE_NAME, CLI_PROFILE},  {TYPE_NAME, CLI_TEXT},  {TYPE_TEXT, CLI_TEXT},
+		{TYPE_PATH, CLI_FILE},     {TYPE_PATHS, CLI_FILE}, {TYPE_PROGRAMS, CLI_PROGRAM},
+		{TYPE_ENV, CLI_VARIABLE},  {TYPE_RULES, CLI_TEXT}, {TYPE_RATE, CLI_TEXT},
+		{TYPE_PATTERNS, CLI_TEXT},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;
@@ -130,10 +131,11 @@ static void test_options(void **state)
 static const char *sample(const struct cli_option *o)
 {
 	static const char *const samples[] = {
-		[TYPE_INT] = "64",      [TYPE_SIZE] = "16MiB",  [TYPE_DURATION] = "1s",
-		[TYPE_CPUS] = "1",      [TYPE_NAME] = "name",   [TYPE_TEXT] = "text",
-		[TYPE_PATH] = "/path",  [TYPE_PATHS] = "/path", [TYPE_PROGRAMS] = "sh",
-		[TYPE_RULES] = "a.b:1", [TYPE_ENV] = "A=b",     [TYPE_RATE] = "1MiB/s",
+		[TYPE_INT] = "64",           [TYPE_SIZE] = "16MiB",  [TYPE_DURATION] = "1s",
+		[TYPE_CPUS] = "1",           [TYPE_NAME] = "name",   [TYPE_TEXT] = "text",
+		[TYPE_PATH] = "/path",       [TYPE_PATHS] = "/path", [TYPE_PROGRAMS] = "sh",
+		[TYPE_RULES] = "a.b:1",      [TYPE_ENV] = "A=b",     [TYPE_RATE] = "1MiB/s",
+		[TYPE_PATTERNS] = "**/.env",
 	};
 	const struct schema_key *k =
 		o->value.key ? schema_find(o->value.key, strlen(o->value.key)) : NULL;

@@ -110,7 +110,15 @@ static const struct bad_document bad_documents[] = {
 	 "2:21: filesystem.read: expected a list of texts, found a list"},
 	{V "filesystem: {read: [/opt, '']}\n", "2:27: filesystem.read: an element is empty"},
 	{V "filesystem: {read: [/opt, null]}\n", "2:27: filesystem.read: the value is missing"},
-	{V "filesystem: {deny: ['**/.env']}\n", "2:14: unknown key 'filesystem.deny'"},
+	{V "filesystem: {deny: '**/.env'}\n",
+	 "2:20: filesystem.deny: expected a list, found a single value"},
+	{V "filesystem: {deny: [.env, '']}\n", "2:27: filesystem.deny: an element is empty"},
+	{V "filesystem: {deny: [.env, ../x]}\n",
+	 "2:27: filesystem.deny: '../x' is refused: it has a part '.' or '..'; write the path "
+	 "without it"},
+	{V "filesystem: {deny: ['a**']}\n",
+	 "2:21: filesystem.deny: 'a**' is refused: '**' stands alone between two '/'; in a name "
+	 "write one '*'"},
 	{V "network: {default: allow}\n",
 	 "2:20: network.default: this version cannot give a sandbox network access; use deny"},
 	{V "network: {default: maybe}\n", "2:20: network.default: 'maybe' is not deny"},

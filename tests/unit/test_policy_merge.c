@@ -69,6 +69,8 @@ static bool sample(const struct fixture *f, const struct schema_key *k, struct s
 	case TYPE_PATHS:
 		set(s, at(f, "ws/sub"), f->ws, at(f, "other"));
 		return true;
+	case TYPE_PATTERNS:
+		return false; /* test_union() */
 	case TYPE_PROGRAMS:
 		set(s, "/usr/bin/env", "/usr/bin/*", "/usr/sbin/*");
 		return true;
@@ -329,6 +331,37 @@ static void test_variables_join(void **state)
 	refused(&a, "data.env: 'B' is refused");
 }
 
+/* What one layer denies, no other takes away; each adds to it. */
+static void test_denials_add_up(void **state)
+{
+	const struct fixture *f = *state;
+	const char *names[] = {".env", "key", "more"};
+	struct asked a;
+	struct plan p;
+
+	(void)make_file(f, "floor.yaml", 0644, "version: 1\nfilesystem: {deny: [.env]}\n");
+	ask(&a, f,
+	    make_file(f, "policy.yaml", 0644, "version: 1\nfilesystem: {deny: [key, .env]}\n"));
+	option(&a, "filesystem.deny", "more");
+	option(&a, "filesystem.workspace.path", f->ws);
+	option(&a, "filesystem.workspace.mode", "read-only");
+	p = planned(&a);
+	assert_int_equal(p.n_deny, ARRAY_SIZE(names));
+	for (size_t i = 0; i < p.n_deny; i++) {
+		char path[PATH_MAX];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", f->ws, names[i]);
+		assert_string_equal(p.deny[i], path);
+	}
+	plan_done(&p);
+	ask(&a, f, make_file(f, "policy.yaml", 0644, "version: 1\nfilesystem: {deny: []}\n"));
+	option(&a, "filesystem.workspace.path", f->ws);
+	option(&a, "filesystem.workspace.mode", "read-only");
+	p = planned(&a);
+	assert_int_equal(p.n_deny, 1);
+	plan_done(&p);
+}
+
 static void test_unsafe_floor(void **state)
 {
 	const struct fixture *f = *state;
@@ -354,6 +387,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_defaults_are_no_ceiling, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_variables_join, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_denials_add_up, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_unsafe_floor, fixture_setup, fixture_teardown),
 	};

@@ -159,7 +159,7 @@ static struct changes find(const struct trees *t)
 	struct changes c;
 	struct err e = {};
 
-	if (changes_find(t->a.original, t->a.upper, false, &c, &e) < 0) {
+	if (changes_find(t->a.original, t->a.upper, NULL, false, &c, &e) < 0) {
 		fail_msg("%s", e.msg);
 	}
 	return c;
@@ -684,7 +684,7 @@ static void apply_faulty(bool may_fail)
 	int r, fds;
 
 	t = begin(state_of_faults, STORY);
-	r = changes_find(t.a.original, t.a.upper, false, &c, &e);
+	r = changes_find(t.a.original, t.a.upper, NULL, false, &c, &e);
 	if (r >= 0) {
 		fds = unit_count_fds();
 		r = apply_changes(&t.a, &c, &e);

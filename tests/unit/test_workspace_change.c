@@ -185,7 +185,7 @@ static struct changes find(const struct trees *t, bool renames)
 	struct changes c;
 	struct err e = {};
 
-	if (changes_find(t->original, t->upper, renames, &c, &e) < 0) {
+	if (changes_find(t->original, t->upper, NULL, renames, &c, &e) < 0) {
 		fail_msg("%s", e.msg);
 	}
 	assert_int_equal(unit_count_fds(), fds);
@@ -857,7 +857,7 @@ static void test_other_group(void **state)
 	make_all("du/d\x1b fu/d\x1b/f");
 	assert_int_equal(chown("u/d\x1b", (uid_t)-1, group), 0);
 	set_modes("u/d\x1b:2070");
-	assert_int_equal(changes_find(t.original, t.upper, true, &c, &e), -EACCES);
+	assert_int_equal(changes_find(t.original, t.upper, NULL, true, &c, &e), -EACCES);
 	assert_string_equal(e.msg, "cannot read 'd\\x1b' of the copy: Permission denied");
 	assert_int_equal(e.kind, ERR_SYSTEM);
 	assert_null(c.list);
@@ -918,7 +918,7 @@ static void test_no_descriptors(void **state)
 
 		few = (struct rlimit){(rlim_t)(fds + spare), before.rlim_max};
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-		r = changes_find(t.original, t.upper, true, &c, &e);
+		r = changes_find(t.original, t.upper, NULL, true, &c, &e);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 		if (r < 0) {
 			assert_int_equal(r, -EMFILE);
@@ -942,7 +942,7 @@ static void find_faulty(bool may_fail)
 	struct err e = {};
 	char *text;
 
-	r = changes_find(faulty.original, faulty.upper, true, &c, &e);
+	r = changes_find(faulty.original, faulty.upper, NULL, true, &c, &e);
 	assert_int_equal(unit_count_fds(), fds);
 	if (r < 0) {
 		assert_true(may_fail && (r == -ENOMEM || r == -EMFILE));

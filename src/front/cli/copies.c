@@ -382,7 +382,8 @@ static size_t say_hazards(const struct review *r, const struct apply_options *o)
 
 	buf_init(&line, LINE_MAX_BYTES);
 	for (i = 0; i < r->changes.n; i++) {
-		bool allowed = is_allowed(o, r->changes.list[i].path);
+		/* Nobody is asked about those: they are refused. */
+		bool allowed = r->changes.list[i].denied || is_allowed(o, r->changes.list[i].path);
 
 		while ((h = review_hazard(r, i, &next))) {
 			if (allowed) {

@@ -163,6 +163,7 @@ static const char *const types[] = {
 	[TYPE_TEXT] = "one line of text",
 	[TYPE_PATH] = "a path",
 	[TYPE_PATHS] = "a list of paths",
+	[TYPE_PATTERNS] = "a list of paths and patterns",
 	[TYPE_PROGRAMS] = "a list of programs",
 	[TYPE_RULES] = "a list of destinations",
 	[TYPE_ENV] = "a mapping of variables",
@@ -178,6 +179,7 @@ static const char *const merges[] = {
 	[MERGE_WITHIN] = "may only name a place below",
 	[MERGE_SUBSET] = "may only keep a part of it",
 	[MERGE_BY_NAME] = "may only keep some of the names, and set those that are free",
+	[MERGE_UNION] = "may only add to it",
 };
 
 static const char *const classes[] = {

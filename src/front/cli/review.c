@@ -28,13 +28,16 @@ int review_open(struct review *r, const char *id, struct err *e)
 
 int review_find(struct review *r, bool renames, struct err *e)
 {
+	const struct change_deny deny = {&r->kept.denied, r->kept.workspace};
 	struct apply a = review_apply(r);
 	/* What an apply has left that was killed: nobody else is at work on the copy. */
 	int n = apply_clean(&a, e);
 
 	hazards_done(&r->hazards);
 	changes_done(&r->changes);
-	return n < 0 ? n : changes_find(r->kept.original, r->kept.upper, renames, &r->changes, e);
+	return n < 0 ? n
+		     : changes_find(r->kept.original, r->kept.upper, &deny, renames, &r->changes,
+				    e);
 }
 
 int review_select(struct review *r, char *const *paths, size_t n, struct err *e)

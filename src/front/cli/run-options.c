@@ -57,6 +57,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("execution.limits.file_size"), SETS),
 	CLI_TAKES("--scratch", "SIZE", CLI_TEXT, "all of /tmp, HOME and /dev/shm",
 		  CLI_OF_KEY("execution.limits.scratch"), SETS),
+	CLI_TAKES("--deny", "PATTERN", CLI_TEXT, "hide this, such as .env or '**/*.pem'",
+		  CLI_OF_KEY("filesystem.deny"), SETS, .repeat = true),
 	CLI_TAKES("--copy", "SIZE", CLI_TEXT, "what a copy may hold beyond the original",
 		  CLI_OF_KEY("execution.limits.copy"), SETS),
 	CLI_TAKES("--output", "SIZE", CLI_TEXT, "standard output and error together",

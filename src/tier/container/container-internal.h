@@ -47,6 +47,29 @@ int view_seal(const struct view *v, struct err *e);
 /* etc.c: the synthesised /etc in the new root. */
 int etc_build(const struct view *v, struct err *e);
 
+struct deny_layer;
+
+/* deny.c: what of a place is hidden, NULL: nothing. */
+const struct deny_layer *view_denied(const struct view *v, const char *place);
+
+/*
+ * Hides what is denied in a place that is shown read-only: *mount, detached, is replaced by one in
+ * which nothing of it can be seen; where nothing is denied, it is left as it is.
+ */
+int view_deny(const struct view *v, const char *place, int *mount, struct err *e);
+
+/* Attaches a mount to the scratch space, which is not in the view as a whole: for as long as the
+ * old root is there, under this name. */
+int view_attach_layer(const struct view *v, int mount, const char *name, struct err *e);
+
+/* The layer that hides, on the scratch space under this name. */
+int view_make_denied(const struct view *v, const struct deny_layer *l, const char *name,
+		     struct err *e);
+
+/* Reads back that nothing is there where something is hidden. */
+struct reading;
+int view_check_denied(const struct reading *r);
+
 /* One rule of the view: what a mount at this path must be. */
 struct view_rule {
 	const char *path;

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "linux/mount.h"
+#include "policy/deny.h"
 #include "tier/hostview.h"
 #include "tier/tier.h"
 
@@ -66,8 +67,9 @@ static int copy_file(int host, int etc, const char *name, struct err *e)
 	return n < 0 ? err_sys(e, errno, "cannot read '/etc/%s'", name) : 0;
 }
 
-static int bind_dir(int host, int etc, const char *name, struct err *e)
+static int bind_dir(const struct view *v, int host, int etc, const char *name, struct err *e)
 {
+	char place[PATH_MAX];
 	_cleanup_fd_ int fd = mount_clone(
 		host, name, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
 
@@ -77,10 +79,14 @@ static int bind_dir(int host, int etc, const char *name, struct err *e)
 	if (mkdirat(etc, name, 0755) < 0) {
 		return err_sys(e, errno, "cannot make '/etc/%s' in the view", name);
 	}
+	(void)snprintf(place, sizeof(place), "/etc/%s", name);
+	if (view_deny(v, place, &fd, e) < 0) {
+		return -e->code;
+	}
 	return mount_attach(fd, etc, name, e);
 }
 
-static int show_entry(int host, int etc, const char *name, struct err *e)
+static int show_entry(const struct view *v, int host, int etc, const char *name, struct err *e)
 {
 	char target[PATH_MAX];
 	struct stat st;
@@ -90,7 +96,7 @@ static int show_entry(int host, int etc, const char *name, struct err *e)
 		return 0;
 	}
 	if (S_ISDIR(st.st_mode)) {
-		return bind_dir(host, etc, name, e);
+		return bind_dir(v, host, etc, name, e);
 	}
 	if (S_ISREG(st.st_mode)) {
 		return copy_file(host, etc, name, e);
@@ -108,7 +114,7 @@ static int show_entry(int host, int etc, const char *name, struct err *e)
 	return 0;
 }
 
-static int show_listed(int host, int etc, struct err *e)
+static int show_listed(const struct view *v, int host, int etc, struct err *e)
 {
 	size_t i;
 	int r = 0;
@@ -117,7 +123,10 @@ static int show_listed(int host, int etc, struct err *e)
 		return err_sys(e, errno, "cannot make '/etc/ssl' in the view");
 	}
 	for (i = 0; r >= 0 && hostview_etc[i]; i++) {
-		r = show_entry(host, etc, hostview_etc[i] + strlen("/etc/"), e);
+		const struct deny_layer *l = view_denied(v, hostview_etc[i]);
+
+		r = l && l->all ? 0
+				: show_entry(v, host, etc, hostview_etc[i] + strlen("/etc/"), e);
 	}
 	return r;
 }
@@ -165,5 +174,5 @@ int etc_build(const struct view *v, struct err *e)
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(files); i++) {
 		r = put_file(etc, files[i].name, files[i].text, strlen(files[i].text), e);
 	}
-	return r >= 0 ? show_listed(host, etc, e) : r;
+	return r >= 0 ? show_listed(v, host, etc, e) : r;
 }

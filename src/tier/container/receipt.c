@@ -243,6 +243,7 @@ int container_survey(struct tier_sandbox *sb, struct err *e)
 	static reading_check *const checks[] = {
 		reading_namespaces,
 		check_mounts,
+		view_check_denied,
 		check_network,
 	};
 

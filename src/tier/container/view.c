@@ -134,6 +134,9 @@ static int bind(const struct view *v, const char *source, uint64_t attrs, bool i
 	if (fd == -ENOENT) {
 		return err_set(e, ERR_SYSTEM, ENOENT, "'%s' does not exist any more", source);
 	}
+	if (fd >= 0 && is_dir && view_deny(v, source, &fd, e) < 0) {
+		return -e->code;
+	}
 	return fd < 0 ? fd : place(v, fd, source + 1, is_dir, e);
 }
 
@@ -395,17 +398,14 @@ static int show_path(const struct view *v, const struct plan_path *p, int idmapp
 	_cleanup_fd_ int own = FD_NONE;
 	int fd = take_path(p, idmapped, attrs, &own, e);
 
-	return fd < 0 ? fd : place(v, fd, p->path + 1, p->is_dir, e);
-}
-
-/* On the scratch tmpfs, which is not in the view as a whole: for as long as the old root is there.
- */
-static int attach_layer(const struct view *v, int mount, const char *name, struct err *e)
-{
-	if (mkdirat(v->scratch, name, 0700) < 0) {
-		return err_sys(e, errno, "cannot make a place for the workspace's copy");
+	if (fd >= 0 && p->is_dir && view_denied(v, p->path)) {
+		/* What was handed over is not ours to close. */
+		if (own < 0) {
+			own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		}
+		fd = view_deny(v, p->path, &own, e) < 0 ? -e->code : own;
 	}
-	return mount_attach(mount, v->scratch, name, e);
+	return fd < 0 ? fd : place(v, fd, p->path + 1, p->is_dir, e);
 }
 
 /*
@@ -413,15 +413,20 @@ static int attach_layer(const struct view *v, int mount, const char *name, struc
  * named relative to the scratch space: the payload can read these names, and nothing else has any.
  * No redirects, no index: everything that a name means follows from the upper layer and the
  * original (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with
- * the run.
+ * the run. What the policy denies is a layer of its own between the two (deny.c).
  */
 static int show_copy(const struct view *v, struct err *e)
 {
-	static const char *const options[] = {"lowerdir", "original",  "upperdir",  "copy/upper",
-					      "workdir",  "copy/work", "userxattr", NULL,
-					      "index",    "off",       "metacopy",  "off",
-					      "volatile", NULL,        NULL};
 	const struct plan_path *p = &v->spec->plan->workspace;
+	const struct deny_layer *denied = view_denied(v, p->path);
+	const char *const options[] = {"lowerdir",  denied ? "denied:original" : "original",
+				       "upperdir",  "copy/upper",
+				       "workdir",   "copy/work",
+				       "userxattr", NULL,
+				       "index",     "off",
+				       "metacopy",  "off",
+				       "volatile",  NULL,
+				       NULL};
 	_cleanup_fd_ int own = FD_NONE, copy = FD_NONE, overlay = FD_NONE;
 	int fd = take_path(p, v->mounts[BUILD_WORKSPACE], RO_TREE, &own, e), r;
 
@@ -436,8 +441,9 @@ static int show_copy(const struct view *v, struct err *e)
 	if (copy < 0) {
 		return copy == -ENOENT ? err_set(e, ERR_SYSTEM, ENOENT, "the copy is gone") : copy;
 	}
-	r = attach_layer(v, fd, "original", e);
-	r = r < 0 ? r : attach_layer(v, copy, "copy", e);
+	r = view_attach_layer(v, fd, "original", e);
+	r = r < 0 ? r : view_attach_layer(v, copy, "copy", e);
+	r = r < 0 || !denied ? r : view_make_denied(v, denied, "denied", e);
 	if (r < 0) {
 		return r;
 	}
