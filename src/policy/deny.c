@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/fold.h"
+#include "base/mutant.h"
 #include "base/utf8.h"
 #include "policy/value.h"
 
@@ -172,6 +173,13 @@ static void fold(const char *name, struct name *ret)
 {
 	size_t len = strnlen(name, NAME_BYTES), step;
 
+	if (MUTANT(ATOLL_MUTATE_DENY_FOLD)) {
+		memset(ret->ends, true, sizeof(ret->ends));
+		memcpy(ret->folded, name, len);
+		ret->folded[len] = '\0';
+		ret->len = len;
+		return;
+	}
 	ret->len = 0;
 	ret->folded[0] = '\0';
 	for (size_t i = 0; i < len; i += step) {

@@ -124,7 +124,92 @@ def original(t):
     return changed(place, before)
 
 
+TRY = """
+try() { "$@" >/dev/null 2>&1 && e=OK || e=EACCES; echo "{\\"probe\\": \\"$*\\", \\"errno\\": \\"$e\\"}"; }
+"""
+
+
+def deny(*rules):
+    return [word for rule in rules for word in ("--deny", rule)]
+
+
+def apply_everything(t):
+    """What somebody does who takes over all there is, hazards or not, at once and path by path."""
+    if not t.sandboxed:
+        return
+    for sandbox in t.atoll.tool("ps", "--kept", "--quiet").out.split():
+        paths = t.atoll.tool("diff", "--name-only", sandbox).out.splitlines()
+        allowed = [f"--allow-hazard={path}" for path in paths]
+        t.atoll.tool("apply", "--keep", *allowed, sandbox)
+        for path in reversed(paths):
+            t.atoll.tool("apply", "--keep", *allowed, sandbox, path)
+        t.atoll.tool("discard", sandbox)
+
+
+def denied_later(t):
+    """C3: a denied path that does not exist at the start is made later: file, directory, link."""
+    (t.workspace / "dir").mkdir()
+    names = ["file", "dir/settings.json", "hooks", "hooks/pre-commit", "link"]
+    t.run("/bin/sh", "-c", TRY + """
+        try sh -c 'echo planted >file'
+        try sh -c 'echo planted >dir/settings.json'
+        try mkdir hooks
+        try cp /bin/true hooks/pre-commit
+        try ln -s /etc/passwd link
+        """, options=("--workspace", f"{t.workspace}:copy",
+                      *deny("file", "dir/settings.json", "hooks/", "**/link", "link")))
+    apply_everything(t)
+    return [f"{name} was made" for name in names if os.path.lexists(t.workspace / name)]
+
+
+def denied_above(t):
+    """C4: what is above a denied path is renamed, replaced, emptied, put back, and the path written."""
+    token = os.urandom(16).hex()
+    place = t.workspace / "tree"
+    (place / "dir/deep").mkdir(parents=True)
+    for name in ("dir/secret", "dir/deep/secret"):
+        (place / name).write_text(token)
+    (place / "dir/open").write_text("open")
+    result = t.run("/bin/sh", "-c", TRY + """
+        cd tree; grep -rh . . 2>/dev/null
+        try mv dir away; grep -rh . . 2>/dev/null
+        try mkdir dir
+        try sh -c 'echo planted >dir/secret'
+        try mv away back
+        try rm -rf dir
+        try mv back dir; grep -rh . . 2>/dev/null
+        try sh -c 'echo planted >dir/deep/secret; echo planted >dir/secret'
+        try rm -f dir/secret dir/deep/secret; grep -rh . . 2>/dev/null
+        try rm -rf dir
+        """, options=("--workspace", f"{t.workspace}:copy", *deny("**/secret")))
+    apply_everything(t)
+    through = ["it was read"] if token in result.out else []
+    return through + [f"{name} is not as it was" for name in ("dir/secret", "dir/deep/secret")
+                      if not (place / name).is_file() or (place / name).read_text() != token]
+
+
+def denied_spelled(t):
+    """C5: one name, denied by every spelling of it, under every spelling that a host might have."""
+    names = ["geh\u00e9im", "gehe\u0301im", "GEH\u00c9IM", "Gehe\u0301Im", "geh\u00e9im."]
+    rules = ["geh\u00e9im", "gehe\u0301im/", "GEH\u00c9IM", "**/geh\u00e9im", "[g]eh?[i]m", "g*\u00c9im"]
+    token = os.urandom(16).hex()
+    through = []
+    for i, name in enumerate(names):
+        (t.workspace / name).write_text(token + str(i))
+    for mode in ("copy", "read-only"):
+        for rule in rules:
+            result = t.run("/bin/sh", "-c", TRY + "cat geh* GEH* Geh* 2>/dev/null; try test -e end",
+                           options=("--workspace", f"{t.workspace}:{mode}",
+                                    *sum((deny(r) for r in ("zz", rule, "aa")), [])))
+            through += [f"{names[i]!r} by {rule!r}" for i in range(len(names)) if token + str(i) in result.out]
+    return through
+
+
 CHECKS = [
+    Check("C3-denied-later", denied_later, {"deny_changes": "red"}),
+    Check("C4-denied-above", denied_above, {"deny": REFUSED, "deny+receipt_compare": "red", "deny_changes": "red"}),
+    Check("C5-denied-spelled", denied_spelled, {"deny": REFUSED, "deny+receipt_compare": "red",
+                                                "deny_fold": "red"}),
     Check("C-original", original, {"copy": REFUSED, "copy+receipt_compare": "red"}),
     Check("A14-rights", rights, container=False, process={"landlock": REFUSED, "landlock+receipt_compare": "red"},
           guarded={}),
