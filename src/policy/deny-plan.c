@@ -68,6 +68,11 @@ static int check_places(const struct item *it, char *text, const struct plan *p,
 	for (size_t i = 0; i < p->n_read && r >= 0; i++) {
 		r = check_place(it, text, p->read[i].path, p, e);
 	}
+	for (size_t i = 0; i < p->n_exec && r >= 0; i++) {
+		if (deny_judge(&text, 1, p->exec[i].path, NULL) == DENY_HIT) {
+			r = check_place(it, text, p->exec[i].path, p, e);
+		}
+	}
 	for (size_t i = 0; r >= 0 && (dir = path_system(i)); i++) {
 		r = check_place(it, text, dir, p, e);
 	}

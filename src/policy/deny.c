@@ -169,6 +169,16 @@ struct name {
 	bool ends[NAME_BYTES * FOLD_GROWTH + 1];
 };
 
+static bool is_plain(char c)
+{
+	return (unsigned char)c < 0x80;
+}
+
+static char lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
 static void fold(const char *name, struct name *ret)
 {
 	size_t len = strnlen(name, NAME_BYTES), step;
@@ -181,15 +191,22 @@ static void fold(const char *name, struct name *ret)
 		return;
 	}
 	ret->len = 0;
-	ret->folded[0] = '\0';
 	for (size_t i = 0; i < len; i += step) {
 		size_t from = ret->len;
 
+		if (is_plain(name[i]) && is_plain(name[i + 1])) {
+			/* Most are: nothing belongs to it. */
+			ret->folded[ret->len++] = lower(name[i]);
+			ret->ends[ret->len] = true;
+			step = 1;
+			continue;
+		}
 		step = fold_character(name + i, len - i);
 		ret->len += fold_name(name + i, step, ret->folded + from);
 		memset(ret->ends + from + 1, 0, ret->len - from);
 		ret->ends[ret->len] = true;
 	}
+	ret->folded[ret->len] = '\0';
 }
 
 /* The first code point of a character against one of a class, which is folded, too. */

@@ -188,7 +188,7 @@ static int see_hidden(struct walk *w, const char *name, const struct stat *st)
 	return S_ISDIR(st->st_mode) ? push(w, name, true) : 0;
 }
 
-static int see(struct walk *w, const char *name)
+static int see(struct walk *w, const char *name, unsigned char type)
 {
 	bool by_rules = !w->here.hidden && w->purpose == BY_RULES;
 	enum deny_verdict v = DENY_BELOW;
@@ -197,7 +197,9 @@ static int see(struct walk *w, const char *name)
 	if (by_rules) {
 		v = deny_step(&w->h->rules, w->masks, name, w->next);
 	}
-	if (v == DENY_NONE) {
+	/* What is below a name matters to directories and links alone. */
+	if (v == DENY_NONE || (by_rules && v == DENY_BELOW && type != DT_UNKNOWN &&
+			       type != DT_DIR && type != DT_LNK)) {
 		return 0;
 	}
 	if (fstatat(cursor_fd(&w->at), name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
@@ -245,7 +247,7 @@ static int scan(struct walk *w)
 	}
 	errno = 0;
 	while (r >= 0 && (entry = readdir(list))) {
-		r = entry_is_dot(entry->d_name) ? 0 : see(w, entry->d_name);
+		r = entry_is_dot(entry->d_name) ? 0 : see(w, entry->d_name, entry->d_type);
 		if (r < 0) {
 			return r;
 		}

@@ -217,6 +217,14 @@ def test_a_directory_that_holds_it_does_not_go(copy, world, script, named):
         assert not (copy.root / "sub/deep/c").exists() and (copy.root / "sub/deep/.env").read_text() == SECRET
 
 
+def test_nobody_is_asked_about_it(copy, world):
+    tree(copy)
+    copy.run("echo mine >.env; echo fine >fine", *deny(".env"))
+    taken = copy.tool("apply", "--interactive", stdin=b"y\ny\ny\n")
+    assert ".env" not in taken.out and taken.out.count("take it over?") == 1 and taken.status == 0, taken
+    assert (copy.root / ".env").read_text() == SECRET and (copy.root / "fine").exists()
+
+
 def test_an_emptied_directory_keeps_it(copy, world):
     tree(copy)
     copy.run("rm -rf sub; mkdir sub; echo new >sub/new", *deny("sub/.env", "sub/deep"))
@@ -279,22 +287,25 @@ def test_a_link_to_the_whole_is_refused(copy):
 def test_the_host_makes_and_replaces_it_later(copy, mode):
     """What is denied by its path stays hidden whatever becomes of it outside, and after it was made inside."""
     tree(copy)
-    box = Live(copy.atoll, "--workspace", f"{copy.root}:{mode}", *deny(".env", "absent", "late/key", "sub/.env"))
+    box = Live(copy.atoll, "--workspace", f"{copy.root}:{mode}", *deny(".env", "absent", "late/key", "sub/.env", "directory"))
     try:
         script = look(copy, ".env", "absent", "late/key", "sub/.env")
         absent = ".env: absent\nabsent: absent\nlate/key: absent\nsub/.env: absent\n"
         assert box.shell(script, "--cwd", copy.root).out == absent
         if mode == "copy":
             made = box.shell("echo x >.env && rm .env && mkdir absent && rmdir absent && mkdir late && "
-                             "echo x >late/key && rm -r late", "--cwd", copy.root)
+                             "echo x >late/key && rm -r late && mkdir sub/.env && rmdir sub/.env && "
+                             "mkdir directory", "--cwd", copy.root)
             assert made.status == 0, made
+            write(copy.root / "directory/file", SECRET)
+            assert box.shell("ls directory", "--cwd", copy.root).out == ""
         for name in (".env", "absent", "late/key", "sub/.env"):
             write(copy.root / f"{name}.tmp", SECRET)
             os.rename(copy.root / f"{name}.tmp", copy.root / name)
         os.rename(copy.root / "sub", copy.root / "sub2")
         os.rename(copy.root / "sub2", copy.root / "sub")
         assert box.shell(script, "--cwd", copy.root).out == absent
-        assert box.inspect()["receipt"]["denied"]["value"]["hidden"] == 4
+        assert box.inspect()["receipt"]["denied"]["value"]["hidden"] == 5
     finally:
         copy.atoll.tool("stop", box.id)
 
@@ -314,16 +325,19 @@ def test_what_else_is_shown(copy, base):
                       *deny(f"{base}/more/**/.env", "/bin/env", "/etc/services", "/usr/share/not-there"))
     assert result.out.splitlines() == [f"{p}: absent" for p in hidden] + \
         ["open", "/etc/ld.so.cache", "/usr/bin/sort"], result
+    refused = copy.run("true", "--allow-program", "/bin/sh", *deny("/usr/bin/sort"), "--allow-program", "/usr/bin/sort")
+    assert refused.status == 125 and "leave one of the two out" in refused.err, refused
     refused = copy.run("true", "--read", str(base / "more"), *deny(base / "more"))
     assert refused.status == 125 and "leave one of the two out" in refused.err, refused
 
 
-def test_under_home(copy):
+def test_under_home(copy, base):
+    """~/ is HOME, and what a link on the way leads to is meant, too."""
     tree(copy)
-    home = copy.atoll.environment()["HOME"]
-    os.makedirs(home, exist_ok=True)
-    os.symlink(copy.root, os.path.join(home, "project"))
-    result = copy.run(look(copy, ".env", "sub/.env"), *deny("~/project/.env", "~/nowhere/**/x"))
+    (base / "home").mkdir()
+    (base / "home/project").symlink_to(copy.root)
+    result = copy.run(look(copy, ".env", "sub/.env"), *deny("~/project/.env", "~/nowhere/**/x"),
+                      env={"HOME": str(base / "home")})
     assert result.out.startswith(".env: absent\nsub/.env: there\n"), result
 
 
@@ -345,7 +359,7 @@ def test_direct_is_refused(copy):
 def test_the_process_tier_is_refused(copy, base):
     tree(copy)
     product = runner.Atoll(base / "process", tier="process")
-    for rule in (".env", "**/x", "/usr/bin/env"):
+    for rule in (".env", "**/x", "/usr/bin/env", "/etc/ssl/certs/**", "/etc/services", "/**/passwd"):
         result = product.run("/bin/cat", ".env", cwd=copy.root,
                              options=("--workspace", f"{copy.root}:read-only", *deny(rule)))
         assert result.status == 125 and "use tier container" in result.err and result.out == "", result

@@ -2,6 +2,7 @@
 """A14 and what Landlock does not know: files outside, of the payload's own user."""
 import os
 import shutil
+import time
 
 from harness.arms import REFUSED, Check
 from security.kernel import FILTERED
@@ -170,6 +171,7 @@ def denied_above(t):
     for name in ("dir/secret", "dir/deep/secret"):
         (place / name).write_text(token)
     (place / "dir/open").write_text("open")
+    time.sleep(0.05)  # or an apply takes them for what was changed meanwhile
     result = t.run("/bin/sh", "-c", TRY + """
         cd tree; grep -rh . . 2>/dev/null
         try mv dir away; grep -rh . . 2>/dev/null

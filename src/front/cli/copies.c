@@ -352,7 +352,8 @@ static int choose(struct review *r, struct apply_options *o, bool **ret_chosen, 
 			(void)buf_addf(&line, "\n   ! %s: %s", h->code, h->why);
 			hazardous = !is_allowed(o, r->changes.list[i].path);
 		}
-		if (changes_homeless(&r->changes, i, chosen)) {
+		/* Nor is anybody asked about what will be refused. */
+		if (r->changes.list[i].denied || changes_homeless(&r->changes, i, chosen)) {
 			continue;
 		}
 		if (!all || hazardous) {

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/landlock.h"
+#include "policy/deny.h"
 #include "policy/path.h"
 #include "tier/hostview.h"
 #include "tier/tier.h"
@@ -55,6 +56,27 @@ static void add(struct places *p, const char *path, unsigned access, bool requir
 	p->n++;
 }
 
+/* Landlock gives, and takes nothing out of what it has given. The scratch directory is ours. */
+static int check_denied(const struct plan *plan, const struct places *p, struct err *e)
+{
+	for (size_t i = 1; i < p->n && i < PLACES_MAX; i++) {
+		const char *rule = NULL;
+		int v = deny_judge(plan->deny, plan->n_deny, p->rows[i].path, &rule);
+
+		if (v < 0) {
+			return err_set(e, ERR_SYSTEM, -v, "out of memory");
+		}
+		if (v > 0) {
+			return err_set(e, ERR_POLICY, EOPNOTSUPP,
+				       "filesystem.deny: '%s' cannot be held in '%s': the process "
+				       "tier shows the host's own files and cannot take any out; "
+				       "use tier container",
+				       rule, p->rows[i].path);
+		}
+	}
+	return 0;
+}
+
 int places_fill(const struct tier_spec *spec, const char *terminal, struct places *ret,
 		struct err *e)
 {
@@ -81,6 +103,9 @@ int places_fill(const struct tier_spec *spec, const char *terminal, struct place
 	}
 	if (terminal) {
 		add(ret, terminal, RW, true, NULL);
+	}
+	if (check_denied(plan, ret, e) < 0) {
+		return -e->code;
 	}
 	return ret->n > PLACES_MAX ? err_set(e, ERR_POLICY, E2BIG,
 					     "the plan has too many paths: at most %zu read-only "
