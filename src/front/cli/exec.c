@@ -18,8 +18,10 @@
 #include "front/session.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "policy/identity.h"
 #include "policy/plan.h"
 #include "policy/scalar.h"
+#include "policy/setting.h"
 
 #define MAX_VARIABLES 256
 
@@ -68,10 +70,7 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 	char *own;
 
 	(void)option;
-	if (len == 0 ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") <
-		    len ||
-	    (value[0] >= '0' && value[0] <= '9')) {
+	if (!setting_is_variable(value, len)) {
 		return -cli_complain("", "--env: '%s' does not begin with a variable's name",
 				     value);
 	}
@@ -210,11 +209,8 @@ static void add_terminal(struct exec_options *o)
 
 	for (i = 0; i < ARRAY_SIZE(names) && isatty(0); i++) {
 		char *text = find_variable(names[i]);
-		const char *value = text ? text + strlen(names[i]) + 1 : "";
 
-		if (*value && value[0] != '.' && strlen(value) <= 64 &&
-		    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				  "0123456789._+-") == strlen(value)) {
+		if (text && environ_term_is_plain(text + strlen(names[i]) + 1)) {
 			(void)add_variable(o, text);
 		}
 	}
