@@ -15,6 +15,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/report.h"
+#include "front/cli/sandboxes.h"
 #include "front/session.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
@@ -191,7 +192,7 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	if (r >= 0) {
 		r = session_exec(&s, &command, &result, &e);
 		if (r == -ENOENT && e.code == 0) {
-			r = err_set(&e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+			r = sandbox_absent(word, &e);
 		}
 	}
 	session_done(&s);
@@ -224,13 +225,9 @@ static int cmd_exec(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	command = words.words + 1;
 	command += command[0] && strcmp(command[0], "--") == 0;
@@ -276,13 +273,9 @@ static int cmd_shell(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	return perform(&o, words.words[0], shell);
 }
