@@ -15,11 +15,14 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/report.h"
+#include "front/cli/sandboxes.h"
 #include "front/session.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "policy/identity.h"
 #include "policy/plan.h"
 #include "policy/scalar.h"
+#include "policy/setting.h"
 
 #define MAX_VARIABLES 256
 
@@ -68,10 +71,7 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 	char *own;
 
 	(void)option;
-	if (len == 0 ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") <
-		    len ||
-	    (value[0] >= '0' && value[0] <= '9')) {
+	if (!setting_is_variable(value, len)) {
 		return -cli_complain("", "--env: '%s' does not begin with a variable's name",
 				     value);
 	}
@@ -192,7 +192,7 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	if (r >= 0) {
 		r = session_exec(&s, &command, &result, &e);
 		if (r == -ENOENT && e.code == 0) {
-			r = err_set(&e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+			r = sandbox_absent(word, &e);
 		}
 	}
 	session_done(&s);
@@ -210,11 +210,8 @@ static void add_terminal(struct exec_options *o)
 
 	for (i = 0; i < ARRAY_SIZE(names) && isatty(0); i++) {
 		char *text = find_variable(names[i]);
-		const char *value = text ? text + strlen(names[i]) + 1 : "";
 
-		if (*value && value[0] != '.' && strlen(value) <= 64 &&
-		    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				  "0123456789._+-") == strlen(value)) {
+		if (text && environ_term_is_plain(text + strlen(names[i]) + 1)) {
 			(void)add_variable(o, text);
 		}
 	}
@@ -228,13 +225,9 @@ static int cmd_exec(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	command = words.words + 1;
 	command += command[0] && strcmp(command[0], "--") == 0;
@@ -280,13 +273,9 @@ static int cmd_shell(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	return perform(&o, words.words[0], shell);
 }

@@ -29,6 +29,64 @@ int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_
 	return dir < 0 ? -ENOENT : control_ask(dir, op, ret, e);
 }
 
+int sandbox_absent(const char *word, struct err *e)
+{
+	return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+}
+
+int sandbox_tell(const struct state *s, const char *word, enum control_op op, json_t **ret,
+		 struct err *e)
+{
+	char id[STATE_ID_SIZE];
+	int r = name_find(s, word, id, e);
+
+	if (r < 0) {
+		return r;
+	}
+	r = sandbox_ask(s, id, op, ret, e);
+	return r == -ENOENT ? sandbox_absent(word, e) : r;
+}
+
+int sandboxes_parse(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret)
+{
+	int r = cli_parse(c, argc, argv, into, ret);
+
+	if (r != 0 || ret->n > 0) {
+		return r;
+	}
+	return -cli_complain(c->name, "which sandbox? 'atoll ps%s' shows their ids and names",
+			     c->operand.kind == CLI_KEPT ? " --kept" : "");
+}
+
+int sandboxes_begin(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret, struct state *ret_state)
+{
+	int r = sandboxes_parse(c, argc, argv, into, ret);
+	struct err e = {};
+
+	if (r == 0 && state_open(ret_state, &e) < 0) {
+		state_done(ret_state);
+		r = -cli_fail(&e);
+	}
+	return r;
+}
+
+int sandboxes_each(const struct state *s, const struct cli_operands *words, sandbox_fn *fn,
+		   void *arg)
+{
+	int status = CLI_OK;
+
+	for (size_t i = 0; i < words->n; i++) {
+		struct err e = {};
+
+		if (fn(s, words->words[i], arg, &e) < 0) {
+			status = cli_fail(&e);
+		}
+	}
+	return status;
+}
+
 /* Calls `add` for each directory of a sandbox, until one fails. */
 static int each_sandbox(const struct state *s, json_t *list,
 			int (*add)(const struct state *s, const char *id, json_t *list),
@@ -307,35 +365,26 @@ const struct cli_command cli_ps_command = {
 	.run = ps,
 };
 
+static int stop_one(const struct state *s, const char *word, void *unused, struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+
+	(void)unused;
+	return sandbox_tell(s, word, CONTROL_STOP, &reply, e);
+}
+
 static int stop(const struct cli_command *c, int argc, char **argv)
 {
-	struct cli_operands ids;
+	struct cli_operands words;
 	struct state s;
-	struct err e = {};
-	size_t i;
-	int r = cli_parse(c, argc, argv, NULL, &ids);
+	int r = sandboxes_begin(c, argc, argv, NULL, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (ids.n == 0) {
-		return cli_complain(c->name,
-				    "which sandbox? it takes ids, as 'atoll ps' shows them");
-	}
-	r = state_open(&s, &e);
-	for (i = 0; r >= 0 && i < ids.n; i++) {
-		_cleanup_json_ json_t *reply = NULL;
-		char id[STATE_ID_SIZE];
-
-		r = name_find(&s, ids.words[i], id, &e);
-		r = r < 0 ? r : sandbox_ask(&s, id, CONTROL_STOP, &reply, &e);
-		if (r == -ENOENT && e.code == 0) {
-			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'",
-				    ids.words[i]);
-		}
-	}
+	r = sandboxes_each(&s, &words, stop_one, NULL);
 	state_done(&s);
-	return r < 0 ? cli_fail(&e) : CLI_OK;
+	return r;
 }
 
 static const struct cli_example stop_examples[] = {
