@@ -11,6 +11,7 @@
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
 #include "front/cli/sandboxes.h"
+#include "keeper/log.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
 
@@ -114,9 +115,15 @@ static int rm_one(const struct state *s, const char *word, void *options, struct
 {
 	bool force = ((const struct rm_options *)options)->force;
 	char id[STATE_ID_SIZE];
+	struct err why = {};
 	struct kept k;
 	int r = name_find(s, word, id, e);
 
+	if (r == -ENOENT && log_find(s, word, id, &why) >= 0) {
+		(void)log_remove(s, id); /* all that was left of it */
+		*e = (struct err){};
+		return 0;
+	}
 	r = r < 0 ? r : end_running(s, id, word, force, e);
 	if (r < 0) {
 		return r;
@@ -128,6 +135,9 @@ static int rm_one(const struct state *s, const char *word, void *options, struct
 		r = e->code == ENOENT ? 0 : -e->code;
 	}
 	kept_done(&k);
+	if (r >= 0) {
+		(void)log_remove(s, id);
+	}
 	return r;
 }
 

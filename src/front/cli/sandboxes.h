@@ -28,9 +28,9 @@ typedef int sandbox_fn(const struct state *s, const char *word, void *arg, struc
 int sandboxes_each(const struct state *s, const struct cli_operands *words, sandbox_fn *fn,
 		   void *arg);
 
-/* Asks the keeper of the sandbox that a person means by `word`; one that does not run is an error
- * like any other. */
-int sandbox_tell(const struct state *s, const char *word, enum control_op op, json_t **ret,
+/* Tells the keeper of the sandbox that a person means by `word` to do something (control.h); one
+ * that does not run is an error like any other, and so is one that does not do it. */
+int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
 		 struct err *e);
 
 /* "sandbox 'WORD' is not running" */
