@@ -302,6 +302,7 @@ static json_t *command_of(const struct session_command *c, unsigned tty)
 	r = r < 0 ? r : json_put(doc, "cwd", c->cwd ? json_string(c->cwd) : json_null());
 	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
 	r = r < 0 ? r : json_put(doc, "one_output", json_boolean(one_output()));
+	r = r < 0 ? r : json_put(doc, "detached", json_boolean(c->detached));
 	r = r < 0 ? r : json_put(doc, "env", environment_of(c->env));
 	r = r < 0 ? r : json_put(doc, "wall_ns", json_integer(c->wall));
 	return r < 0 ? NULL : TAKE_PTR(doc);
@@ -703,7 +704,7 @@ static int relay_run(struct relay *r, uint32_t op, int request, int words, struc
 static int ask(struct session *s, uint32_t op, const struct session_sandbox *sandbox,
 	       const struct session_command *command, json_t **ret, struct err *e)
 {
-	unsigned tty = command ? tty_mask() : 0;
+	unsigned tty = command && !command->detached ? tty_mask() : 0;
 	_cleanup_free_ struct relay *r = relay_new(s, tty, e);
 	_cleanup_fd_ int request = FD_NONE, words = FD_NONE;
 	int result = r ? 0 : -e->code;

@@ -279,7 +279,9 @@ static void hear_channel(struct init *in, struct command *c)
 		return;
 	}
 	if (n != (ssize_t)sizeof(m)) {
-		strike(c, SIGKILL);
+		if (!MUTANT(ATOLL_MUTATE_KEEPER_EOF)) {
+			strike(c, SIGKILL);
+		}
 		forget(in, c);
 		return;
 	}

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "keeper/log.h"
 #include "keeper/message.h"
 #include "linux/fdpass.h"
 #include "linux/pty.h"
@@ -106,7 +107,7 @@ void command_free(struct command *c)
  * front writes into the pipe itself. */
 static int open_pipe(struct command *c, int i, struct err *e)
 {
-	int pair[2], relay[2];
+	int pair[2], relay[2] = {FD_NONE, FD_NONE};
 
 	if (pipe2(pair, O_CLOEXEC) < 0) {
 		return err_sys(e, errno, "cannot create a pipe");
@@ -116,7 +117,7 @@ static int open_pipe(struct command *c, int i, struct err *e)
 		c->in = pair[1];
 		return 0;
 	}
-	if (pipe2(relay, O_CLOEXEC) < 0) {
+	if (!c->detached && pipe2(relay, O_CLOEXEC) < 0) {
 		(void)fd_close(pair[0]);
 		return err_sys(e, errno, "cannot create a pipe");
 	}
@@ -177,6 +178,28 @@ int command_open_terminal(struct command *c, int ptmx, uid_t uid, gid_t gid, str
 			 &c->output_left) < 0
 		       ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
 		       : 0;
+}
+
+/* By the place of the pump. */
+static void keep(void *data, const struct pump *p, const char *bytes, size_t len)
+{
+	static const enum log_kind kinds[PUMP_COUNT] = {[PUMP_STDOUT] = LOG_STDOUT,
+							[PUMP_STDERR] = LOG_STDERR,
+							[PUMP_TERMINAL] = LOG_TERMINAL};
+	const struct command *c = data;
+
+	log_add(c->log, c->number, kinds[p - c->pumps], bytes, len);
+}
+
+int command_keep(struct command *c, struct log *l, struct err *e)
+{
+	int i, r = 0;
+
+	c->log = l;
+	for (i = 0; r >= 0 && i < PUMP_COUNT; i++) {
+		r = pump_active(&c->pumps[i]) ? pump_tap_to(&c->pumps[i], keep, c) : 0;
+	}
+	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory") : 0;
 }
 
 int command_send_streams(struct command *c, bool sampled, struct err *e)

@@ -22,6 +22,7 @@
 #include "keeper/pump.h"
 #include "tier/tier.h"
 
+struct log;
 struct plan;
 struct tier_sandbox;
 
@@ -42,6 +43,7 @@ enum {
 struct command {
 	unsigned number; /* 1, 2, ... in the trail of the sandbox */
 	bool main;       /* the sandbox ends with it */
+	bool detached;   /* nobody waits for it: its output is kept, and goes nowhere else */
 	int front;       /* who waits for it; FD_NONE: nobody (any more) */
 	int front_pidfd; /* to wake a front that has stopped itself */
 
@@ -59,11 +61,13 @@ struct command {
 	int to_front[PUMP_COUNT]; /* read ends, until then */
 	struct pump pumps[PUMP_COUNT];
 	uint64_t output_left; /* the pumps' common budget */
+	struct log *log;      /* borrowed: where its output is kept; NULL: nowhere */
 
 	bool started;
 	bool paused;      /* the front was told that it stopped, and may have stopped too */
 	bool exited;      /* `status` is its wait status */
 	bool killed;      /* it is on its way out */
+	bool stopped;     /* somebody asked for its end */
 	bool cut;         /* the rest of its output went with the sandbox */
 	bool told;        /* the record has its end */
 	uint64_t signals; /* that came before it was there to get them, by number */
@@ -90,6 +94,9 @@ static inline bool command_on_terminal(const struct command *c)
 {
 	return c->tty != 0;
 }
+
+/* What it puts out is kept from now on, with its beginning and its end. */
+int command_keep(struct command *c, struct log *l, struct err *e);
 
 /* Hands the front its ends. `sampled`: memory is watched by sampling. */
 int command_send_streams(struct command *c, bool sampled, struct err *e);

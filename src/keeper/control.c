@@ -210,11 +210,11 @@ int control_connect(int dir, struct err *e)
 	return TAKE_FD(fd);
 }
 
-int control_ask(int dir, enum control_op op, json_t **ret, struct err *e)
+int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err *e)
 {
 	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
 	_cleanup_fd_ int fd = control_connect(dir, e);
-	struct message request = {.op = op};
+	struct message request = {.op = op, .a = a};
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	size_t len = 0, n_fds = 1;
 	int long_fd = FD_NONE;

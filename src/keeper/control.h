@@ -18,13 +18,14 @@ struct err;
 struct message;
 
 enum control_op {
-	CONTROL_STATUS = 1, /* reply: the sandbox's state */
-	CONTROL_STOP,       /* ends the sandbox; reply, when it is torn down: {} */
-	CONTROL_INSPECT,    /* reply: all there is to know of it */
-	CONTROL_PAUSE,      /* reply: {}, or {"error": text} */
-	CONTROL_RESUME,     /* the same */
-	CONTROL_EXEC,       /* the connection becomes that of a command (message.h); a, b: rows and
-			     * columns of its terminal; with the descriptors of a request */
+	CONTROL_STATUS = 1,   /* reply: the sandbox's state */
+	CONTROL_STOP,         /* ends the sandbox; reply, when it is torn down: {} */
+	CONTROL_INSPECT,      /* reply: all there is to know of it */
+	CONTROL_PAUSE,        /* reply: {}, or {"error": text} */
+	CONTROL_RESUME,       /* the same */
+	CONTROL_STOP_COMMAND, /* a: its number; reply: {}, or {"error": text} */
+	CONTROL_EXEC, /* the connection becomes that of a command (message.h); a, b: rows and
+		       * columns of its terminal; with the descriptors of a request */
 };
 
 #define CONTROL_MAX_REPLY 32768
@@ -70,9 +71,9 @@ void control_defer(struct control *c, size_t i);
 /* Tells those that wait that their request was carried out. */
 void control_finish(struct control *c);
 
-/* The other side: asks the keeper whose directory this is. -ENOENT: there is no socket,
- * or it ended before it answered. */
-int control_ask(int dir, enum control_op op, json_t **ret, struct err *e);
+/* The other side: asks the keeper whose directory this is; `a` is of those ops that have one.
+ * -ENOENT: there is no socket, or it ended before it answered. */
+int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err *e);
 
 /* Connects, and no more. -ENOENT as above. */
 int control_connect(int dir, struct err *e);

@@ -31,6 +31,8 @@
 
 /* Of a command's words in the record, which has room for very many commands. */
 #define RECORDED_WORDS 65536
+/* And in what is kept of its output, which is not large. */
+#define KEPT_WORDS 512
 /* From the question to the first instruction. */
 #define START_NS 10000000000LL
 /* Whoever does not die of SIGKILL in this time is waited for by nobody. */
@@ -73,6 +75,19 @@ static void give_up(struct keeper *k, struct command *c, const struct err *why)
 	command_drain(c);
 }
 
+/* A document of at most a few lines, in its place among what is put out. Takes it. */
+static void keep(struct keeper *k, const struct command *c, enum log_kind kind, json_t *doc)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = doc && c->log ? json_canonical(doc, &len) : NULL;
+	if (text) {
+		log_add(&k->log, c->number, kind, text, len);
+	}
+	json_decref(doc);
+}
+
 static int begin(struct keeper *k, struct command *c, struct err *e)
 {
 	int r = command_open(c, &k->plan, e);
@@ -83,6 +98,9 @@ static int begin(struct keeper *k, struct command *c, struct err *e)
 	if (r >= 0 && command_on_terminal(c)) {
 		r = command_open_terminal(c, k->sandbox.ptmx, k->spec.host_uid, k->spec.host_gid,
 					  e);
+	}
+	if (r >= 0 && log_is_on(&k->log)) {
+		r = command_keep(c, &k->log, e);
 	}
 	return r >= 0 ? k->tier->exec(&k->sandbox, &c->inside, e) : r;
 }
@@ -150,6 +168,16 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 	}
 }
 
+/* It runs, and whoever asked for it need not wait. */
+static void let_go(const struct keeper *k, struct command *c)
+{
+	_cleanup_json_ json_t *doc = keeper_command_started(k, c);
+
+	(void)command_report(c, doc);
+	c->result = fd_close(c->result);
+	c->front = fd_close(c->front);
+}
+
 /* Held before its first instruction: the walls are around it as they are around the sandbox. */
 static int let_run(struct keeper *k, struct command *c, struct err *e)
 {
@@ -157,7 +185,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 	json_t *event;
 	int i, r = keeper_read(k, c, &read, e);
 
-	if (r >= 0) {
+	if (r >= 0 && !c->detached) {
 		r = command_send_streams(c, k->limits.group.kind == GROUP_NONE, e);
 	}
 	command_close_ends(c);
@@ -173,6 +201,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 	if (r < 0) {
 		return err_set(e, k->error.kind, k->error.code, "%s", k->error.msg);
 	}
+	keep(k, c, LOG_BEGIN, json_pack("{s:o}", "argv", keeper_words(c, KEPT_WORDS)));
 	r = tier_command_release(&c->inside, e);
 	c->started = r >= 0;
 	c->started_ns = clock_now_ns();
@@ -180,6 +209,9 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 		if (c->signals & 1ULL << i) {
 			tier_command_signal(&c->inside, i);
 		}
+	}
+	if (r >= 0 && c->detached) {
+		let_go(k, c);
 	}
 	return r;
 }
@@ -292,6 +324,7 @@ int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
 	}
 	c->told = true;
 	keeper_command_reason(k, c, reason, sizeof(reason));
+	keep(k, c, LOG_END, json_pack("{s:o, s:s}", "exit", keeper_exit_of(c), "reason", reason));
 	return keeper_record(k, "exec_ended",
 			     json_pack("{s:i, s:s, s:i}", "command", (int)c->number, "reason",
 				       reason, "wait_status", c->exited ? c->status : -1),

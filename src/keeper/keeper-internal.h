@@ -13,6 +13,7 @@
 #include "keeper/control.h"
 #include "keeper/denial.h"
 #include "keeper/limits.h"
+#include "keeper/log.h"
 #include "keeper/copy.h"
 #include "keeper/scratch.h"
 #include "keeper/state.h"
@@ -47,6 +48,7 @@ struct keeper {
 	struct scratch scratch;
 	struct copy copy;
 	struct deny_layers hidden; /* what the policy hides in the places of the view */
+	struct log log;            /* of what commands put out that are not the main one */
 	bool copy_kept; /* the sandbox has ended, and what it changed waits for somebody */
 	struct tier_spec spec;
 	const struct tier_ops *tier;
@@ -110,9 +112,15 @@ json_t *keeper_result(const struct keeper *k, bool clean);
 /* Its argv, as many words as `room` bytes hold; "..." stands for the rest. NULL: out of memory. */
 json_t *keeper_words(const struct command *c, size_t room);
 
+/* {"status": n}, {"signal": n}, or null for one that has not ended by itself. */
+json_t *keeper_exit_of(const struct command *c);
+
 /* For MSG_RESULT of a command that is not the main one; and of a sandbox that waits for some. */
 json_t *keeper_command_result(const struct keeper *k, const struct command *c);
 json_t *keeper_created(const struct keeper *k);
+
+/* For MSG_RESULT of a command that nobody waits for, when it runs. */
+json_t *keeper_command_started(const struct keeper *k, const struct command *c);
 
 /* The reply to CONTROL_STATUS. NULL: out of memory. */
 json_t *keeper_status(const struct keeper *k);

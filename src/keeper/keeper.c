@@ -214,6 +214,7 @@ static int choose(struct keeper *k, struct err *e)
 	if (r < 0) {
 		return r;
 	}
+	log_init(&k->log, &k->state, k->home.id, k->plan.log, k->plan.limits.keep);
 	k->spec.plan = &k->plan;
 	k->spec.first = k->main ? &k->main->program : NULL;
 	limits_delegate(&k->limits, &k->spec);
@@ -516,6 +517,7 @@ static void keeper_done(struct keeper *k)
 	scratch_done(&k->scratch);
 	copy_done(&k->copy);
 	deny_layers_done(&k->hidden);
+	log_done(&k->log);
 	control_done(&k->control);
 	trail_done(&k->trail);
 	state_sandbox_done(&k->home);
@@ -580,7 +582,8 @@ int keeper_main(void)
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
 			   .control = {.listener = FD_NONE, .spare = FD_NONE},
-			   .trail = {.fd = FD_NONE}};
+			   .trail = {.fd = FD_NONE},
+			   .log = {.dir = FD_NONE, .fd = FD_NONE}};
 	int r;
 
 	ignore_terminal();

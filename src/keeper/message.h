@@ -56,9 +56,9 @@ struct message {
 /*
  * The document of MSG_START is {"plan": plan, "name": text or null, "labels": {text: text},
  * "command": command or null}; that of CONTROL_EXEC is {"command": command}, where a command is
- * {"here": path or null, "cwd": path or null, "tty": mask, "one_output": bool, "env": [NAME=VALUE],
- * "wall_ns": number}: it starts in `cwd`, else `here` where that is in the view. Results are
- * described in SPECIFICATION.md.
+ * {"here": path or null, "cwd": path or null, "tty": mask, "one_output": bool, "detached": bool,
+ * "env": [NAME=VALUE], "wall_ns": number}: it starts in `cwd`, else `here` where that is in the
+ * view. Results are described in SPECIFICATION.md.
  */
 
 /* A memfd with the text; 0 or more, or -errno with *e set. */

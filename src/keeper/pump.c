@@ -14,19 +14,31 @@
 /* Steps in one run, so that one busy stream cannot starve timers and signals. */
 #define STEPS 16
 
-int pump_init(struct pump *p, int in, int out, bool copy, uint64_t *budget)
+static int make_buffer(struct pump *p)
 {
-	*p = (struct pump){.in = in, .out = out, .copy = copy, .budget = budget};
-	(void)fcntl(in, F_SETFL, fcntl(in, F_GETFL) | O_NONBLOCK);
-	(void)fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK);
-	if (copy) {
-		p->buffer = malloc(PUMP_BUFFER);
-		if (!p->buffer) {
-			pump_done(p);
-			return -ENOMEM;
-		}
+	p->buffer = p->buffer ? p->buffer : malloc(PUMP_BUFFER);
+	if (!p->buffer) {
+		pump_done(p);
+		return -ENOMEM;
 	}
 	return 0;
+}
+
+int pump_init(struct pump *p, int in, int out, bool terminal, uint64_t *budget)
+{
+	*p = (struct pump){.in = in, .out = out, .terminal = terminal, .budget = budget};
+	(void)fcntl(in, F_SETFL, fcntl(in, F_GETFL) | O_NONBLOCK);
+	if (out >= 0) {
+		(void)fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK);
+	}
+	return terminal || out < 0 ? make_buffer(p) : 0;
+}
+
+int pump_tap_to(struct pump *p, pump_tap *tap, void *data)
+{
+	p->tap = tap;
+	p->tap_data = data;
+	return make_buffer(p);
 }
 
 void pump_done(struct pump *p)
@@ -90,38 +102,60 @@ static bool splice_step(struct pump *p)
 	return false;
 }
 
+/* Reads what has come into the empty buffer. True if something is there to go on. */
+static bool take(struct pump *p)
+{
+	size_t room = p->ends && p->last < PUMP_BUFFER ? (size_t)p->last : PUMP_BUFFER;
+	ssize_t n;
+
+	if (p->over) {
+		return false;
+	}
+	if (p->ends && room == 0) {
+		pump_done(p);
+		return false;
+	}
+	n = read(p->in, p->buffer, room);
+	if (n < 0 && errno == EINTR) {
+		return false;
+	}
+	if (n < 0 && errno == EAGAIN && !p->ends) {
+		return false;
+	}
+	if (n <= 0) {
+		/* EIO: the last descriptor of a terminal's other side is closed. At the end
+		 * somebody else may have taken what was counted. */
+		pump_done(p);
+		return false;
+	}
+	p->last -= p->ends ? (uint64_t)n : 0;
+	if ((uint64_t)n > *p->budget) {
+		n = (ssize_t)*p->budget;
+		p->over = true;
+	}
+	p->bytes += (uint64_t)n;
+	*p->budget -= (uint64_t)n;
+	p->from = 0;
+	p->to = (size_t)n;
+	if (p->tap && n > 0) {
+		p->tap(p->tap_data, p, p->buffer, (size_t)n);
+	}
+	if (p->out < 0) {
+		p->from = p->to;
+	}
+	return n > 0;
+}
+
+/* True to go on. */
 static bool copy_step(struct pump *p)
 {
 	ssize_t n;
 
-	if (p->ends && p->from == p->to) {
-		pump_done(p);
-		return false;
-	}
-	if (p->over && p->from == p->to) {
+	if (p->from == p->to && !take(p)) {
 		return false;
 	}
 	if (p->from == p->to) {
-		n = read(p->in, p->buffer, PUMP_BUFFER);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			return false;
-		}
-		if (n <= 0) {
-			/* EIO: the last descriptor of the terminal's other side is closed. */
-			pump_done(p);
-			return false;
-		}
-		if ((uint64_t)n > *p->budget) {
-			n = (ssize_t)*p->budget;
-			p->over = true;
-		}
-		p->bytes += (uint64_t)n;
-		*p->budget -= (uint64_t)n;
-		p->from = 0;
-		p->to = (size_t)n;
-	}
-	if (p->from == p->to) {
-		return false;
+		return true;
 	}
 	n = write(p->out, p->buffer + p->from, p->to - p->from);
 	if (n > 0) {
@@ -140,7 +174,7 @@ void pump_end(struct pump *p)
 {
 	int left = 0;
 
-	if (!pump_active(p) || p->copy) {
+	if (!pump_active(p) || p->terminal) {
 		return;
 	}
 	(void)ioctl(p->in, FIONREAD, &left);
@@ -154,7 +188,7 @@ void pump_run(struct pump *p)
 
 	p->full = false;
 	for (i = 0; pump_active(p) && i < STEPS; i++) {
-		if (!(p->copy ? copy_step(p) : splice_step(p))) {
+		if (!(p->buffer ? copy_step(p) : splice_step(p))) {
 			break;
 		}
 	}

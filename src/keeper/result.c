@@ -28,6 +28,8 @@ void keeper_command_reason(const struct keeper *k, const struct command *c, char
 		(void)snprintf(text, size, "limit:%s", limit_name(c->broken));
 	} else if (c->error.code) {
 		(void)snprintf(text, size, "error:%s", err_kind_name(c->error.kind));
+	} else if (c->stopped) {
+		(void)snprintf(text, size, "stopped");
 	} else if (c->exited && !c->cut) {
 		(void)snprintf(text, size, WIFSIGNALED(c->status) ? "signalled" : "exited");
 	} else if (c->cut || (k->main && k->main->exited)) {
@@ -56,7 +58,7 @@ void keeper_reason(const struct keeper *k, char *text, size_t size)
 	}
 }
 
-static json_t *exit_of(const struct command *c)
+json_t *keeper_exit_of(const struct command *c)
 {
 	if (c && c->exec_error) {
 		return json_pack("{s:i}", "status", c->exec_error == ENOENT ? 127 : 126);
@@ -149,9 +151,10 @@ static json_t *commands_of(const struct keeper *k)
 
 	for (i = 0; list && i < k->n_commands; i++) {
 		const struct command *c = k->commands[i];
-		json_t *row = json_pack("{s:i, s:o, s:o, s:b, s:f, s:o}", "number", (int)c->number,
-					"command", keeper_words(c, STATUS_COMMAND), "cwd",
-					json_text(c->cwd), "terminal", c->tty != 0, "age_ms",
+		json_t *row = json_pack("{s:i, s:o, s:o, s:b, s:b, s:f, s:o}", "number",
+					(int)c->number, "command", keeper_words(c, STATUS_COMMAND),
+					"cwd", json_text(c->cwd), "terminal", c->tty != 0,
+					"detached", c->detached, "age_ms",
 					span_ms(c->started_ns, now), "bytes", bytes_of(c));
 
 		if (!row || json_array_append_new(list, row) < 0) {
@@ -173,6 +176,11 @@ json_t *keeper_inspect(const struct keeper *k)
 		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
+	r = r < 0 ? r
+		  : json_put(doc, "log",
+			     json_pack("{s:I, s:I, s:I}", "limit", (json_int_t)k->log.limit,
+				       "bytes", (json_int_t)k->log.position, "lost",
+				       (json_int_t)k->log.lost));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
@@ -183,6 +191,12 @@ json_t *keeper_created(const struct keeper *k)
 			 "receipt_digest", k->receipt_digest, "receipt", k->receipt, "limits",
 			 k->armed, "session_ms", (json_int_t)(k->plan.limits.session / MS),
 			 "idle_ms", (json_int_t)(k->plan.limits.idle / MS));
+}
+
+json_t *keeper_command_started(const struct keeper *k, const struct command *c)
+{
+	return json_pack("{s:s, s:i, s:o, s:s}", "sandbox", k->home.id, "number", (int)c->number,
+			 "command", keeper_words(c, SIZE_MAX), "reason", "started");
 }
 
 /* The sandbox's, but for the time of a command that has less. */
@@ -226,7 +240,8 @@ static json_t *denials_of(const struct keeper *k, const struct command *c)
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
-	bool alone = c->exited || c->error.code || c->exec_error || c->broken != LIMIT_NONE;
+	bool alone = c->exited || c->error.code || c->exec_error || c->broken != LIMIT_NONE ||
+		     c->stopped;
 	int64_t begun = c->started_ns ? c->started_ns : c->ended_ns;
 	char reason[64];
 	int r;
@@ -236,8 +251,9 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	}
 	keeper_command_reason(k, c, reason, sizeof(reason));
 	r = json_put(doc, "sandbox", json_string(k->home.id));
+	r = r < 0 ? r : json_put(doc, "number", json_integer(c->number));
 	r = r < 0 ? r : json_put(doc, "command", keeper_words(c, SIZE_MAX));
-	r = r < 0 ? r : json_put(doc, "exit", exit_of(c));
+	r = r < 0 ? r : json_put(doc, "exit", keeper_exit_of(c));
 	r = r < 0 ? r : json_put(doc, "reason", json_string(reason));
 	r = r < 0 ? r
 		  : json_put(doc, "error",
@@ -276,7 +292,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	keeper_reason(k, reason, sizeof(reason));
 	r = json_put(doc, "sandbox", json_string(k->home.id));
 	r = r < 0 ? r : json_put(doc, "command", keeper_words(k->main, SIZE_MAX));
-	r = r < 0 ? r : json_put(doc, "exit", exit_of(k->main));
+	r = r < 0 ? r : json_put(doc, "exit", keeper_exit_of(k->main));
 	r = r < 0 ? r : json_put(doc, "reason", json_string(reason));
 	r = r < 0 ? r : json_put(doc, "error", error_of(exec_error(k), &k->error));
 	r = r < 0 ? r : json_put(doc, "durations_ms", durations_of(k));

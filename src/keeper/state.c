@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "keeper/copy.h"
 #include "keeper/group.h"
+#include "keeper/log.h"
 #include "keeper/name.h"
 #include "keeper/scratch.h"
 #include "linux/refusal.h"
@@ -436,7 +437,7 @@ static int consider(const struct state *s, const char *name, bool look, struct s
 	return 0;
 }
 
-int state_reap(const struct state *s, bool look, struct state_reaped *ret, struct err *e)
+int state_reap(const struct state *s, bool now, bool look, struct state_reaped *ret, struct err *e)
 {
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -455,6 +456,7 @@ int state_reap(const struct state *s, bool look, struct state_reaped *ret, struc
 		failed = failed < 0 ? failed : r;
 	}
 	(void)closedir(dir);
+	ret->logs = log_reap(s, now, look);
 	return failed;
 }
 

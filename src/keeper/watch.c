@@ -321,6 +321,21 @@ static json_t *freeze(struct keeper *k, bool on)
 		     : json_object();
 }
 
+/* One of those that are beside each other; the reply. */
+static json_t *stop_command(struct keeper *k, int32_t number)
+{
+	for (size_t i = 0; i < k->n_commands; i++) {
+		struct command *c = k->commands[i];
+
+		if (c->number == (unsigned)number && !c->main && c->started && !c->exited) {
+			c->stopped = c->stopped || !c->killed;
+			command_kill(c);
+			return json_object();
+		}
+	}
+	return json_pack("{s:s}", "error", "no command of 'atoll exec' with this number runs");
+}
+
 /* What has ended by itself keeps its reason, unless that cuts its output off. */
 static void hear_peer(struct keeper *k, size_t i)
 {
@@ -344,6 +359,10 @@ static void hear_peer(struct keeper *k, size_t i)
 	case CONTROL_PAUSE:
 	case CONTROL_RESUME:
 		status = freeze(k, m.op == CONTROL_PAUSE);
+		control_reply(&k->control, i, status);
+		break;
+	case CONTROL_STOP_COMMAND:
+		status = stop_command(k, m.a);
 		control_reply(&k->control, i, status);
 		break;
 	case CONTROL_STOP:
@@ -475,7 +494,7 @@ static bool ran_dry(const struct pump *p, const struct pollfd *w, int ready, int
 	if (!pump_active(p) || p->full || p->from != p->to || w->revents) {
 		return false;
 	}
-	return !p->copy || ready == 0 || clock_now_ns() - since_ns > DRAIN_NS;
+	return !p->terminal || ready == 0 || clock_now_ns() - since_ns > DRAIN_NS;
 }
 
 static void drain_pumps(struct command *c, const struct pollfd *w, int ready, int64_t since)

@@ -192,8 +192,7 @@ static int put(struct plan *p, const char *name, const char *value, struct err *
 	return strings_add(&p->env, &p->n_env, text) < 0 ? no_memory(e) : 0;
 }
 
-/* TERM is looked up as a file name by terminfo: nothing but plain characters. */
-static bool term_is_plain(const char *s)
+bool environ_term_is_plain(const char *s)
 {
 	size_t len = strlen(s);
 
@@ -222,7 +221,7 @@ static int put_standard(char *const *environ, const char *path, struct plan *p, 
 	for (size_t i = 0; i < ARRAY_SIZE(of_terminal) && r >= 0; i++) {
 		const char *value = environ_get(environ, of_terminal[i]);
 
-		if (value && term_is_plain(value)) {
+		if (value && environ_term_is_plain(value)) {
 			r = put(p, of_terminal[i], value, e);
 		}
 	}

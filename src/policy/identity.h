@@ -13,6 +13,10 @@ struct value;
 /* The caller's value of a variable, or NULL. */
 const char *environ_get(char *const *environ, const char *name);
 
+/* True of a value of TERM or COLORTERM that goes inside: terminfo looks it up as a file name, so
+ * nothing but plain characters. */
+bool environ_term_is_plain(const char *s);
+
 /*
  * Ids, name and home. Read from HOME and, for a name, /etc/passwd as a file: the program is static
  * and asks no name service. A caller without an entry is called "user".

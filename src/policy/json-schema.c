@@ -16,7 +16,7 @@
 
 /* Types whose schema does not depend on the row: literal JSON. */
 static const char *const literals[] = {
-	[TYPE_SIZE] = "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":1},"
+	[TYPE_SIZE] = "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0},"
 		      "{\"type\":\"string\",\"pattern\":\"" SIZE_PATTERN "\"}]}",
 	[TYPE_RATE] = "{\"type\":\"string\",\"pattern\":\"" RATE_PATTERN "\"}",
 	[TYPE_DURATION] = "{\"type\":\"string\",\"pattern\":\"" DURATION_PATTERN "\"}",

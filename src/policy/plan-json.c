@@ -59,6 +59,7 @@ static const struct field plan_fields[] = {
 	FIELD(workspace_mode, FIELD_WORD, KEY_WORKSPACE_MODE),
 	FIELD(exec_any, FIELD_BOOL, KEY_COUNT),
 	FIELD(env_fixed, FIELD_BOOL, KEY_COUNT),
+	FIELD(log, FIELD_U64_OR_0, KEY_LOG),
 	FIELD(syscalls, FIELD_WORD, KEY_SYSCALLS),
 	FIELD(denials, FIELD_WORD, KEY_DENIALS),
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),

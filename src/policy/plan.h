@@ -104,6 +104,7 @@ struct plan {
 	char **env;
 	size_t n_env;
 	bool env_fixed; /* a document declares them: a command that comes later adds none */
+	uint64_t log;   /* bytes of output that a sandbox that lives keeps; 0: none */
 
 	char *owner; /* governance, recorded in the trail; NULL when undeclared */
 	char *account;

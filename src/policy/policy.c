@@ -266,6 +266,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->tier = s->tier;
 	p->tier_accepted = s->accepted;
 	p->env_fixed = s->env_fixed;
+	p->log = v[KEY_LOG].num;
 	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
 	p->denials = (enum denials_rule)v[KEY_DENIALS].num;
 	p->identity = s->identity;

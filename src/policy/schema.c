@@ -321,6 +321,16 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			    "the caller's value. Nothing else of the caller's is passed on.",
 		     .say = "Of environment variables it gets {} and the standard ones.",
 		     .say_none = "It gets no environment variables but the standard ones."},
+	[KEY_LOG] = {.path = "data.log",
+		     .type = TYPE_SIZE,
+		     .rule = MERGE_LOWER,
+		     .class = CLASS_FACT,
+		     .min = 0,
+		     .max = PIB,
+		     .doc = "How much of what is put out in a sandbox that lives is kept for "
+			    "'atoll logs', the newest; 0 for none. It waits for as long as "
+			    "time.keep says.",
+		     .say = "Of what is put out in a sandbox that lives, the last {} are kept."},
 	[KEY_TIME] = {.path = "time", .type = TYPE_SECTION, .doc = "Time limits."},
 	[KEY_WALL] = {.path = "time.wall",
 		      .type = TYPE_DURATION,

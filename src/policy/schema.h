@@ -44,6 +44,7 @@ enum key_id {
 	KEY_IO,
 	KEY_DATA,
 	KEY_ENV,
+	KEY_LOG,
 	KEY_TIME,
 	KEY_WALL,
 	KEY_IDLE,

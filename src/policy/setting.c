@@ -204,16 +204,20 @@ static int take_element(const struct schema_key *k, const struct origin *at, con
 	return value_add(v, at, NULL, text) < 0 ? no_memory(e) : 0;
 }
 
-int setting_take_env(const struct origin *at, const char *name, const char *text, struct value *v,
-		     struct err *e)
+bool setting_is_variable(const char *name, size_t len)
 {
-	size_t len = strlen(name);
 	bool good = len > 0 && len <= 255 && !(name[0] >= '0' && name[0] <= '9');
 
 	for (size_t i = 0; i < len && good; i++) {
 		good = is_alnum(name[i]) || name[i] == '_';
 	}
-	if (!good) {
+	return good;
+}
+
+int setting_take_env(const struct origin *at, const char *name, const char *text, struct value *v,
+		     struct err *e)
+{
+	if (!setting_is_variable(name, strlen(name))) {
 		return origin_fail(at, e,
 				   "data.env: '%s' is no name of a variable; write letters, digits "
 				   "and '_', no digit first",

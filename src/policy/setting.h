@@ -2,6 +2,9 @@
 /* One setting as text, checked against its row of the schema table. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "policy/value.h"
 
 /*
@@ -10,6 +13,9 @@
  */
 int setting_take(const struct schema_key *k, const struct origin *at, const char *text,
 		 struct value *v, struct err *e);
+
+/* The name of a variable: letters, digits and '_', no digit first. */
+bool setting_is_variable(const char *name, size_t len);
 
 /* A variable; text NULL inherits the caller's value. */
 int setting_take_env(const struct origin *at, const char *name, const char *text, struct value *v,

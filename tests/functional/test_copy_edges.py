@@ -293,13 +293,13 @@ def test_copies_whose_time_is_up(copy):
     os.utime(home_of(copy) / "kept.json", (past, past))
     assert copy.kept() == [long], "the time of the file alone is not enough"
     age(long)
-    assert copy.atoll.tool("reap", "--dry-run").out == "would be removed: 0 without a keeper, 1 copy whose time is up\n"
+    assert copy.atoll.tool("reap", "--dry-run").out == "would be removed: 0 without a keeper, 1 copy and 0 logs whose time is up\n"
     (home_of(copy) / "apply.json").write_text("{}")
     assert copy.kept() == [long], "somebody was at work on it"
     (home_of(copy) / "apply.json").unlink()
     fd = os.open(home_of(copy), os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    assert copy.atoll.tool("reap").out == "removed: 0 without a keeper, 0 copies whose time is up\n"
+    assert copy.atoll.tool("reap").out == "removed: 0 without a keeper, 0 copies and 0 logs whose time is up\n"
     os.close(fd)
-    assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "removed": True}
+    assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "logs": 0, "removed": True}
     assert os.listdir(copy.atoll.home / "sandboxes") == []

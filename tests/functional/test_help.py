@@ -13,7 +13,7 @@ POLICY = "version: 1\ntime: {wall: 1m}\n"
 MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
 ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running, or whose copy is kept
 REVIEWS = {"diff", "apply", "discard"}
-LIVING = {"exec", "shell", "inspect", "events", "rm", "pause", "resume"}  # need a sandbox "work" that lives
+LIVING = {"exec", "shell", "inspect", "events", "logs", "rm", "pause", "resume"}  # need a sandbox "work" that lives
 
 
 class Place:
@@ -106,13 +106,15 @@ def test_every_example_works(place, atoll, world):
         for line in examples(atoll, words):
             assert line.startswith("atoll "), line
             process = None
-            if "stop" in words:
+            if "stop" in words and "--command" not in line:
                 process, running = place.running()
                 line = line.replace(ID, running)
             if REVIEWS & set(words):
                 line = line.replace(ID, place.kept(line))
-            if LIVING & set(words):
+            if LIVING & set(words) or "--command" in line:
                 place.living()
+                if "--command" in line:
+                    assert place.atoll.tool("exec", "--detach", "work", "sleep", "1").out == "1\n"
                 if words == ["rm"] and "--force" not in line:
                     assert place.atoll.tool("exec", "work", "--", "touch", "new").status == 0
                     assert place.atoll.tool("stop", "work").status == 0

@@ -351,6 +351,41 @@ def test_names(live, atoll):
         assert unknown.status == 125 and "no sandbox" in unknown.err, (word, unknown)
 
 
+@pytest.mark.parametrize("command, where", [
+    *[(c, "'atoll ps' shows their") for c in ("exec", "shell", "inspect", "events", "pause", "resume", "stop", "rm")],
+    *[(c, "'atoll ps --kept' shows their") for c in ("diff", "apply", "discard")]])
+def test_no_sandbox_named(atoll, command, where):
+    refused = atoll.tool(command)
+    assert (refused.status, refused.out) == (125, "")
+    assert refused.err == f"atoll: {command}: which sandbox? {where} ids and names\n"
+
+
+@pytest.mark.parametrize("command, said", [
+    ("stop", "there is no sandbox 'absent'"), ("rm", "there is no sandbox 'absent'"),
+    ("pause", "there is no sandbox 'absent'"), ("inspect", "there is no sandbox 'absent'")])
+def test_one_that_fails_keeps_none_of_the_others(live, atoll, command, said):
+    box = live("--name", "there")
+    done = atoll.tool(command, *(("--force",) if command == "rm" else ()), "absent", "there")
+    assert done.status == 125 and said in done.err, done
+    if command in ("stop", "rm"):
+        assert box.is_gone()
+    elif command == "inspect":
+        assert done.out == "", "a list with a gap is no answer"
+    elif can_pause(box):
+        assert running(atoll)[box.id]["state"] == "paused"
+
+
+def test_ended_meanwhile_is_not_running(live, atoll):
+    """A sandbox that is there, as a copy, but does not run: the same sentence from every command."""
+    box = live("--name", "ended", "--workspace", ".:copy")
+    box.shell("echo x >new")
+    assert atoll.tool("stop", "ended").status == 0
+    for command in (("exec", "ended", "true"), ("shell", "ended"), ("pause", "ended"), ("stop", "ended")):
+        refused = atoll.tool(*command)
+        assert (refused.status, refused.err) == (125, "atoll: sandbox 'ended' is not running\n"), command
+    assert atoll.tool("rm", "ended").status == 0
+
+
 def test_races_for_a_name(live, atoll):
     """One of them has it, whoever it is; none is left without having said so."""
     made = []

@@ -285,12 +285,109 @@ static void test_terminal(void **state)
 	pump_done(&p);
 }
 
+/* What the tap has seen. */
+struct seen {
+	const struct pump *pump;
+	size_t bytes;
+};
+
+static void look(void *data, const struct pump *p, const char *bytes, size_t len)
+{
+	struct seen *s = data;
+	size_t i;
+
+	assert_ptr_equal(p, s->pump);
+	for (i = 0; i < len; i++) {
+		assert_int_equal((unsigned char)bytes[i], byte_at(s->bytes + i));
+	}
+	s->bytes += len;
+}
+
+/* Both see all of it, in order, also where the one is slow. */
+static void test_tap(void **state)
+{
+	size_t fed = 0, got = 0;
+	struct seen s = {};
+	struct line l;
+
+	(void)state;
+	line_init(&l, false, 65536, 4096, UINT64_MAX);
+	s.pump = &l.pump;
+	assert_int_equal(pump_tap_to(&l.pump, look, &s), 0);
+	while (pump_active(&l.pump)) {
+		fed = feed(&l, fed, 500000);
+		if (fed == 500000) {
+			l.source = fd_close(l.source);
+		}
+		pump_run(&l.pump);
+		got = drain(&l, got, 3001);
+		assert_true(s.bytes >= got && s.bytes <= got + 4096 + PUMP_BUFFER);
+	}
+	got = drain(&l, got, SIZE_MAX);
+	assert_int_equal(got, 500000);
+	assert_int_equal(s.bytes, 500000);
+	line_done(&l);
+}
+
+/* Nobody takes it: it is seen, counted, and held by the budget. */
+static void test_tap_alone(void **state)
+{
+	uint64_t budget = 100000;
+	struct seen s = {};
+	struct line l;
+	int pair[2];
+	size_t fed = 0;
+
+	(void)state;
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
+	l = (struct line){.source = pair[1], .sink = FD_NONE};
+	assert_int_equal(pump_init(&l.pump, pair[0], FD_NONE, false, &budget), 0);
+	s.pump = &l.pump;
+	assert_int_equal(pump_tap_to(&l.pump, look, &s), 0);
+	while (fed < 100000) {
+		fed = feed(&l, fed, 100000);
+		pump_run(&l.pump);
+		assert_false(l.pump.full);
+	}
+	assert_int_equal(s.bytes, 100000);
+	assert_false(l.pump.over);
+	(void)feed(&l, fed, fed + 1);
+	pump_run(&l.pump);
+	assert_true(l.pump.over);
+	assert_int_equal(s.bytes, 100000);
+	assert_int_equal(l.pump.bytes, 100000);
+	line_done(&l);
+}
+
+/* What was there when its writer ended goes out, and nothing that somebody else writes later. */
+static void test_tap_ends(void **state)
+{
+	struct seen s = {};
+	struct line l;
+
+	(void)state;
+	line_init(&l, false, 65536, 65536, UINT64_MAX);
+	s.pump = &l.pump;
+	assert_int_equal(pump_tap_to(&l.pump, look, &s), 0);
+	assert_int_equal(feed(&l, 0, 1000), 1000);
+	pump_end(&l.pump);
+	assert_int_equal(feed(&l, 1000, 3000), 3000);
+	pump_run(&l.pump);
+	assert_false(pump_active(&l.pump));
+	assert_int_equal(s.bytes, 1000);
+	assert_int_equal(drain(&l, 0, SIZE_MAX), 1000);
+	line_done(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_byte),    cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_common_budget), cmocka_unit_test(test_reader_gone),
 		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_tap),           cmocka_unit_test(test_tap_alone),
+		cmocka_unit_test(test_tap_ends),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -30,7 +30,7 @@ static int state_setup(void **state)
 static int reap(const struct state *s, struct err *e)
 {
 	struct state_reaped n;
-	int r = state_reap(s, false, &n, e);
+	int r = state_reap(s, true, false, &n, e);
 
 	assert_int_equal(n.expired, 0);
 	return r < 0 ? r : n.orphans;

@@ -87,7 +87,7 @@ void cli_reap(const struct state *s)
 {
 	struct state_reaped n;
 	struct err e = {};
-	int r = state_reap(s, false, &n, &e);
+	int r = state_reap(s, false, false, &n, &e);
 
 	if (r < 0) {
 		cli_say("cannot remove what a killed keeper left: %s", e.msg);

@@ -10,6 +10,7 @@ extern const struct cli_command cli_exec_command;
 extern const struct cli_command cli_shell_command;
 extern const struct cli_command cli_inspect_command;
 extern const struct cli_command cli_events_command;
+extern const struct cli_command cli_logs_command;
 extern const struct cli_command cli_rm_command;
 extern const struct cli_command cli_pause_command;
 extern const struct cli_command cli_reap_command;

@@ -15,6 +15,7 @@
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
 #include "front/cli/patch.h"
+#include "front/cli/sandboxes.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
@@ -198,14 +199,10 @@ static int diff(const struct cli_command *c, int argc, char **argv)
 	struct diff_options o = {};
 	struct cli_operands words;
 	struct err e = {};
-	int n = cli_parse(c, argc, argv, &o, &words);
+	int n = sandboxes_parse(c, argc, argv, &o, &words);
 
 	if (n != 0) {
 		return n > 0 ? CLI_OK : -n;
-	}
-	if (words.n == 0) {
-		return cli_complain(
-			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
 	n = review_open(&r, words.words[0], &e);
 	n = n < 0 ? n : refuse_pending(&r, &e);
@@ -503,14 +500,10 @@ static int apply(const struct cli_command *c, int argc, char **argv)
 	struct cli_operands words;
 	struct err e = {};
 	const char *id;
-	int n = cli_parse(c, argc, argv, &o, &words);
+	int n = sandboxes_parse(c, argc, argv, &o, &words);
 
 	if (n != 0) {
 		return n > 0 ? CLI_OK : -n;
-	}
-	if (words.n == 0) {
-		return cli_complain(
-			c->name, "which sandbox? it takes an id, as 'atoll ps --kept' shows them");
 	}
 	if ((o.go_on || o.undo) &&
 	    (words.n > 1 || (o.go_on && o.undo) || o.dry_run || o.interactive || o.n_allowed > 0)) {
@@ -577,14 +570,10 @@ static int discard(const struct cli_command *c, int argc, char **argv)
 	struct cli_operands ids;
 	struct err e = {};
 	size_t i;
-	int n = cli_parse(c, argc, argv, NULL, &ids);
+	int n = sandboxes_parse(c, argc, argv, NULL, &ids);
 
 	if (n != 0) {
 		return n > 0 ? CLI_OK : -n;
-	}
-	if (ids.n == 0) {
-		return cli_complain(c->name,
-				    "which sandbox? it takes ids, as 'atoll ps --kept' shows them");
 	}
 	/* One that cannot be thrown away now keeps none of the others. */
 	for (i = 0; i < ids.n; i++) {

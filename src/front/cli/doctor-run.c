@@ -150,7 +150,7 @@ void doctor_clear(const char *scratch)
 			continue;
 		}
 		if (state_open(&state, NULL) >= 0) {
-			(void)state_reap(&state, false, &unused, NULL);
+			(void)state_reap(&state, false, false, &unused, NULL);
 		}
 		state_done(&state);
 	}

@@ -17,6 +17,7 @@
 #include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
+#include "front/cli/sandboxes.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
 
@@ -150,16 +151,12 @@ static int events(const struct cli_command *c, int argc, char **argv)
 	char id[STATE_ID_SIZE], name[STATE_ID_SIZE + 8];
 	struct state s;
 	struct err e = {};
-	int r = cli_parse(c, argc, argv, &o, &words), fd = FD_NONE;
+	int r = sandboxes_begin(c, argc, argv, &o, &words, &s), fd = FD_NONE;
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "of which sandbox? it takes an id or a name");
-	}
-	r = state_open(&s, &e);
-	r = r < 0 ? r : find_record(&s, words.words[0], id, &e);
+	r = find_record(&s, words.words[0], id, &e);
 	if (r >= 0) {
 		(void)snprintf(name, sizeof(name), "%s.jsonl", id);
 		fd = openat(s.trail, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

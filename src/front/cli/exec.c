@@ -15,11 +15,14 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/report.h"
+#include "front/cli/sandboxes.h"
 #include "front/session.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "policy/identity.h"
 #include "policy/plan.h"
 #include "policy/scalar.h"
+#include "policy/setting.h"
 
 #define MAX_VARIABLES 256
 
@@ -29,6 +32,7 @@ struct exec_options {
 	const char *cwd;     /* --cwd */
 	const char *timeout; /* --timeout */
 	const char *json;    /* --json FILE|- */
+	bool detach;
 	bool quiet;
 	char *env[MAX_VARIABLES + 1]; /* NAME=VALUE, argv's or environ's; NULL-terminated */
 	size_t n_env;
@@ -68,10 +72,7 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 	char *own;
 
 	(void)option;
-	if (len == 0 ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") <
-		    len ||
-	    (value[0] >= '0' && value[0] <= '9')) {
+	if (!setting_is_variable(value, len)) {
 		return -cli_complain("", "--env: '%s' does not begin with a variable's name",
 				     value);
 	}
@@ -85,16 +86,28 @@ static int take_variable(void *into, const struct cli_option *option, char *valu
 
 #define MEMBER(field) .offset = offsetof(struct exec_options, field)
 
+/* Of every command in a sandbox. */
+#define COMMAND_OPTIONS                                                                          \
+	CLI_TAKES("--env", "NAME[=VALUE]", CLI_VARIABLE, "set a variable, or pass the caller's", \
+		  .take = take_variable, .repeat = true),                                        \
+		CLI_TAKES("--cwd", "DIR", CLI_FILE,                                              \
+			  "where to start (default: here, or the workspace)", MEMBER(cwd)),      \
+		CLI_TAKES("--timeout", "DURATION", CLI_TEXT,                                     \
+			  "end the command after this; never later than the policy says",        \
+			  MEMBER(timeout)),                                                      \
+		CLI_TAKES("--json", "FILE|-", CLI_FILE,                                          \
+			  "write the result as JSON (- is standard output)", MEMBER(json)),      \
+		CLI_FLAG("--quiet", "say nothing but errors", MEMBER(quiet))
+
 static const struct cli_option exec_table[] = {
-	CLI_TAKES("--env", "NAME[=VALUE]", CLI_VARIABLE, "set a variable, or pass the caller's",
-		  .take = take_variable, .repeat = true),
-	CLI_TAKES("--cwd", "DIR", CLI_FILE, "where to start (default: here, or the workspace)",
-		  MEMBER(cwd)),
-	CLI_TAKES("--timeout", "DURATION", CLI_TEXT,
-		  "end the command after this; never later than the policy says", MEMBER(timeout)),
-	CLI_TAKES("--json", "FILE|-", CLI_FILE, "write the result as JSON (- is standard output)",
-		  MEMBER(json)),
-	CLI_FLAG("--quiet", "say nothing but errors", MEMBER(quiet)),
+	CLI_FLAG("--detach", "do not wait for it, and print its number (atoll logs)",
+		 MEMBER(detach)),
+	COMMAND_OPTIONS,
+	{},
+};
+
+static const struct cli_option shell_table[] = {
+	COMMAND_OPTIONS,
 	{},
 };
 
@@ -102,6 +115,8 @@ static const struct cli_example exec_examples[] = {
 	CLI_EXAMPLE("atoll exec work -- make test"),
 	CLI_EXAMPLE("atoll exec --timeout 30s work -- ./agent --once"),
 	CLI_EXAMPLE("atoll exec work -- sh -c 'cat >notes' <Makefile"),
+	CLI_EXAMPLE("atoll exec --detach work -- ./agent",
+		    .why = "then 'atoll logs --follow work'"),
 	{},
 };
 
@@ -171,9 +186,26 @@ static int attach(const char *word, struct session *s, struct err *e)
 	return r;
 }
 
+/* Nobody waits for its end. */
+static bool has_begun(const json_t *result)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+
+	return reason && strcmp(reason, "started") == 0;
+}
+
+/* Where a document goes to standard output, the number is in it. */
+static int say_number(const struct exec_options *o, const json_t *result)
+{
+	if (!o->json || strcmp(o->json, "-") != 0) {
+		printf("%lld\n", (long long)json_integer_value(json_object_get(result, "number")));
+	}
+	return cli_written();
+}
+
 static int perform(const struct exec_options *o, const char *word, char *const *argv)
 {
-	struct session_command command = {.argv = argv, .env = o->env};
+	struct session_command command = {.argv = argv, .env = o->env, .detached = o->detach};
 	struct session s = {.socket = FD_NONE, .dir = FD_NONE};
 	_cleanup_json_ json_t *result = NULL;
 	_cleanup_buf_ struct buf cwd = {};
@@ -192,14 +224,18 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	if (r >= 0) {
 		r = session_exec(&s, &command, &result, &e);
 		if (r == -ENOENT && e.code == 0) {
-			r = err_set(&e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+			r = sandbox_absent(word, &e);
 		}
 	}
 	session_done(&s);
 	if (r >= 0 && o->json) {
 		r = report_write(o->json, written(result), result, &e);
 	}
-	return r < 0 ? cli_fail(&e) : report_result(result, o->quiet, &s, argv[0]);
+	if (r < 0) {
+		return cli_fail(&e);
+	}
+	return has_begun(result) ? say_number(o, result)
+				 : report_result(result, o->quiet, &s, argv[0]);
 }
 
 /* What a terminal needs to be told of; plain words only, as for `atoll run`. */
@@ -210,11 +246,8 @@ static void add_terminal(struct exec_options *o)
 
 	for (i = 0; i < ARRAY_SIZE(names) && isatty(0); i++) {
 		char *text = find_variable(names[i]);
-		const char *value = text ? text + strlen(names[i]) + 1 : "";
 
-		if (*value && value[0] != '.' && strlen(value) <= 64 &&
-		    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				  "0123456789._+-") == strlen(value)) {
+		if (text && environ_term_is_plain(text + strlen(names[i]) + 1)) {
 			(void)add_variable(o, text);
 		}
 	}
@@ -228,13 +261,9 @@ static int cmd_exec(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	command = words.words + 1;
 	command += command[0] && strcmp(command[0], "--") == 0;
@@ -263,7 +292,8 @@ const struct cli_command cli_exec_command = {
 		"The command ends with its first process. Where it is ended, by its time, a limit "
 		"or\n"
 		"the end of this one, its process group is, too. What it leaves running ends with\n"
-		"the sandbox.\n",
+		"the sandbox. With --detach it has no input, and what it puts out is kept alone;\n"
+		"'atoll stop --command N' ends it.\n",
 	.options = exec_table,
 	.examples = exec_examples,
 	.run = cmd_exec,
@@ -280,13 +310,9 @@ static int cmd_shell(const struct cli_command *c, int argc, char **argv)
 	int r;
 
 	add_terminal(&o);
-	r = cli_parse(c, argc, argv, &o, &words);
+	r = sandboxes_parse(c, argc, argv, &o, &words);
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
-	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes an id or a name, as 'atoll "
-					     "ps' shows them");
 	}
 	return perform(&o, words.words[0], shell);
 }
@@ -299,7 +325,7 @@ const struct cli_command cli_shell_command = {
 	.max_operands = 1,
 	.about = "Start a shell in a sandbox, as 'atoll exec' starts a command: bash where the\n"
 		 "sandbox has it, else sh.\n",
-	.options = exec_table,
+	.options = shell_table,
 	.examples = shell_examples,
 	.run = cmd_shell,
 };

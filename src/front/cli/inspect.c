@@ -11,6 +11,7 @@
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
 #include "front/cli/sandboxes.h"
+#include "keeper/log.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
 
@@ -33,7 +34,7 @@ static json_t *describe_kept(const struct state *s, const char *id)
 	return doc;
 }
 
-static int describe(const struct state *s, const char *word, json_t *list, struct err *e)
+static int describe(const struct state *s, const char *word, void *list, struct err *e)
 {
 	char id[STATE_ID_SIZE];
 	json_t *doc = NULL;
@@ -58,26 +59,16 @@ static int inspect(const struct cli_command *c, int argc, char **argv)
 	_cleanup_json_ json_t *list = json_array();
 	struct cli_operands words;
 	struct state s;
-	struct err e = {};
-	size_t i;
-	int r = cli_parse(c, argc, argv, NULL, &words);
+	int r = sandboxes_begin(c, argc, argv, NULL, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
-					     "shows them");
-	}
-	r = state_open(&s, &e);
-	if (r >= 0) {
-		cli_reap(&s);
-	}
-	for (i = 0; r >= 0 && i < words.n; i++) {
-		r = describe(&s, words.words[i], list, &e);
-	}
+	cli_reap(&s);
+	r = sandboxes_each(&s, &words, describe, list);
 	state_done(&s);
-	return r < 0 ? cli_fail(&e) : cli_print_json(json_incref(list));
+	/* All that were asked about, or nothing: who reads the list need not look for gaps. */
+	return r == CLI_OK ? cli_print_json(json_incref(list)) : r;
 }
 
 static const struct cli_example inspect_examples[] = {
@@ -120,12 +111,19 @@ static int end_running(const struct state *s, const char *id, const char *word, 
 			       word, word, word);
 }
 
-static int rm_one(const struct state *s, const char *word, bool force, struct err *e)
+static int rm_one(const struct state *s, const char *word, void *options, struct err *e)
 {
+	bool force = ((const struct rm_options *)options)->force;
 	char id[STATE_ID_SIZE];
+	struct err why = {};
 	struct kept k;
 	int r = name_find(s, word, id, e);
 
+	if (r == -ENOENT && log_find(s, word, id, &why) >= 0) {
+		(void)log_remove(s, id); /* all that was left of it */
+		*e = (struct err){};
+		return 0;
+	}
 	r = r < 0 ? r : end_running(s, id, word, force, e);
 	if (r < 0) {
 		return r;
@@ -137,6 +135,9 @@ static int rm_one(const struct state *s, const char *word, bool force, struct er
 		r = e->code == ENOENT ? 0 : -e->code;
 	}
 	kept_done(&k);
+	if (r >= 0) {
+		(void)log_remove(s, id);
+	}
 	return r;
 }
 
@@ -145,27 +146,13 @@ static int rm(const struct cli_command *c, int argc, char **argv)
 	struct rm_options o = {};
 	struct cli_operands words;
 	struct state s;
-	struct err e = {};
-	size_t i;
-	int r = cli_parse(c, argc, argv, &o, &words), n;
+	int r = sandboxes_begin(c, argc, argv, &o, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
-					     "and 'atoll ps --kept' show them");
-	}
-	n = state_open(&s, &e);
-	if (n < 0) {
-		return cli_fail(&e);
-	}
 	cli_reap(&s);
-	/* One that cannot be removed keeps none of the others. */
-	for (i = 0; i < words.n; i++) {
-		e = (struct err){};
-		r = rm_one(&s, words.words[i], o.force, &e) < 0 ? cli_fail(&e) : r;
-	}
+	r = sandboxes_each(&s, &words, rm_one, &o);
 	state_done(&s);
 	return r;
 }

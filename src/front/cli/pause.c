@@ -2,7 +2,6 @@
 /* atoll pause, atoll resume. */
 #include <errno.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -10,46 +9,22 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/sandboxes.h"
-#include "keeper/name.h"
 
-static int tell(const struct state *s, const char *word, enum control_op op, struct err *e)
+static int tell(const struct state *s, const char *word, void *op, struct err *e)
 {
-	_cleanup_json_ json_t *reply = NULL;
-	char id[STATE_ID_SIZE];
-	const char *why;
-	int r = name_find(s, word, id, e);
-
-	r = r < 0 ? r : sandbox_ask(s, id, op, &reply, e);
-	if (r == -ENOENT && e->code == 0) {
-		return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
-	}
-	why = json_string_value(json_object_get(reply, "error"));
-	return r >= 0 && why ? err_set(e, ERR_USER, EOPNOTSUPP, "%s: %s", word, why) : r;
+	return sandbox_tell(s, word, *(const enum control_op *)op, 0, e);
 }
 
 static int tell_all(const struct cli_command *c, int argc, char **argv, enum control_op op)
 {
 	struct cli_operands words;
 	struct state s;
-	struct err e = {};
-	size_t i;
-	int r = cli_parse(c, argc, argv, NULL, &words), n;
+	int r = sandboxes_begin(c, argc, argv, NULL, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (words.n == 0) {
-		return cli_complain(c->name, "which sandbox? it takes ids and names, as 'atoll ps' "
-					     "shows them");
-	}
-	n = state_open(&s, &e);
-	if (n < 0) {
-		return cli_fail(&e);
-	}
-	for (i = 0; i < words.n; i++) {
-		e = (struct err){};
-		r = tell(&s, words.words[i], op, &e) < 0 ? cli_fail(&e) : r;
-	}
+	r = sandboxes_each(&s, &words, tell, &op);
 	state_done(&s);
 	return r;
 }

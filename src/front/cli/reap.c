@@ -27,18 +27,18 @@ static int reap(const struct cli_command *c, int argc, char **argv)
 		return r > 0 ? CLI_OK : -r;
 	}
 	r = state_open(&s, &e);
-	r = r < 0 ? r : state_reap(&s, o.dry_run, &n, &e);
+	r = r < 0 ? r : state_reap(&s, true, o.dry_run, &n, &e);
 	state_done(&s);
 	if (o.json) {
-		int printed =
-			cli_print_json(json_pack("{s:i, s:i, s:b}", "orphans", n.orphans, "expired",
-						 n.expired, "removed", !o.dry_run));
+		int printed = cli_print_json(json_pack("{s:i, s:i, s:i, s:b}", "orphans", n.orphans,
+						       "expired", n.expired, "logs", n.logs,
+						       "removed", !o.dry_run));
 
 		return r < 0 ? cli_fail(&e) : printed;
 	}
-	printf("%s%d without a keeper, %d cop%s whose time is up\n",
+	printf("%s%d without a keeper, %d cop%s and %d log%s whose time is up\n",
 	       o.dry_run ? "would be removed: " : "removed: ", n.orphans, n.expired,
-	       n.expired == 1 ? "y" : "ies");
+	       n.expired == 1 ? "y" : "ies", n.logs, n.logs == 1 ? "" : "s");
 	return r < 0 ? cli_fail(&e) : cli_written();
 }
 

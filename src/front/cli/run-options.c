@@ -63,6 +63,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("execution.limits.copy"), SETS),
 	CLI_TAKES("--output", "SIZE", CLI_TEXT, "standard output and error together",
 		  CLI_OF_KEY("execution.limits.output"), SETS),
+	CLI_TAKES("--log", "SIZE", CLI_TEXT, "how much of it 'atoll logs' can show",
+		  CLI_OF_KEY("data.log"), SETS),
 	CLI_TAKES("--starts", "N", CLI_TEXT, "new processes and threads in a second",
 		  CLI_OF_KEY("execution.limits.starts"), SETS),
 	CLI_TAKES("--io", "SIZE/s", CLI_TEXT, "reading, and writing, of each disk",

@@ -19,6 +19,7 @@
 #include "front/cli/sandboxes.h"
 #include "keeper/copy.h"
 #include "keeper/name.h"
+#include "policy/scalar.h"
 
 int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
 		struct err *e)
@@ -26,7 +27,72 @@ int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	return dir < 0 ? -ENOENT : control_ask(dir, op, ret, e);
+	return dir < 0 ? -ENOENT : control_ask(dir, op, 0, ret, e);
+}
+
+int sandbox_absent(const char *word, struct err *e)
+{
+	return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+}
+
+int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
+		 struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	_cleanup_fd_ int dir = FD_NONE;
+	char id[STATE_ID_SIZE];
+	const char *why;
+	int r = name_find(s, word, id, e);
+
+	if (r < 0) {
+		return r;
+	}
+	dir = openat(s->sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	r = dir < 0 ? -ENOENT : control_ask(dir, op, a, &reply, e);
+	why = json_string_value(json_object_get(reply, "error"));
+	return r == -ENOENT ? sandbox_absent(word, e)
+	       : why        ? err_set(e, ERR_USER, EOPNOTSUPP, "%s: %s", word, why)
+			    : r;
+}
+
+int sandboxes_parse(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret)
+{
+	int r = cli_parse(c, argc, argv, into, ret);
+
+	if (r != 0 || ret->n > 0) {
+		return r;
+	}
+	return -cli_complain(c->name, "which sandbox? 'atoll ps%s' shows their ids and names",
+			     c->operand.kind == CLI_KEPT ? " --kept" : "");
+}
+
+int sandboxes_begin(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret, struct state *ret_state)
+{
+	int r = sandboxes_parse(c, argc, argv, into, ret);
+	struct err e = {};
+
+	if (r == 0 && state_open(ret_state, &e) < 0) {
+		state_done(ret_state);
+		r = -cli_fail(&e);
+	}
+	return r;
+}
+
+int sandboxes_each(const struct state *s, const struct cli_operands *words, sandbox_fn *fn,
+		   void *arg)
+{
+	int status = CLI_OK;
+
+	for (size_t i = 0; i < words->n; i++) {
+		struct err e = {};
+
+		if (fn(s, words->words[i], arg, &e) < 0) {
+			status = cli_fail(&e);
+		}
+	}
+	return status;
 }
 
 /* Calls `add` for each directory of a sandbox, until one fails. */
@@ -307,40 +373,51 @@ const struct cli_command cli_ps_command = {
 	.run = ps,
 };
 
+struct stop_options {
+	const char *command; /* --command N */
+	int32_t number;      /* what it means; 0: the sandbox itself */
+};
+
+static int stop_one(const struct state *s, const char *word, void *options, struct err *e)
+{
+	int32_t number = ((const struct stop_options *)options)->number;
+
+	return sandbox_tell(s, word, number > 0 ? CONTROL_STOP_COMMAND : CONTROL_STOP, number, e);
+}
+
 static int stop(const struct cli_command *c, int argc, char **argv)
 {
-	struct cli_operands ids;
+	struct stop_options o = {};
+	struct cli_operands words;
+	uint64_t number = 0;
 	struct state s;
-	struct err e = {};
-	size_t i;
-	int r = cli_parse(c, argc, argv, NULL, &ids);
+	int r = sandboxes_begin(c, argc, argv, &o, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	if (ids.n == 0) {
-		return cli_complain(c->name,
-				    "which sandbox? it takes ids, as 'atoll ps' shows them");
+	if (o.command &&
+	    (scalar_int(o.command, &number) < 0 || number == 0 || number > INT32_MAX)) {
+		state_done(&s);
+		return cli_complain(c->name, "--command: '%s' is no number of a command",
+				    o.command);
 	}
-	r = state_open(&s, &e);
-	for (i = 0; r >= 0 && i < ids.n; i++) {
-		_cleanup_json_ json_t *reply = NULL;
-		char id[STATE_ID_SIZE];
-
-		r = name_find(&s, ids.words[i], id, &e);
-		r = r < 0 ? r : sandbox_ask(&s, id, CONTROL_STOP, &reply, &e);
-		if (r == -ENOENT && e.code == 0) {
-			r = err_set(&e, ERR_USER, ENOENT, "there is no running sandbox '%s'",
-				    ids.words[i]);
-		}
-	}
+	o.number = (int32_t)number;
+	r = sandboxes_each(&s, &words, stop_one, &o);
 	state_done(&s);
-	return r < 0 ? cli_fail(&e) : CLI_OK;
+	return r;
 }
+
+static const struct cli_option stop_options[] = {
+	CLI_TAKES("--command", "N", CLI_TEXT, "only the command with this number (atoll inspect)",
+		  .offset = offsetof(struct stop_options, command)),
+	{},
+};
 
 static const struct cli_example stop_examples[] = {
 	CLI_EXAMPLE("atoll stop s-k3m9w2xqzr"),
 	CLI_EXAMPLE("atoll stop $(atoll ps --quiet)", .why = "all of them"),
+	CLI_EXAMPLE("atoll stop --command 1 work", .why = "what 'atoll exec --detach' began"),
 	{},
 };
 
@@ -351,6 +428,7 @@ const struct cli_command cli_stop_command = {
 	.operand.kind = CLI_SANDBOX,
 	.max_operands = SIZE_MAX,
 	.about = "End running sandboxes: everything inside is killed, and torn down.\n",
+	.options = stop_options,
 	.examples = stop_examples,
 	.run = stop,
 };

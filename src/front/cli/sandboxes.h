@@ -4,10 +4,37 @@
 
 #include <jansson.h>
 
+#include "front/cli/cli-options.h"
 #include "keeper/control.h"
 #include "keeper/state.h"
 
 struct err;
+
+/*
+ * What a command about sandboxes begins with: its line is parsed, and must name one. As
+ * cli_parse(): 0, 1 when --help was printed, or CLI_FAILED negated after having said why.
+ */
+int sandboxes_parse(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret);
+
+/* The same, and opens the state directory; after 0 the caller owes it state_done(). */
+int sandboxes_begin(const struct cli_command *c, int argc, char **argv, void *into,
+		    struct cli_operands *ret, struct state *ret_state);
+
+typedef int sandbox_fn(const struct state *s, const char *word, void *arg, struct err *e);
+
+/* Calls `fn` with each of the words, and says why where it fails: one that fails keeps none of the
+ * others. The exit status. */
+int sandboxes_each(const struct state *s, const struct cli_operands *words, sandbox_fn *fn,
+		   void *arg);
+
+/* Tells the keeper of the sandbox that a person means by `word` to do something (control.h); one
+ * that does not run is an error like any other, and so is one that does not do it. */
+int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
+		 struct err *e);
+
+/* "sandbox 'WORD' is not running" */
+int sandbox_absent(const char *word, struct err *e);
 
 /* Asks the keeper of a sandbox. -ENOENT without *e set: it is not running, or ended meanwhile. */
 int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
