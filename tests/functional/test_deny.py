@@ -122,6 +122,7 @@ def test_rules_only_add_up(copy):
 
 # ---- in a copy: what the payload makes there is its own, and stays there ----
 
+@pytest.mark.asan
 def test_what_is_made_at_a_denied_name_stays_in_the_copy(copy, world):
     """C3: a path that does not exist at the start, made later as a file, a directory, a link."""
     before = tree(copy)
