@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "base/utf8.h"
 #include "keeper/keeper-internal.h"
 #include "policy/deny.h"
+#include "policy/path.h"
 #include "tier/hostview.h"
 #include "workspace/hide.h"
 
@@ -101,6 +103,33 @@ int denied_from_json(const json_t *list, struct deny_rules *ret, struct err *e)
 }
 
 /* ---- the places ---- */
+
+struct rules {
+	char **list;
+	size_t n;
+};
+
+static void rules_done(struct rules *r)
+{
+	while (r->n > 0) {
+		free(r->list[--r->n]);
+	}
+	free(r->list);
+}
+
+/* Takes the text. */
+static int add_rule(struct rules *r, char *text)
+{
+	char **list = text ? reallocarray(r->list, r->n + 1, sizeof(*list)) : NULL;
+
+	if (!list) {
+		free(text);
+		return -ENOMEM;
+	}
+	r->list = list;
+	r->list[r->n++] = text;
+	return 0;
+}
 
 struct places {
 	struct hide_place *list;
@@ -214,17 +243,124 @@ static int add_whole(struct deny_layers *l, const struct places *p, struct err *
 	return 0;
 }
 
+/* ---- mounts below a place ---- */
+
+#define MOUNTS_MAX ((size_t)4 << 20)
+
+/* \040 and the like, in place (proc_pid_mountinfo(5)). */
+static void unescape(char *s)
+{
+	char *out = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*out++ = *s++;
+		}
+	}
+	*out = '\0';
+}
+
+/* The fifth of the words of a line; NULL: it has none. */
+static char *mount_point(char *line)
+{
+	char *word = NULL;
+
+	for (int i = 0; i < 5 && line; i++) {
+		word = strsep(&line, " ");
+	}
+	if (word) {
+		unescape(word);
+	}
+	return word && word[0] == '/' ? word : NULL;
+}
+
+/*
+ * An overlay has no mounts below: what one of them covers outside would be seen, and nobody has
+ * looked for names there. So it is hidden as a whole. Where the mount is the builder's own copy,
+ * the kernel makes no overlay of it.
+ */
+static int add_mount(const struct keeper *k, const struct places *places, const char *point,
+		     struct rules *rules, struct err *e)
+{
+	for (size_t i = 0; i < places->n; i++) {
+		const struct hide_place *place = &places->list[i];
+		_cleanup_buf_ struct buf text = {};
+
+		if (!path_within(point, place->path) || strcmp(point, place->path) == 0) {
+			continue;
+		}
+		if (!k->plan.identity.from_root || !place->others) {
+			return err_set(e, ERR_POLICY, EOPNOTSUPP,
+				       "filesystem.deny cannot be held in '%s': '%s' is mounted "
+				       "below it, and would be uncovered; show less, or unmount it",
+				       place->path, point);
+		}
+		buf_init(&text, 8L * PATH_MAX);
+		if (deny_quote(point, &text) < 0 || add_rule(rules, buf_take(&text)) < 0) {
+			return no_memory(e);
+		}
+	}
+	return 0;
+}
+
+static int add_mounts(const struct keeper *k, const struct places *places, struct rules *rules,
+		      struct err *e)
+{
+	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct buf table = {};
+	char *rest, *line;
+	int r;
+
+	buf_init(&table, MOUNTS_MAX);
+	r = fd < 0 ? -errno : buf_read_fd(&table, fd);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read the mount table");
+	}
+	rest = table.data;
+	while (r >= 0 && rest && (line = strsep(&rest, "\n"))) {
+		const char *point = mount_point(line);
+
+		r = point ? add_mount(k, places, point, rules, e) : 0;
+	}
+	return r;
+}
+
+/* ---- all of it ---- */
+
+/* A diff has to know of the mounts as of what follows from links. */
+static int keep_extra(struct deny_layers *l, struct rules *rules, size_t given, struct err *e)
+{
+	char **extra = reallocarray(l->extra, l->n_extra + rules->n - given + 1, sizeof(*extra));
+
+	if (!extra) {
+		return no_memory(e);
+	}
+	l->extra = extra;
+	while (rules->n > given) {
+		l->extra[l->n_extra++] = rules->list[--rules->n];
+	}
+	return 0;
+}
+
 int keeper_find_denied(struct keeper *k, struct err *e)
 {
 	_cleanup_(places_done) struct places places = {};
-	int r;
+	_cleanup_(rules_done) struct rules rules = {};
+	int r = 0;
 
 	if (k->plan.n_deny == 0 || k->plan.tier != TIER_CONTAINER) {
 		return 0;
 	}
-	r = find_places(k, &places, e);
-	r = r < 0 ? r
-		  : hide_find(places.list, places.n, k->plan.deny, k->plan.n_deny, &k->hidden, e);
+	for (size_t i = 0; i < k->plan.n_deny && r >= 0; i++) {
+		r = add_rule(&rules, strdup(k->plan.deny[i])) < 0 ? no_memory(e) : 0;
+	}
+	r = r < 0 ? r : find_places(k, &places, e);
+	r = r < 0 ? r : add_mounts(k, &places, &rules, e);
+	r = r < 0 ? r : hide_find(places.list, places.n, rules.list, rules.n, &k->hidden, e);
+	r = r < 0 ? r : keep_extra(&k->hidden, &rules, k->plan.n_deny, e);
 	r = r < 0 ? r : add_whole(&k->hidden, &places, e);
 	k->spec.denied = &k->hidden;
 	return r;

@@ -377,6 +377,36 @@ def test_bounds(copy):
     assert result.status == 125 and "hides too much" in result.err and "deny directories" in result.err, result
 
 
+MOUNTED = """
+mount -t tmpfs tmpfs sub/mounted && echo on-it >sub/mounted/on-it && chmod 755 sub/mounted
+shift; exec "$@"
+"""
+
+
+def test_a_mount_below(copy, need_root):
+    """An overlay has no mounts below it: what they cover outside is not uncovered, but hidden."""
+    tree(copy)
+    write(copy.root / "sub/mounted/.env", SECRET)
+    write(copy.root / "sub/mounted/under", SECRET)
+    before = picture(copy.root)
+    home = copy.atoll.base / "of-another"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    for mode in MODES:
+        for user in ([], ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]):
+            script = look(copy, "sub/mounted", "sub/.env") + f"; grep -r '{SECRET.strip()}' sub/mounted"
+            result = runner.capture(
+                ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", MOUNTED, "sh", "x", *user,
+                 copy.atoll.binary, "run", "--quiet", "--workspace", f"{copy.root}:{mode}", *deny("**/.env"),
+                 "--", "/bin/sh", "-c", script], cwd=copy.root,
+                env=copy.atoll.environment({"ATOLL_HOME": str(home)} if user else None))
+            if user:
+                assert result.status == 125 and "is mounted below it" in result.err and result.out == "", result
+            else:
+                assert result.out == "sub/mounted: absent\nsub/.env: absent\n", result
+    assert picture(copy.root) == before
+
+
 def test_a_tree_that_another_owns(copy, need_root):
     """Where the payload is not the owner of what is above, it gets no more rights than it had."""
     tree(copy)
