@@ -54,12 +54,6 @@ static void close_list(DIR **list)
 
 #define _cleanup_list_ _cleanup_(close_list)
 
-/* Somebody took it away, or nobody lets us (and so the payload) in: nothing to hide there. */
-static bool is_nothing(int r)
-{
-	return r == -ENOENT || r == -EACCES;
-}
-
 static int push(struct walk *w, const char *name, bool hidden)
 {
 	struct pending p = {.depth = w->here.depth + 1, .base = w->path.len, .hidden = hidden};
@@ -179,6 +173,29 @@ static int see_by_inode(struct walk *w, const char *name, const struct stat *st)
 	return r < 0 ? r : hide_add(w->h, w->place, path.data);
 }
 
+/*
+ * What we may not look at is hidden as a whole: in its copy the payload can give itself the right,
+ * and nobody has looked for names there.
+ */
+static int hide_unseen(struct walk *w, const char *path)
+{
+	int r = w->here.hidden ? 0 : hide_note_name(w->h, w->place, path);
+
+	return r < 0 || w->here.hidden ? r : hide_add(w->h, w->place, path);
+}
+
+/* The same for a name; 0 for one that is gone. */
+static int see_failed(struct walk *w, const char *name, int why)
+{
+	_cleanup_buf_ struct buf path = {};
+	int r = why == -ENOENT ? 0 : set_path(w, name, &path);
+
+	if (r < 0 || why == -ENOENT) {
+		return r;
+	}
+	return why == -EACCES ? hide_unseen(w, path.data) : why;
+}
+
 /* In a directory that is hidden: files that have other names, at any depth. */
 static int see_hidden(struct walk *w, const char *name, const struct stat *st)
 {
@@ -203,7 +220,7 @@ static int see(struct walk *w, const char *name, unsigned char type)
 		return 0;
 	}
 	if (fstatat(cursor_fd(&w->at), name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-		return is_nothing(-errno) ? 0 : -errno;
+		return see_failed(w, name, -errno);
 	}
 	return w->here.hidden ? see_hidden(w, name, &st)
 	       : by_rules     ? see_by_rules(w, name, v, &st)
@@ -225,7 +242,7 @@ static int see_absent(struct walk *w)
 			if (!(w->masks[i] >> k & 1) ||
 			    fstatat(cursor_fd(&w->at), rule->parts[k].raw, &st,
 				    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 ||
-			    errno != ENOENT) {
+			    (errno != ENOENT && errno != EACCES)) {
 				continue;
 			}
 			r = set_path(w, rule->parts[k].raw, &path);
@@ -243,7 +260,9 @@ static int scan(struct walk *w)
 	int r = 0;
 
 	if (!list) {
-		return is_nothing(-errno) ? 0 : -errno;
+		/* Of the place itself nothing could be hidden. */
+		return errno == EACCES && w->here.depth > 0 ? hide_unseen(w, buf_str(&w->path))
+							    : -errno;
 	}
 	errno = 0;
 	while (r >= 0 && (entry = readdir(list))) {
@@ -275,13 +294,13 @@ static int step(struct walk *w)
 	name = w->here.name;
 	live = w->here.live;
 	w->path.len = w->here.base;
+	if ((w->path.len && buf_addc(&w->path, '/') < 0) || buf_adds(&w->path, name) < 0) {
+		return -ENOMEM;
+	}
 	r = cursor_leave(&w->at, w->here.depth - 1);
 	r = r < 0 ? r : cursor_enter(&w->at, name);
 	if (r < 0) {
-		return is_nothing(r) ? 0 : r;
-	}
-	if ((w->path.len && buf_addc(&w->path, '/') < 0) || buf_adds(&w->path, name) < 0) {
-		return -ENOMEM;
+		return r == -EACCES ? hide_unseen(w, w->path.data) : r == -ENOENT ? 0 : r;
 	}
 	arrive(w);
 	return scan(w);

@@ -12,7 +12,8 @@
  *   other names (hard links) of a file that is hidden, or lies in a hidden directory, which costs
  *     one walk of that directory, and if there are such files one of each place
  *
- * Where a rule would lead on into a directory whose path is about as long as a path may be, the
+ * A directory that we may not look into, and names in one that we may not pass, are hidden where a
+ * rule leads there: the payload may be able to give itself the right. Where a rule would lead on into a directory whose path is about as long as a path may be, the
  * whole fails.
  *
  * TRUST: the places may be changed by anybody meanwhile, and hold what earlier payloads left. They

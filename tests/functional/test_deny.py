@@ -377,6 +377,22 @@ def test_bounds(copy):
     assert result.status == 125 and "hides too much" in result.err and "deny directories" in result.err, result
 
 
+@pytest.mark.parametrize("shut", [0o000, 0o311, 0o444])
+def test_what_may_not_be_looked_at(copy, shut):
+    """In its copy a payload can open a directory of its own user; what was not searched is hidden."""
+    tree(copy)
+    write(copy.root / "shut/.env", SECRET)
+    write(copy.root / "shut/key", SECRET)
+    for rules in (["**/.env"], ["shut/.env"], ["**/s*/.e?v", "shut/nothing/there"]):
+        (copy.root / "shut").chmod(shut)
+        result = copy.run("chmod 755 shut 2>/dev/null; cat shut/.env; ls -A shut; true", *deny(*rules))
+        (copy.root / "shut").chmod(0o755)
+        assert result.status == 0 and SECRET.strip() not in result.out and ".env" not in result.out, result
+        if copy.id:
+            assert [p for p, c in copy.changes().items() if c["kind"] == "deleted"] == []
+            copy.tool("discard")
+
+
 MOUNTED = """
 mount -t tmpfs tmpfs sub/mounted && echo on-it >sub/mounted/on-it && chmod 755 sub/mounted
 shift; exec "$@"
