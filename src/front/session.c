@@ -302,6 +302,7 @@ static json_t *command_of(const struct session_command *c, unsigned tty)
 	r = r < 0 ? r : json_put(doc, "cwd", c->cwd ? json_string(c->cwd) : json_null());
 	r = r < 0 ? r : json_put(doc, "tty", json_integer(tty));
 	r = r < 0 ? r : json_put(doc, "one_output", json_boolean(one_output()));
+	r = r < 0 ? r : json_put(doc, "own", json_boolean(c->own));
 	r = r < 0 ? r : json_put(doc, "detached", json_boolean(c->detached));
 	r = r < 0 ? r : json_put(doc, "env", environment_of(c->env));
 	r = r < 0 ? r : json_put(doc, "wall_ns", json_integer(c->wall));

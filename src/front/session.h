@@ -34,6 +34,7 @@ struct session_command {
 	const char *cwd;   /* absolute; NULL: where the caller is, if that is in the view */
 	char *const *env;  /* NAME=VALUE beyond what the sandbox has; NULL: none */
 	int64_t wall;      /* ns; 0: as long as the sandbox lets it */
+	bool own;          /* argv is for atoll-init itself (linux/parcel.h) */
 	bool detached;     /* nobody waits for its end: the result says that it has begun */
 };
 

@@ -38,11 +38,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mutant.h"
+#include "guest/copy.h"
 #include "guest/protocol.h"
+#include "linux/parcel.h"
 #include "linux/exec.h"
 #include "linux/fdpass.h"
 #include "linux/proctree.h"
@@ -61,6 +64,7 @@ struct init {
 	int control;  /* -1 in a leader */
 	int children; /* signalfd(2) of SIGCHLD */
 	int loadavg;
+	int self;      /* this program */
 	sigset_t mask; /* what a command is started with */
 	struct command commands[INIT_MAX_COMMANDS];
 	size_t n;
@@ -147,7 +151,7 @@ static const char *path_of(char **env)
 }
 
 /* The command's side of the fork: into its own group, wait for the keeper, exec. */
-static _Noreturn void run_command(const struct init *in, int *fds, int tty)
+static _Noreturn void run_command(const struct init *in, int *fds, int tty, bool own)
 {
 	char **argv, **env, *cwd, byte = 'r';
 	int start = fds[INIT_EXEC_START], i;
@@ -170,6 +174,10 @@ static _Noreturn void run_command(const struct init *in, int *fds, int tty)
 		_exit(INIT_FAILED);
 	}
 	(void)sigprocmask(SIG_SETMASK, &in->mask, NULL);
+	if (own) {
+		(void)syscall(SYS_execveat, in->self, "", argv, env, AT_EMPTY_PATH);
+		give_up(start, errno, INIT_EARLY_FORK);
+	}
 	give_up(start, exec_search(path_of(env), argv, env), INIT_EARLY_NO);
 }
 
@@ -371,7 +379,7 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != self) {
 			_exit(INIT_FAILED);
 		}
-		run_command(in, fds, tty);
+		run_command(in, fds, tty, false);
 	}
 	if (pid < 0) {
 		give_up(fds[INIT_EXEC_START], errno, INIT_EARLY_FORK);
@@ -388,7 +396,7 @@ static _Noreturn void lead(struct init *in, int *fds, int mask)
 }
 
 /* Where this fails the keeper sees the end of file on `start`; it was told why, if it could be. */
-static void start_command(struct init *in, int *fds, int mask)
+static void start_command(struct init *in, int *fds, int mask, bool own)
 {
 	pid_t pid = in->n < INIT_MAX_COMMANDS ? fork() : (errno = EAGAIN, -1);
 	struct init_exec_failure failure = {.error = errno, .early = INIT_EARLY_FORK};
@@ -398,7 +406,7 @@ static void start_command(struct init *in, int *fds, int mask)
 		if (mask) {
 			lead(in, fds, mask);
 		}
-		run_command(in, fds, -1);
+		run_command(in, fds, -1, own);
 	}
 	if (pid < 0) {
 		(void)send(fds[INIT_EXEC_START], &failure, sizeof(failure), MSG_NOSIGNAL);
@@ -432,7 +440,7 @@ static void obey(struct init *in)
 		end_without_keeper();
 	}
 	if (m.op == INIT_EXEC && n_fds == INIT_EXEC_FDS && m.a >= 0 && m.a < 8) {
-		start_command(in, fds, m.a);
+		start_command(in, fds, m.a, m.b == 1);
 		return;
 	}
 	for (i = 0; i < n_fds; i++) {
@@ -469,6 +477,7 @@ static bool prepare(struct init *in)
 	}
 	in->control = INIT_FD_CONTROL;
 	in->loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	in->self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	/* Open across our own exec, and never across another. */
 	return fcntl(INIT_FD_CONTROL, F_SETFD, FD_CLOEXEC) >= 0 && open_child_signals(in);
 }
@@ -573,6 +582,9 @@ int main(int argc, char **argv)
 	bool guard = argc == 3 && strcmp(argv[0], INIT_GUARD) == 0;
 	struct init in = {};
 
+	if (argc > 0 && strcmp(argv[0], PARCEL_PROGRAM) == 0) {
+		return copy_main(argc, argv);
+	}
 	if (!prepare(&in) || !(guard ? adopt(&in, argv[1], argv[2]) : begin())) {
 		return INIT_FAILED;
 	}

@@ -19,7 +19,8 @@ enum {
 
 enum init_op {
 	/* keeper to init, on the control socket */
-	INIT_EXEC = 1, /* a: mask of the descriptors that are its terminal; with INIT_EXEC_FDS */
+	INIT_EXEC = 1, /* a: mask of the descriptors that are its terminal, b: 1 for init's own
+			* program; with INIT_EXEC_FDS */
 	INIT_COUNT,    /* asks for INIT_COUNTED */
 	INIT_END,      /* exit now; the kernel then ends everything in the namespace */
 	/* keeper to the parent of a command, on the command's channel */

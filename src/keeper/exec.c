@@ -99,7 +99,7 @@ static int begin(struct keeper *k, struct command *c, struct err *e)
 		r = command_open_terminal(c, k->sandbox.ptmx, k->spec.host_uid, k->spec.host_gid,
 					  e);
 	}
-	if (r >= 0 && log_is_on(&k->log)) {
+	if (r >= 0 && log_is_on(&k->log) && !c->program.own) {
 		r = command_keep(c, &k->log, e);
 	}
 	return r >= 0 ? k->tier->exec(&k->sandbox, &c->inside, e) : r;

@@ -57,8 +57,8 @@ struct message {
  * The document of MSG_START is {"plan": plan, "name": text or null, "labels": {text: text},
  * "command": command or null}; that of CONTROL_EXEC is {"command": command}, where a command is
  * {"here": path or null, "cwd": path or null, "tty": mask, "one_output": bool, "detached": bool,
- * "env": [NAME=VALUE], "wall_ns": number}: it starts in `cwd`, else `here` where that is in the
- * view. Results are described in SPECIFICATION.md.
+ * "own": bool, "env": [NAME=VALUE], "wall_ns": number}: it starts in `cwd`, else `here` where that
+ * is in the view. Results are described in SPECIFICATION.md.
  */
 
 /* A memfd with the text; 0 or more, or -errno with *e set. */

@@ -166,6 +166,9 @@ static int parse_command(struct command *c, const struct plan *plan, const json_
 		r = json_get_bool(doc, "detached", &c->detached, e);
 	}
 	if (r >= 0) {
+		r = json_get_bool(doc, "own", &c->program.own, e);
+	}
+	if (r >= 0) {
 		r = json_get_int(doc, "wall_ns", &c->wall, e);
 	}
 	if (r < 0) {
@@ -173,6 +176,9 @@ static int parse_command(struct command *c, const struct plan *plan, const json_
 	}
 	if (tty < 0 || tty > 7 || c->wall < 0) {
 		return err_set(e, ERR_BUG, EINVAL, "the request's tty or wall is out of range");
+	}
+	if (c->program.own && (c->main || c->detached || tty)) {
+		return err_set(e, ERR_BUG, EINVAL, "the request copies what it cannot");
 	}
 	if (c->detached && (c->main || tty)) {
 		return err_set(e, ERR_BUG, EINVAL, "the request detaches what somebody waits for");

@@ -103,7 +103,7 @@ static int make_text(const struct tier_program *p, struct err *e)
 int tier_command_ask(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
 {
 	const struct tier_program *p = cmd->program;
-	struct init_message m = {.op = INIT_EXEC, .a = (int32_t)p->tty};
+	struct init_message m = {.op = INIT_EXEC, .a = (int32_t)p->tty, .b = p->own};
 	_cleanup_fd_ int text = make_text(p, e), start = FD_NONE, channel = FD_NONE;
 	int r = text;
 

@@ -37,6 +37,7 @@ struct tier_program {
 	char *const *argv; /* NULL-terminated, at least one */
 	char *const *env;  /* NULL-terminated */
 	const char *cwd;   /* absolute, inside the view */
+	bool own;          /* argv is for atoll-init itself (linux/parcel.h), not for a program */
 	bool anywhere;     /* cwd may lead through links: where it has led is read, and stands */
 	int stdio[3];      /* its ends of the pipes, and of the terminal */
 	unsigned tty;      /* bit n: descriptor n is the sandbox's own terminal */

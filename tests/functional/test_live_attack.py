@@ -94,16 +94,16 @@ EXEC, RESULT = 7, 106  # keeper/control.h, keeper/message.h
 @pytest.mark.parametrize("document, argv", [
     (b"", b"true\0"), (b"{}", b"true\0"), (b"[1]", b"true\0"), (b"not json", b"true\0"),
     (b'{"command":{}}', b"true\0"), (b'{"command":null}', b"true\0"),
-    (b'{"command":{"tty":8,"one_output":false,"detached":false,"wall_ns":0}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":-1}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0,"cwd":"relative"}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0,"env":[1]}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0,"env":["=x"]}}', b"true\0"),
-    (b'{"command":{"tty":1,"one_output":false,"detached":true,"wall_ns":0}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":1,"wall_ns":0}}', b"true\0"),
+    (b'{"command":{"tty":8,"one_output":false,"own":false,"detached":false,"wall_ns":0}}', b"true\0"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":-1}}', b"true\0"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0,"cwd":"relative"}}', b"true\0"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0,"env":[1]}}', b"true\0"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0,"env":["=x"]}}', b"true\0"),
+    (b'{"command":{"tty":1,"one_output":false,"own":false,"detached":true,"wall_ns":0}}', b"true\0"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":1,"wall_ns":0}}', b"true\0"),
     (b'{"command":{"tty":0,"one_output":false,"wall_ns":0}}', b"true\0"),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0}}', b""),
-    (b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0}}', b"no end"),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0}}', b""),
+    (b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0}}', b"no end"),
 ])
 def test_malformed_requests(live, document, argv):
     box = live()
@@ -395,7 +395,7 @@ def test_news_that_nobody_reads(live, atoll):
     box = live("--session", "20s")
     hunter = box.start("/usr/bin/python3", "-c", HOLD)
     assert hunter.stdout.readline() == b"holding\n"
-    document = b'{"command":{"tty":0,"one_output":false,"detached":false,"wall_ns":0}}'
+    document = b'{"command":{"tty":0,"one_output":false,"own":false,"detached":false,"wall_ns":0}}'
     for _ in range(300):
         fds = [memfd(document), os.pidfd_open(os.getpid()), memfd(b"true\0")]
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
@@ -423,7 +423,7 @@ def test_documents_that_are_no_memory(live, base, kind):
 
 def test_very_many_variables(live):
     box = live()
-    words = json.dumps({"command": {"tty": 0, "one_output": False, "detached": False, "wall_ns": 0, "env": [f"A{i}=x" for i in range(60_000)]}})
+    words = json.dumps({"command": {"tty": 0, "one_output": False, "own": False, "detached": False, "wall_ns": 0, "env": [f"A{i}=x" for i in range(60_000)]}})
     begin = time.monotonic()
     ask(box.directory(), struct.pack("Iii", EXEC, 0, 0), [memfd(words.encode()), os.pidfd_open(os.getpid()), memfd(b"true\0")])
     assert box.run("true").status == 0 and time.monotonic() - begin < 5 * runner.SLOW

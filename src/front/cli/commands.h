@@ -17,6 +17,7 @@ extern const struct cli_command cli_reap_command;
 extern const struct cli_command cli_resume_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;
+extern const struct cli_command cli_cp_command;
 extern const struct cli_command cli_diff_command;
 extern const struct cli_command cli_apply_command;
 extern const struct cli_command cli_discard_command;
