@@ -23,6 +23,16 @@ const struct cli_option *cli_option_at(const struct cli_command *c, size_t i)
 	return i < n ? &c->options[i] : i == n ? &help_option : NULL;
 }
 
+const struct cli_value *cli_operand_value(const struct cli_command *c, bool first)
+{
+	static const struct cli_value nothing = {.kind = CLI_TEXT};
+
+	if (!first && c->max_operands < 2) {
+		return &nothing;
+	}
+	return first || c->further.kind == CLI_TEXT ? &c->operand : &c->further;
+}
+
 const char *cli_command_word(const struct cli_command *c)
 {
 	const char *space = strrchr(c->name, ' ');

@@ -56,7 +56,7 @@ static const char *const bash_kinds[CLI_VALUES] = {
 	[CLI_TEXT] = "text",           [CLI_WORDS] = "words",     [CLI_FILE] = "file",
 	[CLI_WORKSPACE] = "workspace", [CLI_PROFILE] = "words",   [CLI_TEMPLATE] = "template",
 	[CLI_VARIABLE] = "variable",   [CLI_PROGRAM] = "program", [CLI_SANDBOX] = "sandbox",
-	[CLI_KEPT] = "kept",           [CLI_COMMAND] = "command",
+	[CLI_KEPT] = "kept",           [CLI_EITHER] = "either",   [CLI_COMMAND] = "command",
 };
 
 static void bash_command(const struct cli_command *c)
@@ -73,7 +73,8 @@ static void bash_command(const struct cli_command *c)
 	}
 	(void)printf("'\n\t\toperand=%s operand_words='", bash_kinds[c->operand.kind]);
 	put_words(&c->operand);
-	(void)printf("'\n\t\t;;\n");
+	(void)printf("' further=%s ends=%s\n\t\t;;\n",
+		     bash_kinds[cli_operand_value(c, false)->kind], c->ends_at_operand ? "1" : "");
 }
 
 static void bash_commands(void)
@@ -118,7 +119,8 @@ static const struct {
 	[CLI_PROGRAM] = {"_command_names -e", "", false},
 	[CLI_SANDBOX] = {"_atoll_sandboxes", "", false},
 	[CLI_KEPT] = {"_atoll_kept", "", false},
-	[CLI_COMMAND] = {"_normal -p atoll", "", false},
+	[CLI_EITHER] = {"_atoll_either", "", false},
+	[CLI_COMMAND] = {"_atoll_payload", "", false},
 };
 
 static void zsh_action(const struct cli_value *v)
@@ -142,6 +144,28 @@ static void zsh_name(const struct cli_command *c)
 	}
 }
 
+static void zsh_operand(const struct cli_command *c, const char *which, const struct cli_value *v)
+{
+	(void)printf(" \\\n\t\t'%s:", which);
+	put_quoted(c->operands, ":\\");
+	(void)putchar(':');
+	zsh_action(v);
+	(void)putchar('\'');
+}
+
+/* A command's own words, "*::", are completed as if nothing were before them. */
+static void zsh_operands(const struct cli_command *c)
+{
+	const struct cli_value *first = &c->operand, *further = cli_operand_value(c, false);
+
+	if (c->max_operands == 1 || (c->max_operands > 0 && first != further)) {
+		zsh_operand(c, "1", first);
+	}
+	if (c->max_operands > 1) {
+		zsh_operand(c, further->kind == CLI_COMMAND ? "*::" : "*", further);
+	}
+}
+
 static void zsh_arguments(const struct cli_command *c)
 {
 	const struct cli_option *o;
@@ -160,15 +184,7 @@ static void zsh_arguments(const struct cli_command *c)
 		}
 		(void)putchar('\'');
 	}
-	if (c->max_operands > 0) {
-		(void)printf(" \\\n\t\t'%s:", c->ends_at_operand    ? "*::"
-					      : c->max_operands > 1 ? "*"
-								    : "1");
-		put_quoted(c->operands, ":\\");
-		(void)putchar(':');
-		zsh_action(&c->operand);
-		(void)putchar('\'');
-	}
+	zsh_operands(c);
 	(void)putchar('\n');
 }
 
@@ -214,6 +230,7 @@ static const struct {
 	[CLI_PROGRAM] = {"-f -a '(__fish_complete_command)'", "", false},
 	[CLI_SANDBOX] = {"-f -a '(__atoll_sandboxes)'", "", false},
 	[CLI_KEPT] = {"-f -a '(__atoll_kept)'", "", false},
+	[CLI_EITHER] = {"-f -a '(__atoll_sandboxes; __atoll_kept)'", "", false},
 	[CLI_COMMAND] = {"-f -a '(__atoll_payload)'", "", false},
 };
 
@@ -236,10 +253,23 @@ static void fish_names(void)
 	each(&cli_atoll, fish_name);
 }
 
-static void fish_runs(const struct cli_command *c)
+static void fish_ends(const struct cli_command *c)
 {
 	if (c->ends_at_operand) {
 		fish_name(c);
+	}
+}
+
+static void fish_ending(void)
+{
+	each(&cli_atoll, fish_ends);
+}
+
+/* "run 0", "exec 1": so many operands are before the command that is run. */
+static void fish_runs(const struct cli_command *c)
+{
+	if (cli_operand_value(c, false)->kind == CLI_COMMAND) {
+		(void)printf(" '%s %d'", c->name, c->operand.kind != CLI_COMMAND);
 	}
 }
 
@@ -285,9 +315,10 @@ static void fish_rows(const struct cli_command *c)
 		put_quoted(c->commands[i]->summary, "\\");
 		(void)printf("'\n");
 	}
-	if (c->max_operands > 0) {
-		(void)printf("complete -c atoll -n '__atoll_at \"%s\"'", c->name);
-		fish_action(&c->operand);
+	for (size_t i = 0; i < 2 && i < c->max_operands; i++) {
+		(void)printf("complete -c atoll -n '__atoll_at \"%s\" %s'", c->name,
+			     i == 0 ? "first" : "further");
+		fish_action(cli_operand_value(c, i == 0));
 		(void)putchar('\n');
 	}
 }
@@ -306,8 +337,8 @@ static const struct {
 } markers[] = {
 	{"bash", "COMMANDS", bash_commands}, {"bash", "OPTIONS", bash_options},
 	{"zsh", "COMMANDS", zsh_commands},   {"fish", "COMMANDS", fish_names},
-	{"fish", "RUNNING", fish_running},   {"fish", "VALUED", fish_valued},
-	{"fish", "TABLE", fish_table},
+	{"fish", "ENDING", fish_ending},     {"fish", "RUNNING", fish_running},
+	{"fish", "VALUED", fish_valued},     {"fish", "TABLE", fish_table},
 };
 
 /* True if a marker of that shell stood there, which has been replaced. */
@@ -382,8 +413,8 @@ const struct cli_command cli_completion_command = {
 	.operand = {.kind = CLI_WORDS, .choices = shells},
 	.max_operands = 1,
 	.about = "Print the script with which bash, fish or zsh completes atoll's command lines:\n"
-		 "commands, options, their values, profiles, templates, running sandboxes, and\n"
-		 "behind -- the command that is run. 'make install' has put them where these\n"
+		 "commands, options, their values, profiles, templates, sandboxes by id and name,\n"
+		 "and the command that is run. 'make install' has put them where these\n"
 		 "shells look; this is for an atoll that came as a single file.\n",
 	.examples = examples,
 	.run = run,

@@ -237,6 +237,7 @@ const struct cli_command cli_diff_command = {
 	.summary = "show what a sandbox changed in its copy",
 	.operands = "SANDBOX [PATH...]",
 	.operand.kind = CLI_KEPT,
+	.further.kind = CLI_FILE,
 	.max_operands = SIZE_MAX,
 	.about = "Show what is different in the copy of the workspace that a sandbox has left: A "
 		 "added, M\n"
@@ -533,6 +534,7 @@ const struct cli_command cli_apply_command = {
 	.summary = "take changes over from a copy",
 	.operands = "SANDBOX [PATH...]",
 	.operand.kind = CLI_KEPT,
+	.further.kind = CLI_FILE,
 	.max_operands = SIZE_MAX,
 	.about = "Take what a sandbox changed in its copy over into the workspace: all that is "
 		 "named, or,\n"

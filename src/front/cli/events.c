@@ -185,7 +185,7 @@ const struct cli_command cli_events_command = {
 	.name = "events",
 	.summary = "what the record of a sandbox says",
 	.operands = "SANDBOX",
-	.operand.kind = CLI_SANDBOX,
+	.operand.kind = CLI_EITHER,
 	.max_operands = 1,
 	.about =
 		"Print the record of a sandbox, one event a line: what it was made from, what was\n"
