@@ -37,6 +37,7 @@ struct cli_value {
 
 struct cli_option {
 	const char *name;     /* "--trust" */
+	char letter;          /* 'p': "-p" is the same; 0: there is none */
 	const char *argument; /* its name in the help, "LEVEL"; NULL: a flag */
 	struct cli_value value;
 	const char *help; /* less than a line; the words of the value are added to it */
@@ -117,6 +118,12 @@ struct cli_operands {
  */
 int cli_parse(const struct cli_command *c, int argc, char **argv, void *into,
 	      struct cli_operands *ret);
+
+/* "-p", the short spelling of an option; "" where there is none. */
+struct cli_short {
+	char text[3];
+};
+struct cli_short cli_option_short(const struct cli_option *o);
 
 /* The mode of PATH:MODE, cut off in place, or NULL; a path may hold colons of its own. */
 char *cli_cut_mode(char *value);

@@ -70,6 +70,9 @@ static void bash_command(const struct cli_command *c)
 	(void)printf("'\n\t\toptions='");
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
 		(void)printf("%s%s", i > 0 ? " " : "", o->name);
+		if (o->letter) {
+			(void)printf(" %s", cli_option_short(o).text);
+		}
 	}
 	(void)printf("'\n\t\toperand=%s operand_words='", bash_kinds[c->operand.kind]);
 	put_words(&c->operand);
@@ -88,8 +91,11 @@ static void bash_values(const struct cli_command *c)
 
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
 		if (o->argument) {
-			(void)printf("\t'%s %s') kind=%s kind_words='", c->name, o->name,
-				     bash_kinds[o->value.kind]);
+			(void)printf("\t'%s %s'", c->name, o->name);
+			if (o->letter) {
+				(void)printf(" | '%s %s'", c->name, cli_option_short(o).text);
+			}
+			(void)printf(") kind=%s kind_words='", bash_kinds[o->value.kind]);
 			put_words(&o->value);
 			(void)printf("' ;;\n");
 		}
@@ -144,6 +150,27 @@ static void zsh_name(const struct cli_command *c)
 	}
 }
 
+/* One spelling; where there is another, each keeps the other from being proposed. */
+static void zsh_option(const struct cli_option *o, const char *spelling, const char *joined)
+{
+	(void)printf(" \\\n\t\t'");
+	if (o->repeat) {
+		(void)putchar('*');
+	} else if (o->letter) {
+		(void)printf("(%s %s)", o->name, cli_option_short(o).text);
+	}
+	(void)printf("%s%s[", spelling, joined);
+	put_quoted(o->help, "[]:\\");
+	(void)putchar(']');
+	if (o->argument) {
+		(void)putchar(':');
+		put_quoted(o->argument, ":\\");
+		(void)putchar(':');
+		zsh_action(&o->value);
+	}
+	(void)putchar('\'');
+}
+
 static void zsh_operand(const struct cli_command *c, const char *which, const struct cli_value *v)
 {
 	(void)printf(" \\\n\t\t'%s:", which);
@@ -172,17 +199,10 @@ static void zsh_arguments(const struct cli_command *c)
 
 	(void)printf("\t_arguments -S%s", c->ends_at_operand ? " -A '-*'" : "");
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		(void)printf(" \\\n\t\t'%s%s%s[", o->repeat ? "*" : "", o->name,
-			     o->argument ? "=" : "");
-		put_quoted(o->help, "[]:\\");
-		(void)putchar(']');
-		if (o->argument) {
-			(void)putchar(':');
-			put_quoted(o->argument, ":\\");
-			(void)putchar(':');
-			zsh_action(&o->value);
+		zsh_option(o, o->name, o->argument ? "=" : "");
+		if (o->letter) {
+			zsh_option(o, cli_option_short(o).text, "");
 		}
-		(void)putchar('\'');
 	}
 	zsh_operands(c);
 	(void)putchar('\n');
@@ -286,6 +306,9 @@ static void fish_values(const struct cli_command *c)
 		if (o->argument) {
 			(void)printf(" '%s %s'", c->name, o->name);
 		}
+		if (o->argument && o->letter) {
+			(void)printf(" '%s %s'", c->name, cli_option_short(o).text);
+		}
 	}
 }
 
@@ -299,8 +322,12 @@ static void fish_rows(const struct cli_command *c)
 	const struct cli_option *o;
 
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		(void)printf("complete -c atoll -n '__atoll_at \"%s\" options' -l %s -d '", c->name,
+		(void)printf("complete -c atoll -n '__atoll_at \"%s\" options' -l %s", c->name,
 			     o->name + 2);
+		if (o->letter) {
+			(void)printf(" -s %c", o->letter);
+		}
+		(void)printf(" -d '");
 		put_quoted(o->help, "\\");
 		(void)putchar('\'');
 		if (o->argument) {

@@ -32,7 +32,7 @@ struct diff_options {
 };
 
 static const struct cli_option diff_options[] = {
-	CLI_FLAG("--patch", "line by line, as git apply and patch take it",
+	CLI_FLAG("--patch", "line by line, as git apply and patch take it", .letter = 'p',
 		 .offset = offsetof(struct diff_options, patch)),
 	CLI_FLAG("--name-only", "the paths alone, one a line",
 		 .offset = offsetof(struct diff_options, name_only)),
