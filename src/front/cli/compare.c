@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/landlock.h"
@@ -124,7 +125,7 @@ static bool pass_on(int from, compare_fn *fn, void *arg)
 	return more;
 }
 
-int compare_lines(const int sides[2], compare_fn *fn, void *arg, struct err *e)
+static int compare_both(const int sides[2], compare_fn *fn, void *arg, struct err *e)
 {
 	_cleanup_fd_ int ruleset = open_rules(e), out = FD_NONE;
 	int ends[2], status = 0;
@@ -161,4 +162,76 @@ int compare_lines(const int sides[2], compare_fn *fn, void *arg, struct err *e)
 			       ? "there is no " DIFF "; install diffutils"
 			       : "comparing two files line by line failed (wait status 0x%x)",
 		       status);
+}
+
+/* ---- one side only ---- */
+
+static size_t count_lines(const char *at, const char *end)
+{
+	size_t n = 0;
+
+	while (at && at < end) {
+		at = memchr(at, '\n', (size_t)(end - at));
+		at = at ? at + 1 : NULL; /* the last one may have no end */
+		n++;
+	}
+	return n;
+}
+
+/* The lines of what has come, or is gone, as diff(1) has them. 0 or -ENOMEM. */
+static int pass_side(const char *at, size_t size, char mark, compare_fn *fn, void *arg)
+{
+	static const char no_end[] = "\\ No newline at end of file";
+	const char *end = at + size, *stop;
+	size_t n = count_lines(at, end);
+	_cleanup_buf_ struct buf line = {};
+	bool more;
+	int r = 0;
+
+	buf_init(&line, size + 64);
+	(void)buf_addf(&line, mark == '+' ? "@@ -0,0 +1" : "@@ -1");
+	(void)(n > 1 ? buf_addf(&line, ",%zu", n) : 0);
+	(void)buf_adds(&line, mark == '+' ? " @@" : " +0,0 @@");
+	more = fn(arg, buf_str(&line), line.len);
+	for (; r >= 0 && more && at < end; at = stop ? stop + 1 : end) {
+		stop = memchr(at, '\n', (size_t)(end - at));
+		buf_clear(&line);
+		r = buf_addc(&line, mark);
+		r = r < 0 ? r : buf_add(&line, at, (size_t)((stop ? stop : end) - at));
+		more = r >= 0 && fn(arg, buf_str(&line), line.len);
+		if (more && !stop) {
+			more = fn(arg, no_end, sizeof(no_end) - 1);
+		}
+	}
+	return r;
+}
+
+static int show_side(int side, size_t size, char mark, compare_fn *fn, void *arg, struct err *e)
+{
+	char *all = mmap(NULL, size, PROT_READ, MAP_PRIVATE, side, 0);
+	int r;
+
+	if (all == MAP_FAILED) {
+		return err_sys(e, errno, "cannot look at a file's lines");
+	}
+	r = pass_side(all, size, mark, fn, arg);
+	(void)munmap(all, size);
+	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory") : 0;
+}
+
+int compare_lines(const int sides[2], compare_fn *fn, void *arg, struct err *e)
+{
+	struct stat old, new;
+
+	if (fstat(sides[0], &old) < 0 || fstat(sides[1], &new) < 0) {
+		return err_sys(e, errno, "cannot look at a file's lines");
+	}
+	if (old.st_size > 0 && new.st_size > 0) {
+		return compare_both(sides, fn, arg, e);
+	}
+	if (old.st_size == new.st_size) {
+		return 0;
+	}
+	return old.st_size > 0 ? show_side(sides[0], (size_t)old.st_size, '-', fn, arg, e)
+			       : show_side(sides[1], (size_t) new.st_size, '+', fn, arg, e);
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -23,51 +22,6 @@
 
 /* ---- counting ---- */
 
-static int count_memory(int fd, uint64_t *ret, struct err *e)
-{
-	struct stat st;
-	const char *at, *end;
-	char *all;
-
-	if (fstat(fd, &st) < 0) {
-		return err_sys(e, errno, "cannot count lines");
-	}
-	if (st.st_size == 0) {
-		return 0;
-	}
-	all = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (all == MAP_FAILED) {
-		return err_sys(e, errno, "cannot count lines");
-	}
-	end = all + st.st_size;
-	for (at = all; at < end; at++) {
-		at = memchr(at, '\n', (size_t)(end - at));
-		++*ret;
-		if (!at) {
-			break; /* the last one has no end */
-		}
-	}
-	(void)munmap(all, (size_t)st.st_size);
-	return 0;
-}
-
-/* All lines of one side. */
-static int count_side(int root, const char *path, const struct change_side *side, bool own,
-		      uint64_t *ret, struct err *e)
-{
-	_cleanup_fd_ int fd = FD_NONE;
-
-	if (S_ISLNK(side->mode)) {
-		*ret += side->target ? patch_link_lines(side->target) : 0;
-		return 0;
-	}
-	if (!S_ISREG(side->mode) || side->size == 0) {
-		return 0;
-	}
-	fd = memory_of_file(root, path, own, PATCH_SIDE_MAX, e);
-	return fd < 0 ? fd : count_memory(fd, ret, e);
-}
-
 static bool count_line(void *arg, const char *line, size_t len)
 {
 	struct patch_count *n = arg;
@@ -77,13 +31,23 @@ static bool count_line(void *arg, const char *line, size_t len)
 	return true;
 }
 
-static int count_compared(const struct patch_source *s, const struct change *c,
-			  struct patch_count *n, struct err *e)
+/* The file on that side, where it has lines. */
+static const char *file_of(const struct change *c, const struct change_side *side)
 {
-	_cleanup_fd_ int new = FD_NONE;
-	_cleanup_fd_ int old = memory_of_file(s->original, c->path, false, PATCH_SIDE_MAX, e);
+	return S_ISREG(side->mode) && side->size > 0 ? c->path : NULL;
+}
 
-	new = old < 0 ? FD_NONE : memory_of_file(s->upper, c->path, true, PATCH_SIDE_MAX, e);
+static int count_files(const struct patch_source *s, const struct change *c, struct patch_count *n,
+		       struct err *e)
+{
+	const char *before = file_of(c, &c->before), *after = file_of(c, &c->after);
+	_cleanup_fd_ int old = FD_NONE, new = FD_NONE;
+
+	if (!before && !after) {
+		return 0;
+	}
+	old = memory_of_file(s->original, before, false, PATCH_SIDE_MAX, e);
+	new = old < 0 ? FD_NONE : memory_of_file(s->upper, after, true, PATCH_SIDE_MAX, e);
 	if (old < 0 || new < 0) {
 		return old < 0 ? old : new;
 	}
@@ -93,19 +57,14 @@ static int count_compared(const struct patch_source *s, const struct change *c,
 static int count_change(const struct patch_source *s, const struct change *c, struct patch_count *n,
 			struct err *e)
 {
-	int r;
-
 	n->counted = patch_has(c);
 	n->binary = n->counted && !patch_is_text(c);
 	if (!n->counted || n->binary || c->kind == CHANGE_RENAMED || c->kind == CHANGE_MODE) {
 		return 0;
 	}
-	if (c->kind == CHANGE_MODIFIED && S_ISREG(c->before.mode) && S_ISREG(c->after.mode) &&
-	    c->before.size > 0 && c->after.size > 0) {
-		return count_compared(s, c, n, e);
-	}
-	r = count_side(s->original, c->path, &c->before, false, &n->removed, e);
-	return r < 0 ? r : count_side(s->upper, c->path, &c->after, true, &n->added, e);
+	n->removed = c->before.target ? patch_link_lines(c->before.target) : 0;
+	n->added = c->after.target ? patch_link_lines(c->after.target) : 0;
+	return count_files(s, c, n, e);
 }
 
 int patch_stat_count(const struct patch_source *s, const struct changes *c, struct patch_stat *ret,
@@ -252,7 +211,7 @@ static void put_name(const struct layout *l, const struct buf *text)
 /* At least one where there is any: as if there were a column less, and one more. */
 static uint64_t scale(const struct layout *l, uint64_t n)
 {
-	return n == 0 ? 0 : 1 + n * (uint64_t)(l->graph - 1) / l->most;
+	return n == 0 || l->most == 0 ? 0 : 1 + n * (uint64_t)(l->graph - 1) / l->most;
 }
 
 static void put_marks(const struct layout *l, char mark, uint64_t n)
