@@ -229,6 +229,7 @@ def many(copy, n):
     return sorted(f"new{i}" for i in range(1, n + 1))
 
 
+@pytest.mark.asan
 def test_paged_when_longer_than_the_screen(copy, pager):
     """Not what fits above the prompt, not in a pipe, not as JSON or for programs."""
     names = many(copy, 24)
