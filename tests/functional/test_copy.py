@@ -148,7 +148,8 @@ def test_words_and_names(copy):
     odd = [c for c in copy.changes().values() if "path_bytes" in c]
     assert [bytes.fromhex(c["path_bytes"]) for c in odd] == [b"d/\xff"]
     assert copy.tool("diff", "nothing-here").status == 125
-    on_terminal = runner.on_terminal([copy.atoll.binary, "diff", copy.id], env=copy.atoll.environment())
+    on_terminal = runner.on_terminal([copy.atoll.binary, "diff", copy.id],
+                                     env=copy.atoll.environment({"TERM": "xterm"}))
     assert b"\x1b[32mA  d (directory)\x1b[0m" in on_terminal.stdout
     refused = copy.tool("apply")
     assert refused.status == 1 and "d/pipe: conflict: only files" in refused.err

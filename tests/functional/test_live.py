@@ -352,7 +352,8 @@ def test_names(live, atoll):
 
 
 @pytest.mark.parametrize("command, where", [
-    *[(c, "'atoll ps' shows their") for c in ("exec", "shell", "inspect", "events", "pause", "resume", "stop", "rm")],
+    *[(c, "'atoll ps' shows their") for c in ("exec", "shell", "pause", "resume", "stop")],
+    *[(c, "'atoll ps' and 'atoll ps --kept' show their") for c in ("inspect", "events", "rm")],
     *[(c, "'atoll ps --kept' shows their") for c in ("diff", "apply", "discard")]])
 def test_no_sandbox_named(atoll, command, where):
     refused = atoll.tool(command)
@@ -373,6 +374,20 @@ def test_one_that_fails_keeps_none_of_the_others(live, atoll, command, said):
         assert done.out == "", "a list with a gap is no answer"
     elif can_pause(box):
         assert running(atoll)[box.id]["state"] == "paused"
+
+
+def test_words_of_ps(live, atoll):
+    """Ids, names, or both, one a line: running ones, and with --kept those that have ended."""
+    named, unnamed = live("--name", "first", "--workspace", ".:copy"), live()
+    named.shell("echo x >new")
+    assert sorted(atoll.tool("ps", "--quiet").out.split()) == sorted([named.id, unnamed.id])
+    assert atoll.tool("ps", "--names").out == "first\n"
+    assert sorted(atoll.tool("ps", "--quiet", "--names").out.split()) == sorted([named.id, "first", unnamed.id])
+    assert atoll.tool("stop", "first").status == 0
+    assert atoll.tool("ps", "--names").out == ""
+    assert atoll.tool("ps", "--kept", "--names").out == "first\n"
+    assert atoll.tool("ps", "--kept", "--names", "--quiet").out == f"{named.id}\nfirst\n"
+    assert atoll.tool("rm", "first").status == 0
 
 
 def test_ended_meanwhile_is_not_running(live, atoll):

@@ -42,8 +42,8 @@ def commands(atoll, *group):
 
 
 def options(atoll, *command):
-    found = re.findall(r"^  (--[a-z-]+)(?: (\S+))?  ", atoll.tool(*command, "--help").out, re.M)
-    assert ("--help", "") in found
+    found = re.findall(r"^  (--[a-z-]+(?:, -[a-z])?)(?: (\S+))?  ", atoll.tool(*command, "--help").out, re.M)
+    assert ("--help, -h", "") in found
     return [" ".join(part for part in row if part) for row in found]
 
 

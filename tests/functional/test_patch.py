@@ -90,6 +90,28 @@ def test_modes_alone(copy):
     copy.tool("discard")
 
 
+ONE_SIDED = [b"x", b"x\n", b"\n", b"\n\nx", b"a\r\nb\xff\n", b"l" * 300000 + b"\nend", b"".join(b"%d\n" % n for n in range(5000))]
+
+
+def test_what_has_only_one_side(copy, need_program):
+    """Added, deleted, filled and emptied files: byte by byte what diff(1) says of them."""
+    need_program("diff")
+    for n, content in enumerate(ONE_SIDED):
+        write(copy.root / f"gone{n}", content)
+        write(copy.root / f"emptied{n}", content)
+        write(copy.root / f"filled{n}", b"")
+    time.sleep(SECOND)
+    copy.run("for f in gone*; do cp $f new${f#gone}; cat $f >filled${f#gone}; done; echo x >>new0; "
+             "for f in gone*; do rm $f; : >emptied${f#gone}; done; printf x >new0")
+    for n in range(len(ONE_SIDED)):
+        source = copy.atoll.base / f"content{n}"
+        source.write_bytes(ONE_SIDED[n])
+        for sides, names in ((["/dev/null", source], ("new", "filled")), ([source, "/dev/null"], ("gone", "emptied"))):
+            wanted = runner.capture(["diff", "-u", "--text", *sides]).stdout.split(b"\n", 2)[2]
+            for name in names:
+                shown = copy.atoll.tool("diff", "-p", "--no-renames", copy.id, f"{name}{n}").stdout
+                assert shown[shown.index(b"\n@@") + 1:] == wanted, (name, n)
+    copy.tool("discard")
 
 
 def test_what_compares_is_shut_in(copy, need_program):

@@ -119,8 +119,12 @@ static void test_options(void **state)
 			if (o->value.kind == CLI_WORDS) {
 				assert_non_null(cli_value_word(&o->value, 0));
 			}
+			assert_true(!o->letter || (o->letter >= 'a' && o->letter <= 'z'));
 			for (size_t k = 0; k < j; k++) {
-				assert_string_not_equal(o->name, cli_option_at(t.list[i], k)->name);
+				const struct cli_option *other = cli_option_at(t.list[i], k);
+
+				assert_string_not_equal(o->name, other->name);
+				assert_true(!o->letter || o->letter != other->letter);
 			}
 		}
 		assert_string_equal(last->name, "--help");
@@ -197,6 +201,8 @@ static void test_every_option_is_taken(void **state)
 					 o->argument ? 0 : -CLI_FAILED);
 			assert_int_equal(parse_one(t.list[i], o->name, NULL),
 					 o->argument ? -CLI_FAILED : 0);
+			assert_true(!o->letter || parse_one(t.list[i], cli_option_short(o).text,
+							    o->argument ? sample(o) : NULL) == 0);
 		}
 		assert_int_equal(parse_one(t.list[i], "--no-such", NULL), -CLI_FAILED);
 	}
@@ -211,8 +217,9 @@ struct into {
 };
 
 static const struct cli_option own_options[] = {
-	CLI_TAKES("--file", "FILE", CLI_FILE, "a file", .offset = offsetof(struct into, file)),
-	CLI_FLAG("--flag", "a flag", .offset = offsetof(struct into, flag)),
+	CLI_TAKES("--file", "FILE", CLI_FILE, "a file", .letter = 'f',
+		  .offset = offsetof(struct into, file)),
+	CLI_FLAG("--flag", "a flag", .letter = 'g', .offset = offsetof(struct into, flag)),
 	{},
 };
 
@@ -248,6 +255,14 @@ static void test_operands(void **state)
 		{"own --flag -- --flag --", 0, 2, "--flag", NULL, true},
 		{"own -", 0, 1, "-", NULL, false},
 		{"own -f", -CLI_FAILED, 0, NULL, NULL, false},
+		{"own -f x a", 0, 1, "a", "x", false},
+		{"own -g a", 0, 1, "a", NULL, true},
+		{"own a -g -f -g", 0, 1, "a", "-g", true},
+		{"own -- -g", 0, 1, "-g", NULL, false},
+		{"own -x", -CLI_FAILED, 0, NULL, NULL, false},
+		{"own -gf", -CLI_FAILED, 0, NULL, NULL, false},
+		{"own -g=1", -CLI_FAILED, 0, NULL, NULL, false},
+		{"own -fx", -CLI_FAILED, 0, NULL, NULL, false},
 		{"own a --file", -CLI_FAILED, 0, NULL, NULL, false},
 		{"own --fil f", -CLI_FAILED, 0, NULL, NULL, false},
 		{"own --flag=1", -CLI_FAILED, 0, NULL, NULL, true},

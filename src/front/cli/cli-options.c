@@ -11,7 +11,7 @@
 
 #define LEFT_WIDTH 28 /* of the column of options; what is longer moves its text only */
 
-static const struct cli_option help_option = {.name = "--help", .help = "this text"};
+static const struct cli_option help_option = {.name = "--help", .letter = 'h', .help = "this text"};
 
 const struct cli_option *cli_option_at(const struct cli_command *c, size_t i)
 {
@@ -21,6 +21,21 @@ const struct cli_option *cli_option_at(const struct cli_command *c, size_t i)
 		n++;
 	}
 	return i < n ? &c->options[i] : i == n ? &help_option : NULL;
+}
+
+const struct cli_value *cli_operand_value(const struct cli_command *c, bool first)
+{
+	static const struct cli_value nothing = {.kind = CLI_TEXT};
+
+	if (!first && c->max_operands < 2) {
+		return &nothing;
+	}
+	return first || c->further.kind == CLI_TEXT ? &c->operand : &c->further;
+}
+
+struct cli_short cli_option_short(const struct cli_option *o)
+{
+	return (struct cli_short){{(char)(o->letter ? '-' : '\0'), o->letter, '\0'}};
 }
 
 const char *cli_command_word(const struct cli_command *c)
@@ -74,17 +89,20 @@ char *cli_cut_mode(char *value)
 
 #define complain(c, ...) (cli_complain((c)->name, __VA_ARGS__), -CLI_FAILED)
 
-/* Finds the option of a word "--name" or "--name=value". */
+/* Finds the option of a word "--name", "--name=value" or "-n". */
 static const struct cli_option *find(const struct cli_command *c, const char *word,
 				     char **ret_value)
 {
-	const char *name = strcmp(word, "-h") == 0 ? help_option.name : word;
-	size_t len = strcspn(name, "="), i;
+	size_t len = strcspn(word, "="), i;
 	const struct cli_option *o;
 
 	for (i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		if (strlen(o->name) == len && strncmp(name, o->name, len) == 0) {
-			*ret_value = name[len] ? (char *)name + len + 1 : NULL;
+		if (o->letter && strcmp(word, cli_option_short(o).text) == 0) {
+			*ret_value = NULL;
+			return o;
+		}
+		if (strlen(o->name) == len && strncmp(word, o->name, len) == 0) {
+			*ret_value = word[len] ? (char *)word + len + 1 : NULL;
 			return o;
 		}
 	}
@@ -225,22 +243,28 @@ static void help_words(const struct cli_value *v, FILE *out)
 	}
 }
 
+/* "--patch, -p", "--level LEVEL"; the length of it. */
+static int help_left(const struct cli_option *o, char *text, size_t size)
+{
+	return snprintf(text, size, "%s%s%s%s%s", o->name, o->letter ? ", " : "",
+			cli_option_short(o).text, o->argument ? " " : "",
+			o->argument ? o->argument : "");
+}
+
 static void help_options(const struct cli_command *c, FILE *out)
 {
 	const struct cli_option *o;
+	char left[64];
 	int width = 0;
 	size_t i;
 
 	for (i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		int len = (int)(strlen(o->name) + (o->argument ? strlen(o->argument) + 1 : 0));
+		int len = help_left(o, left, sizeof(left));
 
 		width = len > width && len <= LEFT_WIDTH ? len : width;
 	}
 	for (i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		char left[64];
-
-		(void)snprintf(left, sizeof(left), "%s%s%s", o->name, o->argument ? " " : "",
-			       o->argument ? o->argument : "");
+		(void)help_left(o, left, sizeof(left));
 		(void)fprintf(out, "  %-*s  %s", width, left, o->help);
 		help_words(&o->value, out);
 		(void)fputs(o->repeat ? " (repeatable)\n" : "\n", out);

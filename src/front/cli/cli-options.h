@@ -22,8 +22,9 @@ enum cli_values {
 	CLI_TEMPLATE,  /* a template's name, or a file */
 	CLI_VARIABLE,  /* an environment variable */
 	CLI_PROGRAM,   /* a program's name or path */
-	CLI_SANDBOX,   /* the id of a running sandbox */
-	CLI_KEPT,      /* the id of one whose copy is kept */
+	CLI_SANDBOX,   /* the id or the name of a running sandbox */
+	CLI_KEPT,      /* of one whose copy is kept */
+	CLI_EITHER,    /* of one or the other */
 	CLI_COMMAND,   /* a command with its own arguments, to the end */
 	CLI_VALUES,
 };
@@ -36,6 +37,7 @@ struct cli_value {
 
 struct cli_option {
 	const char *name;     /* "--trust" */
+	char letter;          /* 'p': "-p" is the same; 0: there is none */
 	const char *argument; /* its name in the help, "LEVEL"; NULL: a flag */
 	struct cli_value value;
 	const char *help; /* less than a line; the words of the value are added to it */
@@ -73,6 +75,8 @@ struct cli_command {
 	const char *summary;  /* for the list of commands, less than a line */
 	const char *operands; /* "FILE..." in the usage line; NULL: none */
 	struct cli_value operand;
+	/* The second operand and those behind it, where they are something else. */
+	struct cli_value further;
 	size_t max_operands;
 	/* The options end at the first operand: the rest, however many, belongs to somebody else.
 	 */
@@ -91,6 +95,9 @@ extern const struct cli_command cli_atoll;
 
 /* The i-th option, --help being the last; NULL when there are fewer. */
 const struct cli_option *cli_option_at(const struct cli_command *c, size_t i);
+
+/* What its first operand is, or those behind it. */
+const struct cli_value *cli_operand_value(const struct cli_command *c, bool first);
 
 /* The last word of its name. */
 const char *cli_command_word(const struct cli_command *c);
@@ -111,6 +118,12 @@ struct cli_operands {
  */
 int cli_parse(const struct cli_command *c, int argc, char **argv, void *into,
 	      struct cli_operands *ret);
+
+/* "-p", the short spelling of an option; "" where there is none. */
+struct cli_short {
+	char text[3];
+};
+struct cli_short cli_option_short(const struct cli_option *o);
 
 /* The mode of PATH:MODE, cut off in place, or NULL; a path may hold colons of its own. */
 char *cli_cut_mode(char *value);

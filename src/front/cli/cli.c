@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +58,13 @@ int cli_complain(const char *name, const char *fmt, ...)
 		cli_say("%s%s%s", name, *name ? ": " : "", text);
 	}
 	return CLI_FAILED;
+}
+
+bool cli_colours(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 int cli_written(void)

@@ -2,6 +2,8 @@
 /* What the subcommands share: how they speak, and how they end. */
 #pragma once
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 struct err;
@@ -26,6 +28,10 @@ int cli_complain(const char *name, const char *fmt, ...) __attribute__((format(p
 
 /* One line "atoll: ..." on standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* True if standard output is a terminal that shows colours and nobody has asked for none: NO_COLOR
+ * (no-color.org), TERM=dumb. */
+bool cli_colours(void);
 
 /* At the end of what goes to standard output: CLI_OK, or CLI_FAILED after having said why. */
 int cli_written(void);

@@ -56,7 +56,7 @@ static const char *const bash_kinds[CLI_VALUES] = {
 	[CLI_TEXT] = "text",           [CLI_WORDS] = "words",     [CLI_FILE] = "file",
 	[CLI_WORKSPACE] = "workspace", [CLI_PROFILE] = "words",   [CLI_TEMPLATE] = "template",
 	[CLI_VARIABLE] = "variable",   [CLI_PROGRAM] = "program", [CLI_SANDBOX] = "sandbox",
-	[CLI_KEPT] = "kept",           [CLI_COMMAND] = "command",
+	[CLI_KEPT] = "kept",           [CLI_EITHER] = "either",   [CLI_COMMAND] = "command",
 };
 
 static void bash_command(const struct cli_command *c)
@@ -70,10 +70,14 @@ static void bash_command(const struct cli_command *c)
 	(void)printf("'\n\t\toptions='");
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
 		(void)printf("%s%s", i > 0 ? " " : "", o->name);
+		if (o->letter) {
+			(void)printf(" %s", cli_option_short(o).text);
+		}
 	}
 	(void)printf("'\n\t\toperand=%s operand_words='", bash_kinds[c->operand.kind]);
 	put_words(&c->operand);
-	(void)printf("'\n\t\t;;\n");
+	(void)printf("' further=%s ends=%s\n\t\t;;\n",
+		     bash_kinds[cli_operand_value(c, false)->kind], c->ends_at_operand ? "1" : "");
 }
 
 static void bash_commands(void)
@@ -87,8 +91,11 @@ static void bash_values(const struct cli_command *c)
 
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
 		if (o->argument) {
-			(void)printf("\t'%s %s') kind=%s kind_words='", c->name, o->name,
-				     bash_kinds[o->value.kind]);
+			(void)printf("\t'%s %s'", c->name, o->name);
+			if (o->letter) {
+				(void)printf(" | '%s %s'", c->name, cli_option_short(o).text);
+			}
+			(void)printf(") kind=%s kind_words='", bash_kinds[o->value.kind]);
 			put_words(&o->value);
 			(void)printf("' ;;\n");
 		}
@@ -118,7 +125,8 @@ static const struct {
 	[CLI_PROGRAM] = {"_command_names -e", "", false},
 	[CLI_SANDBOX] = {"_atoll_sandboxes", "", false},
 	[CLI_KEPT] = {"_atoll_kept", "", false},
-	[CLI_COMMAND] = {"_normal -p atoll", "", false},
+	[CLI_EITHER] = {"_atoll_either", "", false},
+	[CLI_COMMAND] = {"_atoll_payload", "", false},
 };
 
 static void zsh_action(const struct cli_value *v)
@@ -142,33 +150,61 @@ static void zsh_name(const struct cli_command *c)
 	}
 }
 
+/* One spelling; where there is another, each keeps the other from being proposed. */
+static void zsh_option(const struct cli_option *o, const char *spelling, const char *joined)
+{
+	(void)printf(" \\\n\t\t'");
+	if (o->repeat) {
+		(void)putchar('*');
+	} else if (o->letter) {
+		(void)printf("(%s %s)", o->name, cli_option_short(o).text);
+	}
+	(void)printf("%s%s[", spelling, joined);
+	put_quoted(o->help, "[]:\\");
+	(void)putchar(']');
+	if (o->argument) {
+		(void)putchar(':');
+		put_quoted(o->argument, ":\\");
+		(void)putchar(':');
+		zsh_action(&o->value);
+	}
+	(void)putchar('\'');
+}
+
+static void zsh_operand(const struct cli_command *c, const char *which, const struct cli_value *v)
+{
+	(void)printf(" \\\n\t\t'%s:", which);
+	put_quoted(c->operands, ":\\");
+	(void)putchar(':');
+	zsh_action(v);
+	(void)putchar('\'');
+}
+
+/* A command's own words, "*::", are completed as if nothing were before them. */
+static void zsh_operands(const struct cli_command *c)
+{
+	const struct cli_value *first = &c->operand, *further = cli_operand_value(c, false);
+
+	if (c->max_operands == 1 || (c->max_operands > 0 && first != further)) {
+		zsh_operand(c, "1", first);
+	}
+	if (c->max_operands > 1) {
+		zsh_operand(c, further->kind == CLI_COMMAND ? "*::" : "*", further);
+	}
+}
+
 static void zsh_arguments(const struct cli_command *c)
 {
 	const struct cli_option *o;
 
 	(void)printf("\t_arguments -S%s", c->ends_at_operand ? " -A '-*'" : "");
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		(void)printf(" \\\n\t\t'%s%s%s[", o->repeat ? "*" : "", o->name,
-			     o->argument ? "=" : "");
-		put_quoted(o->help, "[]:\\");
-		(void)putchar(']');
-		if (o->argument) {
-			(void)putchar(':');
-			put_quoted(o->argument, ":\\");
-			(void)putchar(':');
-			zsh_action(&o->value);
+		zsh_option(o, o->name, o->argument ? "=" : "");
+		if (o->letter) {
+			zsh_option(o, cli_option_short(o).text, "");
 		}
-		(void)putchar('\'');
 	}
-	if (c->max_operands > 0) {
-		(void)printf(" \\\n\t\t'%s:", c->ends_at_operand    ? "*::"
-					      : c->max_operands > 1 ? "*"
-								    : "1");
-		put_quoted(c->operands, ":\\");
-		(void)putchar(':');
-		zsh_action(&c->operand);
-		(void)putchar('\'');
-	}
+	zsh_operands(c);
 	(void)putchar('\n');
 }
 
@@ -214,6 +250,7 @@ static const struct {
 	[CLI_PROGRAM] = {"-f -a '(__fish_complete_command)'", "", false},
 	[CLI_SANDBOX] = {"-f -a '(__atoll_sandboxes)'", "", false},
 	[CLI_KEPT] = {"-f -a '(__atoll_kept)'", "", false},
+	[CLI_EITHER] = {"-f -a '(__atoll_sandboxes; __atoll_kept)'", "", false},
 	[CLI_COMMAND] = {"-f -a '(__atoll_payload)'", "", false},
 };
 
@@ -236,10 +273,23 @@ static void fish_names(void)
 	each(&cli_atoll, fish_name);
 }
 
-static void fish_runs(const struct cli_command *c)
+static void fish_ends(const struct cli_command *c)
 {
 	if (c->ends_at_operand) {
 		fish_name(c);
+	}
+}
+
+static void fish_ending(void)
+{
+	each(&cli_atoll, fish_ends);
+}
+
+/* "run 0", "exec 1": so many operands are before the command that is run. */
+static void fish_runs(const struct cli_command *c)
+{
+	if (cli_operand_value(c, false)->kind == CLI_COMMAND) {
+		(void)printf(" '%s %d'", c->name, c->operand.kind != CLI_COMMAND);
 	}
 }
 
@@ -256,6 +306,9 @@ static void fish_values(const struct cli_command *c)
 		if (o->argument) {
 			(void)printf(" '%s %s'", c->name, o->name);
 		}
+		if (o->argument && o->letter) {
+			(void)printf(" '%s %s'", c->name, cli_option_short(o).text);
+		}
 	}
 }
 
@@ -269,8 +322,12 @@ static void fish_rows(const struct cli_command *c)
 	const struct cli_option *o;
 
 	for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
-		(void)printf("complete -c atoll -n '__atoll_at \"%s\" options' -l %s -d '", c->name,
+		(void)printf("complete -c atoll -n '__atoll_at \"%s\" options' -l %s", c->name,
 			     o->name + 2);
+		if (o->letter) {
+			(void)printf(" -s %c", o->letter);
+		}
+		(void)printf(" -d '");
 		put_quoted(o->help, "\\");
 		(void)putchar('\'');
 		if (o->argument) {
@@ -285,9 +342,10 @@ static void fish_rows(const struct cli_command *c)
 		put_quoted(c->commands[i]->summary, "\\");
 		(void)printf("'\n");
 	}
-	if (c->max_operands > 0) {
-		(void)printf("complete -c atoll -n '__atoll_at \"%s\"'", c->name);
-		fish_action(&c->operand);
+	for (size_t i = 0; i < 2 && i < c->max_operands; i++) {
+		(void)printf("complete -c atoll -n '__atoll_at \"%s\" %s'", c->name,
+			     i == 0 ? "first" : "further");
+		fish_action(cli_operand_value(c, i == 0));
 		(void)putchar('\n');
 	}
 }
@@ -306,8 +364,8 @@ static const struct {
 } markers[] = {
 	{"bash", "COMMANDS", bash_commands}, {"bash", "OPTIONS", bash_options},
 	{"zsh", "COMMANDS", zsh_commands},   {"fish", "COMMANDS", fish_names},
-	{"fish", "RUNNING", fish_running},   {"fish", "VALUED", fish_valued},
-	{"fish", "TABLE", fish_table},
+	{"fish", "ENDING", fish_ending},     {"fish", "RUNNING", fish_running},
+	{"fish", "VALUED", fish_valued},     {"fish", "TABLE", fish_table},
 };
 
 /* True if a marker of that shell stood there, which has been replaced. */
@@ -382,8 +440,8 @@ const struct cli_command cli_completion_command = {
 	.operand = {.kind = CLI_WORDS, .choices = shells},
 	.max_operands = 1,
 	.about = "Print the script with which bash, fish or zsh completes atoll's command lines:\n"
-		 "commands, options, their values, profiles, templates, running sandboxes, and\n"
-		 "behind -- the command that is run. 'make install' has put them where these\n"
+		 "commands, options, their values, profiles, templates, sandboxes by id and name,\n"
+		 "and the command that is run. 'make install' has put them where these\n"
 		 "shells look; this is for an atoll that came as a single file.\n",
 	.examples = examples,
 	.run = run,

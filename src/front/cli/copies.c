@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* atoll diff, atoll apply, atoll discard: what a sandbox changed in its copy of the workspace. */
+/* atoll apply, atoll discard: what becomes of a sandbox's copy of the workspace. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,238 +14,11 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
-#include "front/cli/patch.h"
 #include "front/cli/sandboxes.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
 #define LINE_MAX_BYTES ((size_t)64 * 1024)
-
-/* ---- diff ---- */
-
-struct diff_options {
-	bool patch;
-	bool name_only;
-	bool zero;
-	bool json;
-	bool no_renames;
-};
-
-static const struct cli_option diff_options[] = {
-	CLI_FLAG("--patch", "line by line, as git apply and patch take it",
-		 .offset = offsetof(struct diff_options, patch)),
-	CLI_FLAG("--name-only", "the paths alone, one a line",
-		 .offset = offsetof(struct diff_options, name_only)),
-	CLI_FLAG("--zero", "the paths alone, as they are, each ended by a NUL byte",
-		 .offset = offsetof(struct diff_options, zero)),
-	CLI_FLAG("--no-renames", "a file that was moved is one deleted and one added",
-		 .offset = offsetof(struct diff_options, no_renames)),
-	CLI_FLAG("--json", "as JSON", .offset = offsetof(struct diff_options, json)),
-	{},
-};
-
-static const char *colour_of(enum change_kind k)
-{
-	return k == CHANGE_ADDED ? "\033[32m" : k == CHANGE_DELETED ? "\033[31m" : "\033[33m";
-}
-
-/* Lines for people; colours only on a terminal. */
-static void print_changes(const struct review *r, bool colours)
-{
-	_cleanup_buf_ struct buf line = {};
-	const struct hazard *h;
-	size_t i, next = 0;
-
-	buf_init(&line, LINE_MAX_BYTES);
-	for (i = 0; i < r->changes.n; i++) {
-		buf_clear(&line);
-		review_line(r, i, &line);
-		printf("%s%s%s\n", colours ? colour_of(r->changes.list[i].kind) : "",
-		       buf_str(&line), colours ? "\033[0m" : "");
-		while ((h = review_hazard(r, i, &next))) {
-			printf("%s   ! %s: %s%s\n", colours ? "\033[1;31m" : "", h->code, h->why,
-			       colours ? "\033[0m" : "");
-		}
-	}
-}
-
-static void print_names(const struct review *r, bool zero)
-{
-	_cleanup_buf_ struct buf line = {};
-	size_t i;
-
-	buf_init(&line, LINE_MAX_BYTES);
-	for (i = 0; i < r->changes.n; i++) {
-		const char *path = r->changes.list[i].path;
-
-		if (zero) {
-			(void)fwrite(path, 1, strlen(path) + 1, stdout);
-			continue;
-		}
-		buf_clear(&line);
-		(void)utf8_neutralise(&line, path, strlen(path));
-		(void)puts(buf_str(&line));
-	}
-}
-
-/* A name that is no UTF-8 has its bytes beside it, in hexadecimal. */
-static int put_path(json_t *row, const char *key, const char *path)
-{
-	_cleanup_buf_ struct buf hex = {};
-	char name[32];
-	size_t i;
-
-	if (!path) {
-		return json_put(row, key, json_null());
-	}
-	if (!utf8_valid(path, strlen(path))) {
-		buf_init(&hex, 2 * strlen(path) + 1);
-		for (i = 0; path[i]; i++) {
-			(void)buf_addf(&hex, "%02x", (unsigned char)path[i]);
-		}
-		(void)snprintf(name, sizeof(name), "%s_bytes", key);
-		if (json_put(row, name, json_string(buf_str(&hex))) < 0) {
-			return -ENOMEM;
-		}
-	}
-	return json_put(row, key, json_text(path));
-}
-
-static json_t *side_json(const struct change_side *s)
-{
-	_cleanup_json_ json_t *row = json_object();
-	char mode[16];
-	int n = row ? 0 : -ENOMEM;
-
-	if (s->mode == 0) {
-		return json_null();
-	}
-	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
-	n = n < 0 ? n : json_put(row, "mode", json_string(mode));
-	n = n < 0 ? n : json_put(row, "size", json_integer((json_int_t)s->size));
-	n = n < 0 ? n : put_path(row, "target", s->target);
-	return n < 0 ? NULL : TAKE_PTR(row);
-}
-
-static json_t *hazards_json(const struct review *r, size_t i, size_t *next)
-{
-	_cleanup_json_ json_t *list = json_array();
-	const struct hazard *h;
-
-	while (list && (h = review_hazard(r, i, next))) {
-		if (json_array_append_new(
-			    list, json_pack("{s:s, s:s}", "code", h->code, "why", h->why)) < 0) {
-			return NULL;
-		}
-	}
-	return TAKE_PTR(list);
-}
-
-static json_t *change_json(const struct review *r, size_t i, size_t *next)
-{
-	const struct change *c = &r->changes.list[i];
-	_cleanup_json_ json_t *row = json_object();
-	int n = row ? put_path(row, "path", c->path) : -ENOMEM;
-
-	n = n < 0 ? n : put_path(row, "from", c->from);
-	n = n < 0 ? n : json_put(row, "kind", json_string(change_word(c->kind)));
-	n = n < 0 ? n : json_put(row, "before", side_json(&c->before));
-	n = n < 0 ? n : json_put(row, "after", side_json(&c->after));
-	n = n < 0 ? n : json_put(row, "binary", json_boolean(c->binary));
-	n = n < 0 ? n : json_put(row, "hazards", hazards_json(r, i, next));
-	return n < 0 ? NULL : TAKE_PTR(row);
-}
-
-static int print_json(const struct review *r)
-{
-	_cleanup_json_ json_t *list = json_array();
-	size_t i, next = 0;
-	int n = list ? 0 : -ENOMEM;
-
-	for (i = 0; n == 0 && i < r->changes.n; i++) {
-		n = json_array_append_new(list, change_json(r, i, &next));
-	}
-	return cli_print_json(n < 0 ? NULL
-				    : json_pack("{s:s, s:o, s:O}", "sandbox", r->kept.home.id,
-						"workspace", json_text(r->kept.workspace),
-						"changes", list));
-}
-
-/* A copy whose apply was interrupted is neither the one nor the other. */
-static int refuse_pending(const struct review *r, struct err *e)
-{
-	return apply_pending(r->kept.home.dir)
-		       ? err_set(e, ERR_USER, EBUSY,
-				 "an apply of sandbox %s was interrupted; finish it with 'atoll "
-				 "apply --continue %s', or undo it with 'atoll apply --undo %s'",
-				 r->kept.home.id, r->kept.home.id, r->kept.home.id)
-		       : 0;
-}
-
-static int print_patch(const struct review *r, struct err *e)
-{
-	const struct patch_source source = {.original = r->kept.original,
-					    .upper = r->kept.upper,
-					    .safe = isatty(STDOUT_FILENO),
-					    .colours =
-						    isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
-
-	return patch_print(&source, &r->changes, e);
-}
-
-static int diff(const struct cli_command *c, int argc, char **argv)
-{
-	_cleanup_(review_done) struct review r = REVIEW_NONE;
-	struct diff_options o = {};
-	struct cli_operands words;
-	struct err e = {};
-	int n = sandboxes_parse(c, argc, argv, &o, &words);
-
-	if (n != 0) {
-		return n > 0 ? CLI_OK : -n;
-	}
-	n = review_open(&r, words.words[0], &e);
-	n = n < 0 ? n : refuse_pending(&r, &e);
-	n = n < 0 ? n : review_find(&r, !o.no_renames, &e);
-	n = n < 0 ? n : review_select(&r, words.words + 1, words.n - 1, &e);
-	if (n < 0) {
-		return cli_fail(&e);
-	}
-	if (o.json) {
-		return print_json(&r);
-	}
-	if (o.patch) {
-		n = print_patch(&r, &e);
-	} else if (o.name_only || o.zero) {
-		print_names(&r, o.zero);
-	} else {
-		print_changes(&r, isatty(STDOUT_FILENO) && !getenv("NO_COLOR"));
-	}
-	return n < 0 ? cli_fail(&e) : cli_written();
-}
-
-static const struct cli_example diff_examples[] = {
-	CLI_EXAMPLE("atoll diff s-k3m9w2xqzr"),
-	CLI_EXAMPLE("atoll diff s-k3m9w2xqzr src", .why = "what is different below src"),
-	CLI_EXAMPLE("atoll diff --patch s-k3m9w2xqzr"),
-	CLI_EXAMPLE("atoll diff --json s-k3m9w2xqzr"),
-	{},
-};
-
-const struct cli_command cli_diff_command = {
-	.name = "diff",
-	.summary = "show what a sandbox changed in its copy",
-	.operands = "SANDBOX [PATH...]",
-	.operand.kind = CLI_KEPT,
-	.max_operands = SIZE_MAX,
-	.about = "Show what is different in the copy of the workspace that a sandbox has left: A "
-		 "added, M\n"
-		 "modified or with another mode, D deleted, R renamed, T of another type.\n",
-	.notes = "A line with ! names what on the host would obey the file above it, and when.\n",
-	.options = diff_options,
-	.examples = diff_examples,
-	.run = diff,
-};
 
 /* ---- apply ---- */
 
@@ -515,7 +288,7 @@ static int apply(const struct cli_command *c, int argc, char **argv)
 		n = recover(&r, id, &o, &e);
 		return n < 0 ? cli_fail(&e) : CLI_OK;
 	}
-	n = n < 0 ? n : refuse_pending(&r, &e);
+	n = n < 0 ? n : review_refuse_pending(&r, &e);
 	/* Without renames: what is chosen by one path brings nothing along from another. */
 	n = n < 0 ? n : review_find(&r, false, &e);
 	n = n < 0 ? n : review_select(&r, words.words + 1, words.n - 1, &e);
@@ -535,6 +308,7 @@ const struct cli_command cli_apply_command = {
 	.summary = "take changes over from a copy",
 	.operands = "SANDBOX [PATH...]",
 	.operand.kind = CLI_KEPT,
+	.further.kind = CLI_FILE,
 	.max_operands = SIZE_MAX,
 	.about = "Take what a sandbox changed in its copy over into the workspace: all that is "
 		 "named, or,\n"
@@ -557,7 +331,7 @@ static int discard_one(const char *id, struct err *e)
 	if (n >= 0) {
 		struct apply a = review_apply(&r);
 
-		n = apply_lost(&a) ? 0 : refuse_pending(&r, e);
+		n = apply_lost(&a) ? 0 : review_refuse_pending(&r, e);
 		n = n < 0 ? n : apply_clean(&a, e);
 	} else if (r.kept.home.dir >= 0) {
 		n = 0; /* without its workspace, or damaged, it can only be thrown away */

@@ -41,6 +41,9 @@ int review_find(struct review *r, bool renames, struct err *e);
 int review_select(struct review *r, char *const *paths, size_t n, struct err *e);
 void review_done(struct review *r);
 
+/* An error where an apply was interrupted: the copy is neither the one nor the other. */
+int review_refuse_pending(const struct review *r, struct err *e);
+
 /* What an apply is told of the copy. */
 struct apply review_apply(const struct review *r);
 

@@ -76,17 +76,10 @@ static void print_safely(const char *text)
 	(void)fputs(buf_str(&b), stdout);
 }
 
-static bool with_colours(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
-}
-
 static void print_row(const struct probe *p, const struct finding *f, const char *tier_before)
 {
 	const struct word *w = &words[f->state];
-	bool colours = with_colours();
+	bool colours = cli_colours();
 
 	if (!tier_before || strcmp(tier_before, p->tier) != 0) {
 		(void)printf("%s%s:\n", tier_before ? "\n" : "", p->tier);

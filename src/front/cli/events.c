@@ -168,7 +168,7 @@ static int events(const struct cli_command *c, int argc, char **argv)
 }
 
 static const struct cli_option events_options[] = {
-	CLI_FLAG("--follow", "go on until the sandbox has ended",
+	CLI_FLAG("--follow", "go on until the sandbox has ended", .letter = 'f',
 		 .offset = offsetof(struct events_options, follow)),
 	CLI_FLAG("--json", "the lines of the record as they stand",
 		 .offset = offsetof(struct events_options, json)),
@@ -185,7 +185,7 @@ const struct cli_command cli_events_command = {
 	.name = "events",
 	.summary = "what the record of a sandbox says",
 	.operands = "SANDBOX",
-	.operand.kind = CLI_SANDBOX,
+	.operand.kind = CLI_EITHER,
 	.max_operands = 1,
 	.about =
 		"Print the record of a sandbox, one event a line: what it was made from, what was\n"

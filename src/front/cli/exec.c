@@ -280,6 +280,7 @@ const struct cli_command cli_exec_command = {
 	.summary = "run a command in a sandbox that lives",
 	.operands = "SANDBOX [--] COMMAND [ARG...]",
 	.operand.kind = CLI_SANDBOX,
+	.further.kind = CLI_COMMAND,
 	.max_operands = SIZE_MAX,
 	.ends_at_operand = true,
 	.about =

@@ -81,7 +81,7 @@ const struct cli_command cli_inspect_command = {
 	.name = "inspect",
 	.summary = "all there is to know of a sandbox, as JSON",
 	.operands = "SANDBOX...",
-	.operand.kind = CLI_SANDBOX,
+	.operand.kind = CLI_EITHER,
 	.max_operands = SIZE_MAX,
 	.about =
 		"Print what is known of sandboxes as a JSON list: state, commands, plan, receipt,\n"
@@ -173,7 +173,7 @@ const struct cli_command cli_rm_command = {
 	.name = "rm",
 	.summary = "remove a sandbox, and its copy",
 	.operands = "SANDBOX...",
-	.operand.kind = CLI_SANDBOX,
+	.operand.kind = CLI_EITHER,
 	.max_operands = SIZE_MAX,
 	.about =
 		"Remove sandboxes that have ended, with the copies that they have left; and with\n"

@@ -477,7 +477,8 @@ static int logs(const struct cli_command *c, int argc, char **argv)
 #define MEMBER(field) .offset = offsetof(struct logs_options, field)
 
 static const struct cli_option logs_options[] = {
-	CLI_FLAG("--follow", "go on until the sandbox, or the command, has ended", MEMBER(follow)),
+	CLI_FLAG("--follow", "go on until the sandbox, or the command, has ended", .letter = 'f',
+		 MEMBER(follow)),
 	CLI_TAKES("--command", "N", CLI_TEXT, "only of the command with this number",
 		  MEMBER(command)),
 	CLI_TAKES("--stream", "WORD", CLI_WORDS, "only one of the two",

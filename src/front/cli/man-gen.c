@@ -62,6 +62,10 @@ static void put_sentence(const char *text)
 static void put_option(const struct cli_option *o)
 {
 	put_marked('*', o->name);
+	if (o->letter) {
+		(void)fputs(", ", stdout);
+		put_marked('*', cli_option_short(o).text);
+	}
 	if (o->argument) {
 		(void)putchar(' ');
 		put_marked('_', o->argument);

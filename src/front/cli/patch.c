@@ -2,34 +2,19 @@
 /* Patches. */
 #include "front/cli/patch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/utf8.h"
-#include "linux/landlock.h"
-#include "linux/seccomp.h"
+#include "front/cli/compare.h"
 #include "workspace/change.h"
 #include "workspace/memory.h"
 
-#define DIFF "/usr/bin/diff"
-/* More than this on a side is not compared line by line. */
-#define SIDE_MAX     (64U << 20)
-#define DIFF_SECONDS 60
-#define NOBODY       65534
-#define LINE_SHOWN   ((size_t)1 << 20)
+#define LINE_SHOWN ((size_t)1 << 20)
 
 /* ---- names ---- */
 
@@ -98,15 +83,15 @@ static void put_line(const struct patch_source *s, const char *line, size_t len,
 	const char *colour = s->colours ? colour_of(line, in_hunk) : "";
 	_cleanup_buf_ struct buf shown = {};
 
-	(void)fputs(colour, stdout);
+	(void)fputs(colour, s->out);
 	if (s->safe) {
 		buf_init(&shown, 8 * LINE_SHOWN);
 		add_safely(&shown, line, len < LINE_SHOWN ? len : LINE_SHOWN);
-		(void)fwrite(buf_str(&shown), 1, shown.len, stdout);
+		(void)fwrite(buf_str(&shown), 1, shown.len, s->out);
 	} else {
-		(void)fwrite(line, 1, len, stdout);
+		(void)fwrite(line, 1, len, s->out);
 	}
-	(void)fputs(*colour ? "\033[0m\n" : "\n", stdout);
+	(void)fputs(*colour ? "\033[0m\n" : "\n", s->out);
 }
 
 static void put_head(const struct patch_source *s, struct buf *line)
@@ -130,144 +115,30 @@ static void put_side(const struct patch_source *s, struct buf *line, const char 
 	put_head(s, line);
 }
 
-/* ---- diff(1) ---- */
-
-static int open_rules(struct err *e)
-{
-	static const char *const trees[] = {"/usr", "/lib", "/lib32", "/lib64", "/bin"};
-	int abi = landlock_abi(), r;
-	_cleanup_fd_ int ruleset = FD_NONE;
-	size_t i;
-
-	if (abi < 1) {
-		return err_set(e, ERR_SYSTEM, ENOSYS,
-			       "showing changes line by line needs Landlock, behind which they are "
-			       "compared; boot with 'landlock' in the lsm= list");
-	}
-	r = ruleset = landlock_new(abi, e);
-	for (i = 0; r >= 0 && i < ARRAY_SIZE(trees); i++) {
-		_cleanup_fd_ int fd = open(trees[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		if (fd >= 0) {
-			r = landlock_allow(ruleset, abi, fd, true, LANDLOCK_READ | LANDLOCK_EXECUTE,
-					   e);
-		}
-	}
-	return r < 0 ? r : TAKE_FD(ruleset);
-}
-
-static int lock_in(int ruleset, struct err *e)
-{
-	const struct rlimit seconds = {DIFF_SECONDS, DIFF_SECONDS}, none = {0, 0};
-	const struct rlimit memory = {(rlim_t)1 << 30, (rlim_t)1 << 30};
-
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-			       setresuid(NOBODY, NOBODY, NOBODY) < 0)) {
-		return err_sys(e, errno, "cannot become nobody");
-	}
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_CPU, &seconds) < 0 || setrlimit(RLIMIT_DATA, &memory) < 0 ||
-	    setrlimit(RLIMIT_FSIZE, &none) < 0 || setrlimit(RLIMIT_CORE, &none) < 0) {
-		return err_sys(e, errno, "cannot limit what compares");
-	}
-	if (landlock_enforce(ruleset, e) < 0) {
-		return -e->code;
-	}
-	return seccomp_load(SECCOMP_FILTER_GUARDED_STRICT, e);
-}
-
-/* The child: 0 and 2 are /dev/null, 1 the pipe, 3 and 4 the contents, and nothing else is open. */
-static _Noreturn void become_diff(const int sides[2], int out, int ruleset)
-{
-	char *argv[] = {"diff", "-u", "-L", "a", "-L", "b", "/proc/self/fd/3", "/proc/self/fd/4",
-			NULL};
-	char *env[] = {"LC_ALL=C", NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), high[5], i;
-	const int from[5] = {null, out, null, sides[0], sides[1]};
-	struct err e = {};
-
-	for (i = 0; i < 5; i++) {
-		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 16);
-		if (high[i] < 0) {
-			_exit(125);
-		}
-	}
-	ruleset = fcntl(ruleset, F_DUPFD_CLOEXEC, 16);
-	for (i = 0; i < 5; i++) {
-		if (dup2(high[i], i) < 0) {
-			_exit(125);
-		}
-	}
-	if (ruleset < 0 || lock_in(ruleset, &e) < 0 || close_range(5, ~0U, 0) < 0) {
-		_exit(125);
-	}
-	(void)execve(DIFF, argv, env);
-	_exit(errno == ENOENT ? 127 : 126);
-}
-
-/* Names are ours: the two lines of diff's that have them are left out. True: there was a hunk. */
-static bool pass_on(const struct patch_source *s, int from)
-{
-	FILE *in = fdopen(from, "r");
-	char *line = NULL;
-	size_t room = 0, n = 0;
-	ssize_t len;
-
-	while (in && (len = getline(&line, &room, in)) >= 0) {
-		if (++n > 2) {
-			put_line(s, line, (size_t)(len - (len > 0 && line[len - 1] == '\n')), true);
-		}
-	}
-	free(line);
-	if (in) {
-		(void)fclose(in);
-	} else {
-		(void)fd_close(from);
-	}
-	return n > 2;
-}
-
-static int compare(const struct patch_source *s, const int sides[2], struct err *e)
-{
-	_cleanup_fd_ int ruleset = open_rules(e), out = FD_NONE;
-	int ends[2], status = 0;
-	pid_t child;
-
-	if (ruleset < 0) {
-		return ruleset;
-	}
-	(void)fflush(stdout);
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		return err_sys(e, errno, "cannot create a pipe");
-	}
-	out = ends[1];
-	child = fork();
-	if (child == 0) {
-		become_diff(sides, out, ruleset);
-	}
-	out = fd_close(out);
-	if (child < 0) {
-		(void)fd_close(ends[0]);
-		return err_sys(e, errno, "cannot start a process");
-	}
-	(void)pass_on(s, ends[0]);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) <= 1) {
-		return 0;
-	}
-	return err_set(e, ERR_SYSTEM, EIO,
-		       WIFEXITED(status) && WEXITSTATUS(status) == 127
-			       ? "there is no " DIFF "; install diffutils"
-			       : "comparing two files line by line failed (wait status 0x%x)",
-		       status);
-}
-
 /* ---- one change ---- */
 
-static bool is_text(const struct change *c)
+bool patch_is_text(const struct change *c)
 {
-	return !c->binary && c->before.size <= SIDE_MAX && c->after.size <= SIDE_MAX;
+	return !c->binary && c->before.size <= PATCH_SIDE_MAX && c->after.size <= PATCH_SIDE_MAX;
+}
+
+static bool put_compared(void *arg, const char *line, size_t len)
+{
+	const struct patch_source *s = arg;
+
+	put_line(s, line, len, true);
+	return !ferror(s->out);
+}
+
+unsigned patch_mode(mode_t mode)
+{
+	return S_ISLNK(mode) ? 0120000 : mode & 0111 ? 0100755 : 0100644;
+}
+
+static void put_mode(const struct patch_source *s, const char *what, mode_t mode, struct buf *line)
+{
+	(void)buf_addf(line, "%s %06o", what, patch_mode(mode));
+	put_head(s, line);
 }
 
 /* The lines of one file; `before` or `after` is NULL where it is not there. */
@@ -276,7 +147,12 @@ static int put_content(const struct patch_source *s, const struct change *c, con
 {
 	_cleanup_fd_ int old = FD_NONE, new = FD_NONE;
 
-	if (!is_text(c)) {
+	if (!patch_is_text(c)) {
+		if (before && after) {
+			/* git-apply(1) does not see a heading of one line. No hash: it is refused.
+			 */
+			put_mode(s, "index 0000000..0000000", c->after.mode, line);
+		}
 		(void)buf_adds(line, "Binary files ");
 		add_name(line, before ? "a/" : "", before ? before : "/dev/null");
 		(void)buf_adds(line, " and ");
@@ -288,17 +164,52 @@ static int put_content(const struct patch_source *s, const struct change *c, con
 	if ((!before || c->before.size == 0) && (!after || c->after.size == 0)) {
 		return 0;
 	}
-	old = memory_of_file(s->original, before, false, SIDE_MAX, e);
-	new = old < 0 ? FD_NONE : memory_of_file(s->upper, after, true, SIDE_MAX, e);
+	old = memory_of_file(s->original, before, false, PATCH_SIDE_MAX, e);
+	new = old < 0 ? FD_NONE : memory_of_file(s->upper, after, true, PATCH_SIDE_MAX, e);
 	if (old < 0 || new < 0) {
 		return old < 0 ? old : new;
 	}
 	put_side(s, line, "--- ", "a/", before);
 	put_side(s, line, "+++ ", "b/", after);
-	return compare(s, (int[]){old, new}, e);
+	return compare_lines((int[]){old, new}, put_compared, (void *)s, e);
 }
 
-/* A link's target is a file of one line without an end, as git has it. */
+size_t patch_link_lines(const char *target)
+{
+	size_t n = 0;
+
+	for (; *target; target += strcspn(target, "\n"), target += *target == '\n') {
+		n++;
+	}
+	return n;
+}
+
+/* "1", "1,3", "0,0": where the lines of a side are, and how many. */
+static void add_range(struct buf *line, const char *target)
+{
+	size_t n = target ? patch_link_lines(target) : 0;
+
+	(void)buf_addf(line, n == 1 ? "1" : n == 0 ? "0,0" : "1,%zu", n);
+}
+
+/* The target's lines. TRUST: it may hold line ends, behind which anything could stand. */
+static void put_target(const struct patch_source *s, char mark, const char *target,
+		       struct buf *line)
+{
+	const char *end;
+
+	for (; *target; target = *end ? end + 1 : end) {
+		end = target + strcspn(target, "\n");
+		(void)buf_addf(line, "%c%.*s", mark, (int)(end - target), target);
+		put_line(s, buf_str(line), line->len, true);
+		buf_clear(line);
+		if (!*end) {
+			put_line(s, "\\ No newline at end of file", 27, true);
+		}
+	}
+}
+
+/* A link's target is the content of a file without an end, as git has it. */
 static void put_link(const struct patch_source *s, const struct change *c, const char *before,
 		     const char *after, struct buf *line)
 {
@@ -307,27 +218,30 @@ static void put_link(const struct patch_source *s, const struct change *c, const
 
 	put_side(s, line, "--- ", "a/", before);
 	put_side(s, line, "+++ ", "b/", after);
-	(void)buf_addf(line, "@@ -%s +%s @@", before ? "1" : "0,0", after ? "1" : "0,0");
+	(void)buf_adds(line, "@@ -");
+	add_range(line, targets[0]);
+	(void)buf_adds(line, " +");
+	add_range(line, targets[1]);
+	(void)buf_adds(line, " @@");
 	put_line(s, buf_str(line), line->len, true);
 	buf_clear(line);
 	for (i = 0; i < 2; i++) {
 		if (targets[i]) {
-			(void)buf_addf(line, "%c%s", "-+"[i], targets[i]);
-			put_line(s, buf_str(line), line->len, true);
-			buf_clear(line);
-			put_line(s, "\\ No newline at end of file", 27, true);
+			put_target(s, "-+"[i], targets[i], line);
 		}
 	}
-}
-
-static unsigned git_mode(mode_t mode)
-{
-	return S_ISLNK(mode) ? 0120000 : mode & 0111 ? 0100755 : 0100644;
 }
 
 static bool has_place(mode_t mode)
 {
 	return S_ISREG(mode) || S_ISLNK(mode);
+}
+
+/* Of permissions the format knows but one bit. */
+bool patch_has(const struct change *c)
+{
+	return (has_place(c->before.mode) || has_place(c->after.mode)) &&
+	       (c->kind != CHANGE_MODE || patch_mode(c->before.mode) != patch_mode(c->after.mode));
 }
 
 static void put_names(const struct patch_source *s, const struct change *c, struct buf *line)
@@ -336,12 +250,6 @@ static void put_names(const struct patch_source *s, const struct change *c, stru
 	add_name(line, "a/", c->from ? c->from : c->path);
 	(void)buf_addc(line, ' ');
 	add_name(line, "b/", c->path);
-	put_head(s, line);
-}
-
-static void put_mode(const struct patch_source *s, const char *what, mode_t mode, struct buf *line)
-{
-	(void)buf_addf(line, "%s %06o", what, git_mode(mode));
 	put_head(s, line);
 }
 
@@ -357,7 +265,7 @@ static int put_entry(const struct patch_source *s, const struct change *c, bool 
 	put_names(s, c, &line);
 	if (!before || !after) {
 		put_mode(s, after ? "new file mode" : "deleted file mode", mode, &line);
-	} else if (git_mode(c->before.mode) != git_mode(c->after.mode)) {
+	} else if (patch_mode(c->before.mode) != patch_mode(c->after.mode)) {
 		put_mode(s, "old mode", c->before.mode, &line);
 		put_mode(s, "new mode", c->after.mode, &line);
 	}
@@ -394,8 +302,8 @@ static int put_change(const struct patch_source *s, const struct change *c, bool
 {
 	bool before = has_place(c->before.mode), after = has_place(c->after.mode);
 
-	if (c->kind == CHANGE_MODE && git_mode(c->before.mode) == git_mode(c->after.mode)) {
-		return 0; /* the format knows but one bit */
+	if (!patch_has(c)) {
+		return 0;
 	}
 	if (c->kind == CHANGE_DELETED || is_replaced(c)) {
 		before = before && removals;
@@ -412,7 +320,7 @@ int patch_print(const struct patch_source *s, const struct changes *c, struct er
 	int r = 0, pass;
 
 	for (pass = 0; r >= 0 && pass < 2; pass++) {
-		for (i = 0; r >= 0 && i < c->n; i++) {
+		for (i = 0; r >= 0 && i < c->n && !ferror(s->out); i++) {
 			r = put_change(s, &c->list[i], pass == 0, e);
 		}
 	}

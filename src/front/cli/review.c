@@ -70,6 +70,16 @@ struct apply review_apply(const struct review *r)
 			      .begun_ns = r->kept.begun_ns};
 }
 
+int review_refuse_pending(const struct review *r, struct err *e)
+{
+	return apply_pending(r->kept.home.dir)
+		       ? err_set(e, ERR_USER, EBUSY,
+				 "an apply of sandbox %s was interrupted; finish it with 'atoll "
+				 "apply --continue %s', or undo it with 'atoll apply --undo %s'",
+				 r->kept.home.id, r->kept.home.id, r->kept.home.id)
+		       : 0;
+}
+
 static void add_name(struct buf *out, const char *name)
 {
 	(void)utf8_neutralise(out, name, strlen(name));

@@ -63,8 +63,11 @@ int sandboxes_parse(const struct cli_command *c, int argc, char **argv, void *in
 	if (r != 0 || ret->n > 0) {
 		return r;
 	}
-	return -cli_complain(c->name, "which sandbox? 'atoll ps%s' shows their ids and names",
-			     c->operand.kind == CLI_KEPT ? " --kept" : "");
+	return -cli_complain(c->name, "which sandbox? %s their ids and names",
+			     c->operand.kind == CLI_KEPT      ? "'atoll ps --kept' shows"
+			     : c->operand.kind == CLI_SANDBOX ? "'atoll ps' shows"
+							      : "'atoll ps' and 'atoll ps --kept' "
+								"show");
 }
 
 int sandboxes_begin(const struct cli_command *c, int argc, char **argv, void *into,
@@ -220,6 +223,7 @@ static int add_kept(const struct state *s, const char *id, json_t *list)
 struct ps_options {
 	bool json;
 	bool quiet;
+	bool names;
 	bool kept;
 	struct filter {
 		const char *key;
@@ -298,28 +302,44 @@ static const struct cli_option ps_options[] = {
 		 .offset = offsetof(struct ps_options, kept)),
 	CLI_FLAG("--quiet", "the ids alone, one a line",
 		 .offset = offsetof(struct ps_options, quiet)),
+	CLI_FLAG("--names", "the names alone, one a line; with --quiet ids and names",
+		 .offset = offsetof(struct ps_options, names)),
 	{},
 };
 
+/* What other programs take as words: ids, names, or both. */
+static void print_words(const json_t *row, const struct ps_options *o)
+{
+	const char *name = json_string_value(json_object_get(row, "name"));
+
+	if (o->quiet) {
+		printf("%s\n", json_string_value(json_object_get(row, "sandbox")));
+	}
+	if (o->names && name) {
+		printf("%s\n", name);
+	}
+}
+
 static int print_list(json_t *list, const struct ps_options *o)
 {
+	bool words = o->quiet || o->names;
 	json_t *row;
 	size_t i;
 
 	if (o->json) {
 		return cli_print_json(json_incref(list));
 	}
-	if (!o->quiet && o->kept) {
+	if (!words && o->kept) {
 		printf("%-14s %-12s %15s %12s  %s\n", "SANDBOX", "NAME", "ENDED", "REMOVED IN",
 		       "WORKSPACE");
-	} else if (!o->quiet) {
+	} else if (!words) {
 		printf("%-14s %-12s %-8s %9s %13s  %-10s %s\n", "SANDBOX", "NAME", "STATE", "AGE",
 		       "PEAK MEMORY", "TIER", "COMMAND");
 	}
 	json_array_foreach(list, i, row)
 	{
-		if (o->quiet) {
-			printf("%s\n", json_string_value(json_object_get(row, "sandbox")));
+		if (words) {
+			print_words(row, o);
 		} else if (o->kept) {
 			print_kept(row);
 		} else {
