@@ -90,8 +90,7 @@ struct tier_sandbox {
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
 	enum wall_kind walls;
-	int64_t starts; /* new processes and threads so far, where the keeper lets each begin; -1:
-			 * it does not */
+	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */
 	uint64_t tasks; /* at most so many exist, there */
 	uint64_t refused_starts; /* beyond the limit of processes, there */
 	bool survivors;          /* stop() did not end everything inside */
