@@ -158,7 +158,7 @@ static void set_owner(const struct keeper *k, const struct stat *st, bool transl
 	place->group = !from_root ? getegid() : translated ? st->st_gid : NOBODY;
 }
 
-/* A place that some rule meets; `path` is borrowed. `p` is what it was when the policy was
+/* A place that some rule may meet; `path` is borrowed. `p` is what it was when the policy was
  * resolved, NULL: whatever it is. */
 static int add_place(const struct keeper *k, const char *path, const struct plan_path *p,
 		     struct places *list, struct err *e)
@@ -168,8 +168,12 @@ static int add_place(const struct keeper *k, const char *path, const struct plan
 	bool workspace = p == &k->plan.workspace;
 	struct stat st;
 
-	if (v <= 0) {
-		return v < 0 ? no_memory(e) : 0;
+	if (v < 0) {
+		return no_memory(e);
+	}
+	/* Of what the policy names, links and other names may make something, too. */
+	if (v == DENY_NONE && !p) {
+		return 0;
 	}
 	if (v == DENY_HIT && !p) {
 		list->whole[list->n_whole++] = path;
@@ -279,8 +283,8 @@ static char *mount_point(char *line)
 
 /*
  * An overlay has no mounts below: what one of them covers outside would be seen, and nobody has
- * looked for names there. So it is hidden as a whole. Where the mount is the builder's own copy,
- * the kernel makes no overlay of it.
+ * looked for names there. So in a place where something is hidden it is, too, as a whole. Where the
+ * mount is the builder's own copy, the kernel makes no overlay of it.
  */
 static int add_mount(const struct keeper *k, const struct places *places, const char *point,
 		     struct rules *rules, struct err *e)
@@ -289,7 +293,8 @@ static int add_mount(const struct keeper *k, const struct places *places, const 
 		const struct hide_place *place = &places->list[i];
 		_cleanup_buf_ struct buf text = {};
 
-		if (!path_within(point, place->path) || strcmp(point, place->path) == 0) {
+		if (!path_within(point, place->path) || strcmp(point, place->path) == 0 ||
+		    !deny_layer_of(&k->hidden, place->path)) {
 			continue;
 		}
 		if (!k->plan.identity.from_root || !place->others) {
@@ -358,8 +363,12 @@ int keeper_find_denied(struct keeper *k, struct err *e)
 		r = add_rule(&rules, strdup(k->plan.deny[i])) < 0 ? no_memory(e) : 0;
 	}
 	r = r < 0 ? r : find_places(k, &places, e);
-	r = r < 0 ? r : add_mounts(k, &places, &rules, e);
 	r = r < 0 ? r : hide_find(places.list, places.n, rules.list, rules.n, &k->hidden, e);
+	r = r < 0 ? r : add_mounts(k, &places, &rules, e);
+	if (r >= 0 && rules.n > k->plan.n_deny) {
+		deny_layers_done(&k->hidden);
+		r = hide_find(places.list, places.n, rules.list, rules.n, &k->hidden, e);
+	}
 	r = r < 0 ? r : keep_extra(&k->hidden, &rules, k->plan.n_deny, e);
 	r = r < 0 ? r : add_whole(&k->hidden, &places, e);
 	k->spec.denied = &k->hidden;

@@ -332,6 +332,23 @@ def test_what_else_is_shown(copy, base):
     assert refused.status == 125 and "leave one of the two out" in refused.err, refused
 
 
+def test_links_and_names_into_what_else_is_shown(copy, base):
+    """A place that no rule meets by itself; and one in which nothing is hidden stays as it is."""
+    tree(copy)
+    write(base / "more/real", SECRET)
+    write(base / "more/fine", "fine\n")
+    os.link(copy.root / "secrets/key", base / "more/name")
+    for path in (base / "more", *(base / "more").iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (copy.root / "cred").symlink_to(base / "more/real")
+    result = copy.run(look(copy, base / "more/real", base / "more/name", "cred") + f"; ls {base}/more",
+                      "--read", str(base / "more"), *deny("cred", "secrets"))
+    assert result.out.splitlines() == [f"{base}/more/real: absent", f"{base}/more/name: absent", "cred: absent",
+                                       "fine"], result
+    result = copy.run(f"grep ' {base}/more ' /proc/self/mountinfo", "--read", str(base / "more"), *deny(".env"))
+    assert " - overlay " not in result.out and result.status == 0, result
+
+
 def test_under_home(copy, base):
     """~/ is HOME, and what a link on the way leads to is meant, too."""
     tree(copy)
