@@ -32,6 +32,13 @@ struct copy {
 	int upper;    /* FD_NONE until it is made */
 };
 
+/*
+ * Why no copy can be kept where the state directory is, or will be: half a sentence; NULL: one can,
+ * as far as can be seen without making it. overlayfs wants extended attributes of the user's, and
+ * renames that leave whiteouts, of the file system of its upper layer.
+ */
+const char *copy_impossible(void);
+
 void copy_init(struct copy *c);
 void copy_done(struct copy *c);
 
