@@ -361,6 +361,19 @@ bool kept_expired(int dir)
 	return doc && json_get_int(doc, "until_ns", &until, NULL) >= 0 && until <= now;
 }
 
+int64_t kept_until(int dir)
+{
+	struct stat st;
+
+	if (fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    faccessat(dir, "sandbox.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		return 0;
+	}
+	return faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+		       ? INT64_MAX
+		       : (int64_t)st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
+}
+
 int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e)
 {
 	struct kept k = {.home = *home, .original = FD_NONE, .upper = FD_NONE};
