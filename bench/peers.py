@@ -208,6 +208,8 @@ def contenders(atoll, work, payload):
         Peer("posix_spawn", [payload]),
         Peer("atoll version", [atoll[0], "version"]),
         Peer("atoll run", [*atoll, payload], version=version(atoll[0], "version")),
+        Peer("atoll run, on a copy", [*(a.replace(":read-only", ":copy") if isinstance(a, str) else a for a in atoll),
+                                      payload]),
         Peer(PROCESS_TIER, [*atoll[:2], "--quiet", "--accept-tier", "process", *atoll[2:], payload]),
         attempt(bubblewrap_same, "bubblewrap, the same walls", atoll, work, payload),
         bubblewrap_one(payload),

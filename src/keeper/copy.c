@@ -5,10 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +34,51 @@
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
 #define RESERVED_SIZE 8192
+
+/* File systems that overlayfs takes as no upper layer (linux/magic.h, and the kernel's sources). */
+static bool is_unfit(const struct statfs *fs)
+{
+	static const unsigned unfit[] = {
+		OVERLAYFS_SUPER_MAGIC, NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+		MSDOS_SUPER_MAGIC,     SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+		CIFS_SUPER_MAGIC,      V9FS_MAGIC,      CEPH_SUPER_MAGIC,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(unfit); i++) {
+		if ((unsigned)fs->f_type == unfit[i]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *copy_impossible(void)
+{
+	_cleanup_buf_ struct buf path = {};
+	struct err unused = {};
+	struct statfs fs;
+
+	buf_init(&path, 65536);
+	if (state_path(&path, &unused) < 0) {
+		return NULL; /* said by who needs it */
+	}
+	while (statfs(buf_str(&path), &fs) < 0) {
+		char *slash = strrchr(path.data, '/');
+
+		if (errno != ENOENT || !slash || slash == path.data) {
+			return NULL;
+		}
+		*slash = '\0';
+	}
+	if (is_unfit(&fs)) {
+		return "the state directory lies on a file system that overlayfs cannot write to "
+		       "(ATOLL_HOME can name another place)";
+	}
+	return getxattr(path.data, "user.atoll", NULL, 0) < 0 && errno == EOPNOTSUPP
+		       ? "the state directory lies on a file system without extended attributes "
+			 "(ATOLL_HOME can name another place)"
+		       : NULL;
+}
 
 void copy_init(struct copy *c)
 {
@@ -325,6 +373,19 @@ bool kept_expired(int dir)
 	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
 
 	return doc && json_get_int(doc, "until_ns", &until, NULL) >= 0 && until <= now;
+}
+
+int64_t kept_until(int dir)
+{
+	struct stat st;
+
+	if (fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    faccessat(dir, "sandbox.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		return 0;
+	}
+	return faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+		       ? INT64_MAX
+		       : (int64_t)st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
 }
 
 int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e)

@@ -33,6 +33,13 @@ struct copy {
 	int upper;    /* FD_NONE until it is made */
 };
 
+/*
+ * Why no copy can be kept where the state directory is, or will be: half a sentence; NULL: one can,
+ * as far as can be seen without making it. overlayfs wants extended attributes of the user's, and
+ * renames that leave whiteouts, of the file system of its upper layer.
+ */
+const char *copy_impossible(void);
+
 void copy_init(struct copy *c);
 void copy_done(struct copy *c);
 
@@ -82,6 +89,13 @@ void kept_done(struct kept *k);
 /* True for a sandbox's directory whose copy has waited for as long as its policy says, and that no
  * apply has been at work on that was killed. */
 bool kept_expired(int dir);
+
+/* As many wait at once; of more, those go first whose time is up first. */
+#define KEPT_MAX 200
+
+/* When the time of such a one is up, by CLOCK_REALTIME; INT64_MAX where it may not go before
+ * somebody has ended an apply. 0: it is none that waits. */
+int64_t kept_until(int dir);
 
 /* Throws such a one away; the caller has its lock. */
 int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e);

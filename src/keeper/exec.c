@@ -307,14 +307,6 @@ static void hear_front(struct keeper *k, struct command *c)
 	}
 }
 
-static void ended(struct keeper *k, struct command *c, int status)
-{
-	c->exited = true;
-	c->status = status;
-	command_drain(c);
-	limits_touch(&k->limits);
-}
-
 int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
 {
 	char reason[64];
@@ -331,16 +323,20 @@ int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
 			     e);
 }
 
-/* Where a command has a session of its own, somebody inside may have killed who leads it; where it
- * has none, that was pid 1, and the sandbox is at its end. */
-static bool is_gone(const struct keeper *k)
+/*
+ * Whoever speaks of a command is gone. Without a terminal that was pid 1, which nobody inside can kill.
+ * With one it was the leader of its session, which somebody inside may have killed; where pid 1 has gone
+ * before, the kernel has: its end of the control socket is closed first.
+ */
+static bool init_is_gone(const struct keeper *k, const struct command *c)
 {
 	struct pollfd pfd = {.fd = k->sandbox.control, .events = POLLIN};
 
-	return poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR));
+	return !command_on_terminal(c) ||
+	       (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)));
 }
 
-static int hear_parent(struct keeper *k, struct command *c, struct err *e)
+int keeper_hear(struct keeper *k, struct command *c, struct err *e)
 {
 	struct tier_event event;
 	int r = tier_command_hear(&c->inside, &event, e);
@@ -350,24 +346,26 @@ static int hear_parent(struct keeper *k, struct command *c, struct err *e)
 	}
 	switch (event.kind) {
 	case TIER_EXITED:
-		ended(k, c, event.value);
-		break;
+		c->exited = true;
+		c->status = event.value;
+		return 1;
 	case TIER_GONE:
-		if (!is_gone(k)) {
-			ended(k, c, SIGKILL);
+		if (init_is_gone(k, c)) {
+			return 2;
 		}
-		break;
+		c->exited = true;
+		c->status = SIGKILL;
+		return 1;
 	case TIER_STOPPED:
 		c->paused = true;
 		command_tell(c, MSG_STOPPED, event.value);
-		break;
+		return 0;
 	case TIER_CONTINUED:
 		command_tell(c, MSG_CONTINUED, 0);
-		break;
+		return 0;
 	default:
-		break;
+		return 0;
 	}
-	return 0;
 }
 
 /* Of one that is on its way the other socket tells all there is to know. */
@@ -390,7 +388,11 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 		advance(k, c);
 	}
 	if (!c->exited && c->inside.channel >= 0 && w[COMMAND_CHANNEL].revents) {
-		r = c->started ? hear_parent(k, c, e) : hear_early(c, e);
+		r = c->started ? keeper_hear(k, c, e) : hear_early(c, e);
+	}
+	if (r == 1) {
+		command_drain(c);
+		limits_touch(&k->limits);
 	}
 	if (c->front >= 0 && w[COMMAND_FRONT].revents & ~POLLOUT) {
 		hear_front(k, c);

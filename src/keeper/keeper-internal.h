@@ -86,6 +86,10 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 /* A command that is not the main one, as far as poll(2) has news of it. */
 int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, struct err *e);
 
+/* What its parent says of a command that runs, or the end of that one. 1: the command has ended, as
+ * c->exited and c->status say; 2: pid 1 has, and everything with it; 0: neither. */
+int keeper_hear(struct keeper *k, struct command *c, struct err *e);
+
 /* Says in the record how it ended, once. */
 int keeper_record_end(struct keeper *k, struct command *c, struct err *e);
 

@@ -533,14 +533,14 @@ static void keeper_done(struct keeper *k)
 
 #define MAX_FILES 4096
 
-static void ignore_terminal(void)
+/* On its own: in a session of its own, with room for its descriptors, and nobody's signals. */
+static void settle_in(void)
 {
 	/* SIGXFSZ: the caller's limit of file sizes is an error like any other. */
 	static const int signals[] = {SIGPIPE, SIGHUP,  SIGINT,  SIGQUIT,
 				      SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
-	size_t i;
-
 	struct rlimit files;
+	size_t i;
 
 	(void)setsid();
 	/* Sixty commands hold ten descriptors each; what the caller had in mind for itself was
@@ -586,7 +586,7 @@ int keeper_main(void)
 			   .log = {.dir = FD_NONE, .fd = FD_NONE}};
 	int r;
 
-	ignore_terminal();
+	settle_in();
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);

@@ -356,8 +356,16 @@ static bool is_kept(int dir)
 	       faccessat(dir, "kept.json", F_OK, 0) == 0;
 }
 
+/* A copy whose time is up; or one whose time is up at `until` where there are too many, 0: there
+ * are not. */
+static bool may_go(int dir, int64_t until)
+{
+	return kept_expired(dir) || (until > 0 && kept_until(dir) == until);
+}
+
 /* Nobody keeps it any more: it has no keeper, or what it left has waited long enough. */
-static bool is_over(const struct state *s, const char *name, int *ret_dir, bool *ret_expired)
+static bool is_over(const struct state *s, const char *name, int64_t until, int *ret_dir,
+		    bool *ret_expired)
 {
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -366,8 +374,8 @@ static bool is_over(const struct state *s, const char *name, int *ret_dir, bool 
 
 	/* First whether it is kept: the lock of such a one would be in the way of who opens it now.
 	 * And again with it: its keeper may have kept it meanwhile. */
-	if (dir < 0 || (kept && !kept_expired(dir)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
-	    (is_kept(dir) && !kept_expired(dir))) {
+	if (dir < 0 || (kept && !may_go(dir, until)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
+	    (is_kept(dir) && !may_go(dir, until))) {
 		return false;
 	}
 	*ret_expired = is_kept(dir);
@@ -394,8 +402,8 @@ static int expire_one(const struct state *s, struct state_sandbox *sb, struct er
 }
 
 /* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
-static int reap_candidate(const struct state *s, const char *name, struct state_reaped *ret,
-			  struct err *e)
+static int reap_candidate(const struct state *s, const char *name, int64_t until,
+			  struct state_reaped *ret, struct err *e)
 {
 	struct state_sandbox sb = {.dir = FD_NONE};
 	bool expired = false;
@@ -408,7 +416,7 @@ static int reap_candidate(const struct state *s, const char *name, struct state_
 	if (flock(s->sandboxes, LOCK_EX) < 0) {
 		return err_sys(e, errno, "cannot lock the state directory");
 	}
-	if (is_over(s, name, &sb.dir, &expired)) {
+	if (is_over(s, name, until, &sb.dir, &expired)) {
 		r = expired ? expire_one(s, &sb, e) : reap_one(s, &sb, e);
 		ret->orphans += r >= 0 && !expired;
 		ret->expired += r >= 0 && expired;
@@ -419,30 +427,84 @@ static int reap_candidate(const struct state *s, const char *name, struct state_
 }
 
 /* One that is over, as far as can be seen without removing it. */
-static int consider(const struct state *s, const char *name, bool look, struct state_reaped *ret,
-		    struct err *e)
+static int consider(const struct state *s, const char *name, int64_t until, bool look,
+		    struct state_reaped *ret, struct err *e)
 {
 	bool expired = false;
 	int probe = FD_NONE;
 
-	if (name[0] == '.' || !is_over(s, name, &probe, &expired)) {
+	if (name[0] == '.' || !is_over(s, name, until, &probe, &expired)) {
 		return 0;
 	}
 	(void)fd_close(probe);
 	if (!look) {
-		return reap_candidate(s, name, ret, e);
+		return reap_candidate(s, name, until, ret, e);
 	}
 	ret->orphans += !expired;
 	ret->expired += expired;
 	return 0;
 }
 
+struct waiting {
+	char id[STATE_ID_SIZE];
+	int64_t until;
+};
+
+static int by_until(const void *a, const void *b)
+{
+	const struct waiting *x = a, *y = b;
+
+	return (x->until > y->until) - (x->until < y->until);
+}
+
+/* Adds it if it is a copy that waits. -ENOMEM. */
+static int note_waiting(const struct state *s, const char *name, struct waiting **list, size_t *n)
+{
+	_cleanup_fd_ int dir =
+		openat(s->sandboxes, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int64_t until = dir < 0 || strlen(name) >= STATE_ID_SIZE ? 0 : kept_until(dir);
+
+	if (until == 0) {
+		return 0;
+	}
+	if (*n % 64 == 0) {
+		struct waiting *more = realloc(*list, (*n + 64) * sizeof(**list));
+
+		if (!more) {
+			return -ENOMEM;
+		}
+		*list = more;
+	}
+	(*list)[*n].until = until;
+	memcpy((*list)[(*n)++].id, name, strlen(name) + 1);
+	return 0;
+}
+
+/* Of more than KEPT_MAX copies the first. */
+static int reap_surplus(const struct state *s, struct waiting *list, size_t n, bool look,
+			struct state_reaped *ret, struct err *e)
+{
+	int failed = 0;
+
+	if (n > KEPT_MAX) {
+		qsort(list, n, sizeof(*list), by_until);
+	}
+	for (size_t i = 0; i + KEPT_MAX < n && list[i].until < INT64_MAX; i++) {
+		int r = consider(s, list[i].id, list[i].until, look, ret, failed < 0 ? NULL : e);
+
+		failed = failed < 0 ? failed : r;
+	}
+	return failed;
+}
+
 int state_reap(const struct state *s, bool now, bool look, struct state_reaped *ret, struct err *e)
 {
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	_cleanup_free_ struct waiting *waiting = NULL;
 	struct dirent *entry;
-	int failed = 0;
+	size_t n = 0;
+	int r, failed = 0;
 
 	*ret = (struct state_reaped){};
 	if (!dir) {
@@ -450,12 +512,19 @@ int state_reap(const struct state *s, bool now, bool look, struct state_reaped *
 		return err_sys(e, errno, "cannot list the state directory");
 	}
 	while ((entry = readdir(dir))) {
-		/* One that cannot be removed must not keep those behind it; the first is said. */
-		int r = consider(s, entry->d_name, look, ret, failed < 0 ? NULL : e);
+		int before = ret->expired + ret->orphans;
 
+		/* One that cannot be removed must not keep those behind it; the first is said. */
+		r = consider(s, entry->d_name, 0, look, ret, failed < 0 ? NULL : e);
 		failed = failed < 0 ? failed : r;
+		if (entry->d_name[0] != '.' && ret->expired + ret->orphans == before &&
+		    note_waiting(s, entry->d_name, &waiting, &n) < 0 && failed >= 0) {
+			failed = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+		}
 	}
 	(void)closedir(dir);
+	r = reap_surplus(s, waiting, n, look, ret, failed < 0 ? NULL : e);
+	failed = failed < 0 ? failed : r;
 	ret->logs = log_reap(s, now, look);
 	return failed;
 }

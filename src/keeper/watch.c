@@ -197,45 +197,6 @@ static void hear_front(struct keeper *k)
 	}
 }
 
-/* The parent of the main command. */
-static int hear_parent(struct keeper *k, struct err *e)
-{
-	struct command *c = k->main;
-	struct pollfd control = {.fd = k->sandbox.control, .events = POLLIN};
-	struct tier_event event;
-	int r = tier_command_hear(&c->inside, &event, e);
-
-	if (r < 0) {
-		return r;
-	}
-	switch (event.kind) {
-	case TIER_EXITED:
-		c->exited = true;
-		c->status = event.value;
-		end(k);
-		break;
-	case TIER_STOPPED:
-		c->paused = true;
-		command_tell(c, MSG_STOPPED, event.value);
-		break;
-	case TIER_CONTINUED:
-		command_tell(c, MSG_CONTINUED, 0);
-		break;
-	case TIER_GONE:
-		/* Pid 1 and everything inside; or who leads the command's session, which somebody
-		 * inside can kill, and has then killed the command with it. */
-		if (poll(&control, 1, 0) != 1 || !(control.revents & (POLLHUP | POLLERR))) {
-			c->exited = true;
-			c->status = SIGKILL;
-		}
-		end(k);
-		break;
-	default:
-		break;
-	}
-	return 0;
-}
-
 static int hear_inside(struct keeper *k, struct err *e)
 {
 	struct tier_event event;
@@ -440,7 +401,10 @@ static int turn_commands(struct keeper *k, const struct pollfd *w, size_t n, str
 			continue;
 		}
 		if (own[COMMAND_CHANNEL].revents) {
-			r = hear_parent(k, e);
+			r = keeper_hear(k, c, e);
+			if (r > 0) {
+				end(k);
+			}
 		}
 		if (r >= 0 && !k->ended_ns && own[COMMAND_FRONT].revents) {
 			hear_front(k);

@@ -104,8 +104,9 @@ static bool is_local(const char *type)
 	return false;
 }
 
-/* True if `name`, as mountinfo writes it (blanks and the like in octal), is `path` or below it. */
-static bool lies_in(const char *name, const char *path)
+/* What of `name`, as mountinfo writes it (blanks and the like in octal), is left behind `path`;
+ * NULL: it does not begin with it. */
+static const char *behind(const char *name, const char *path)
 {
 	for (; *path; path++) {
 		char c = *name;
@@ -116,11 +117,19 @@ static bool lies_in(const char *name, const char *path)
 			used = 4;
 		}
 		if (c != *path) {
-			return false;
+			return NULL;
 		}
 		name += used;
 	}
-	return *name == '\0' || *name == '/' || path[-1] == '/';
+	return name;
+}
+
+/* It is that path, or below it. */
+static bool lies_in(const char *name, const char *path)
+{
+	const char *rest = behind(name, path);
+
+	return rest && (*rest == '\0' || *rest == '/' || path[strlen(path) - 1] == '/');
 }
 
 /* Fields of a line of mountinfo that matter here; points into the line. */
@@ -171,6 +180,24 @@ int disk_find_elsewhere(const char *mountinfo, const char *path, dev_t dev,
 		if (parse(line, &m) && major(m.dev) == 0 &&
 		    (m.dev == dev || lies_in(m.point, path)) && !is_local(m.type)) {
 			(void)snprintf(type, DISK_TYPE_SIZE, "%s", m.type);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int disk_find_below(const char *mountinfo, const char *path, char *place, size_t size)
+{
+	_cleanup_free_ char *copy = strdup(mountinfo);
+	char *rest = copy, *line;
+	struct mounted m;
+
+	if (!copy) {
+		return -ENOMEM;
+	}
+	while ((line = strsep(&rest, "\n"))) {
+		if (parse(line, &m) && lies_in(m.point, path) && *behind(m.point, path)) {
+			(void)snprintf(place, size, "%s", m.point);
 			return 1;
 		}
 	}

@@ -30,3 +30,7 @@ int disk_list(struct disk **ret, size_t *ret_n, struct err *e);
  */
 int disk_find_elsewhere(const char *mountinfo, const char *path, dev_t dev,
 			char type[DISK_TYPE_SIZE]);
+
+/* Looks for what is mounted below the directory `path`, not on it. 1 with its place in `place`, as
+ * mountinfo writes it; 0 when there is none; -ENOMEM. */
+int disk_find_below(const char *mountinfo, const char *path, char *place, size_t size);

@@ -2,15 +2,19 @@
 /* From a request to a plan: the settled policy, resolved against this host. */
 #include "policy/policy.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/json.h"
+#include "linux/disk.h"
 #include "policy/canonical.h"
 #include "policy/identity.h"
 #include "policy/path.h"
@@ -88,6 +92,40 @@ static int check_template_places(char *const *places, const struct plan *p, stru
 	return places ? check_policy_place("template", places[0], p, e) : 0;
 }
 
+static int say_no_copy(struct plan *p, const char *why, struct err *e)
+{
+	p->workspace_mode = WORKSPACE_READ_ONLY;
+	return plan_note(p, "The workspace is read-only, no copy: %s.", why) < 0 ? no_memory(e) : 0;
+}
+
+/*
+ * An overlay does not see what is mounted below its layers: a copy would show what such a mount
+ * covers (and without root it could not be made, for the same reason).
+ */
+static int check_mounts_below(const struct value *mode, struct plan *p, struct err *e)
+{
+	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct buf mounts = {};
+	char place[512], why[640];
+	int r;
+
+	buf_init(&mounts, 64 * 1024 * 1024);
+	if (fd < 0 || buf_read_fd(&mounts, fd) < 0) {
+		return err_sys(e, fd < 0 ? errno : ENOMEM, "cannot read /proc/self/mountinfo");
+	}
+	r = disk_find_below(buf_str(&mounts), p->workspace.path, place, sizeof(place));
+	if (r <= 0) {
+		return r < 0 ? no_memory(e) : 0;
+	}
+	(void)snprintf(why, sizeof(why), "something is mounted below it, at '%s'", place);
+	return mode->at.layer == LAYER_PROFILE
+		       ? say_no_copy(p, why, e)
+		       : origin_fail(&mode->at, e,
+				     "filesystem.workspace.mode: %s, which a copy would uncover; "
+				     "use read-only or direct, or unmount it",
+				     why);
+}
+
 static int fill_workspace(const struct policy_request *req, const struct settled *s, struct plan *p,
 			  struct err *e)
 {
@@ -98,10 +136,18 @@ static int fill_workspace(const struct policy_request *req, const struct settled
 	if (p->workspace_mode == WORKSPACE_NONE) {
 		return 0;
 	}
+	/* At the process tier that was said with it. */
+	if (s->no_copy && !(s->accepted && s->tier == TIER_PROCESS) &&
+	    say_no_copy(p, s->no_copy, e) < 0) {
+		return -e->code;
+	}
 	r = path_resolve(
 		schema_keys[KEY_WORKSPACE_PATH].path, &path->at, path->text, p->identity.home,
 		p->workspace_mode == WORKSPACE_DIRECT ? PATH_WORKSPACE_WRITABLE : PATH_WORKSPACE,
 		&p->workspace, e);
+	if (r >= 0 && p->workspace_mode == WORKSPACE_COPY) {
+		return check_mounts_below(&s->policy.v[KEY_WORKSPACE_MODE], p, e);
+	}
 	if (r < 0 || p->workspace_mode != WORKSPACE_DIRECT) {
 		return r;
 	}
@@ -278,9 +324,13 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 		return no_memory(e);
 	}
 	if (s->accepted &&
-	    plan_note(p,
-		      "The %s tier is weaker than trust %s asks for (%s); it was accepted by name.",
-		      tier_name(s->tier), trust_name(s->trust), tier_name(s->required)) < 0) {
+	    plan_note(
+		    p,
+		    "The %s tier is weaker than trust %s asks for (%s); it was accepted by name.%s",
+		    tier_name(s->tier), trust_name(s->trust), tier_name(s->required),
+		    s->no_copy && s->tier == TIER_PROCESS
+			    ? " It makes no copy of the workspace, which is read-only."
+			    : "") < 0) {
 		return no_memory(e);
 	}
 	return policy_canonical_digest(&s->policy, p->policy_digest) < 0 ? no_memory(e) : 0;

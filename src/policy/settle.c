@@ -454,6 +454,27 @@ static int check_fixed(const struct settled *s, struct err *e)
 	return 0;
 }
 
+/*
+ * A copy that nobody has asked for by name needs what may not be there: then there is nothing to
+ * change, and a note says so. What was named is refused where it cannot be had.
+ */
+static void settle_copy(const char *no_copy, struct settled *s)
+{
+	struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
+
+	if (mode->num != WORKSPACE_COPY || mode->at.layer != LAYER_PROFILE) {
+		return;
+	}
+	s->no_copy = s->tier == TIER_PROCESS ? "the process tier has no mounts to make a copy with"
+		     : s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
+			     ? "no control group measures a copy, and limits are to be armed by "
+			       "groups alone"
+			     : no_copy;
+	if (s->no_copy) {
+		mode->num = WORKSPACE_READ_ONLY;
+	}
+}
+
 /* A base profile must supply every key that a plan needs. */
 static int check_complete(const struct settled *s, struct err *e)
 {
@@ -495,6 +516,7 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0) {
 		return r;
 	}
+	settle_copy(req->no_copy, &s);
 	s.chains = trust_rules[s.trust].chains;
 	*ret = s;
 	s = (struct settled){};

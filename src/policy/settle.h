@@ -22,6 +22,7 @@ struct settled {
 	enum tier required; /* what the trust level asks for */
 	bool accepted;      /* weaker than that, by name */
 	bool chains;        /* tool chains outside /usr may be shown */
+	const char *no_copy; /* why the profile's copy of the workspace is read-only; NULL: it is not */
 	bool env_fixed;     /* a document says which variables there are */
 };
 

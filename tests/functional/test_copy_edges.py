@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -303,3 +304,30 @@ def test_copies_whose_time_is_up(copy):
     os.close(fd)
     assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "logs": 0, "removed": True}
     assert os.listdir(copy.atoll.home / "sandboxes") == []
+
+
+def test_copies_are_bounded_in_number(copy):
+    """Of more than two hundred that wait those go whose time is up first; none that an apply has begun."""
+    copy.tree()
+    made = []
+    for i in range(3):
+        copy.run(f"echo {i} >>a", "--keep", f"{i + 1}h")
+        made.append(copy.id)
+    source = home_of(copy).parent / made[1]
+    for i in range(198):
+        shutil.copytree(source, source.parent / f"s-twin{i:06}", symlinks=True, copy_function=shutil.copy2)
+    assert len(copy.kept()) == 200
+    assert copy.atoll.tool("reap", "--dry-run").out.count("0 copies") == 1
+    [gone] = set(made) - set(copy.kept())
+    assert gone == made[0], "the one whose time is up first"
+    record = (copy.atoll.home / f"trail/{gone}.jsonl").read_text()
+    assert record.count('"event":"copy_expired"') == 1
+    twin = source.parent / "s-twin000000"
+    past = time.time() + 60
+    os.utime(twin / "kept.json", (past, past))
+    (twin / "apply.json").write_text("{}")
+    shutil.copytree(source, source.parent / "s-one-more", symlinks=True, copy_function=shutil.copy2)
+    kept = copy.kept()
+    assert len(kept) == 200 and "s-twin000000" in kept and made[2] in kept
+    for name in kept:
+        shutil.rmtree(source.parent / name)

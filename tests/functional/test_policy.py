@@ -447,13 +447,44 @@ def test_plan_defaults(place):
     plan = place.plan()
     assert plan["trust"] == "medium" and plan["tier"] == "container"
     assert plan["workspace"]["path"] == str(place.work)
-    assert plan["workspace_mode"] == "read-only"
+    assert plan["workspace_mode"] == "copy"
     assert plan["denials"] == "record" and plan["syscalls"] == "default"
     assert plan["limits"]["memory"] == 2 << 30 and plan["limits"]["wall_ns"] == 600 * 10**9
     assert plan["identity"]["home"] == str(place.home)
     root = os.geteuid() == 0
     assert plan["identity"]["from_root"] is root
     assert plan["identity"]["uid"] == (1000 if root else os.geteuid())
+
+
+def test_where_a_default_copy_cannot_be(place):
+    """Not named, it is read-only with a note; named, it is refused."""
+    for options, why in ((("--limits", "group"), "no control group measures a copy"),
+                         (("--accept-tier", "process"), "makes no copy of the workspace")):
+        plan = place.plan(*options)
+        assert plan["workspace_mode"] == "read-only"
+        assert [n for n in plan["notes"] if "read-only" in n and why in n], plan["notes"]
+        assert "workspace.mode" in place.refusal("run", *options, "--workspace", ".:copy", "--plan-only")
+    assert not [n for n in place.plan("--workspace", ".:read-only", "--limits", "group")["notes"] if "copy" in n]
+
+
+def test_a_state_directory_that_can_hold_no_copy(place, need_root):
+    """A file system without extended attributes, and one that is itself an overlay."""
+    script = """
+set -e
+mount --make-rprivate /; mkdir -p {base}/fs; mount -t tmpfs none {base}/fs
+mkdir {base}/fs/l {base}/fs/u {base}/fs/w {base}/fs/m {base}/fs/r
+mount -t ramfs none {base}/fs/r
+mount -t overlay -o lowerdir={base}/fs/l,upperdir={base}/fs/u,workdir={base}/fs/w none {base}/fs/m
+for d in r m; do ATOLL_HOME={base}/fs/$d/state {atoll} run --plan-only; done
+ATOLL_HOME={base}/fs/r/state {atoll} run -- true
+"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script.format(base=place.base, atoll=runner.BIN)],
+                          cwd=place.work, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    plans = [json.loads(text + "}") for text in done.stdout.split("\n}\n") if text]
+    assert [p["workspace_mode"] for p in plans] == ["read-only"] * 2
+    assert "without extended attributes" in plans[0]["notes"][-1] and "cannot write to" in plans[1]["notes"][-1]
+    assert "note: The workspace is read-only, no copy: " in done.stderr
 
 
 def test_plan_passes_nothing_of_the_environment(place):

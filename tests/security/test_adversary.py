@@ -267,6 +267,10 @@ def test_mounts_below_the_workspace_stay(atoll, need_root):
     if "tmpfs from Linux 6.3" in result.err:
         pytest.skip("this kernel translates no owners on tmpfs")
     assert (result.status, result.out) == (0, "cover\n"), result
+    assert "note: The workspace is read-only, no copy: something is mounted below it, at" in result.err
+    named = runner.capture(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script.replace(
+        "'run'", f"'run' --workspace '{atoll.workspace}:copy'", 1)], env=atoll.environment(), cwd=atoll.workspace)
+    assert named.status == 125 and "which a copy would uncover" in named.err, named
 
 
 @pytest.mark.parametrize("options, how", [((), "read"), (("--allow-program", "true"), "probed")])

@@ -23,9 +23,8 @@ static const struct cli_option options[] = {
 
 static const struct cli_example examples[] = {
 	CLI_EXAMPLE("atoll run -- python3 script.py",
-		    .why = "the current directory is visible, read-only"),
-	CLI_EXAMPLE("atoll run --workspace .:copy -- make",
-		    .why = "this changes a copy; see 'atoll diff'"),
+		    .why = "a copy of the current directory is visible"),
+	CLI_EXAMPLE("atoll run -- make", .why = "what it changes waits for 'atoll diff'"),
 	CLI_EXAMPLE("atoll run --workspace .:direct -- make", .why = "and this may change it"),
 	CLI_EXAMPLE("atoll policy explain --trust medium", .why = "what the default policy means"),
 	{},

@@ -15,6 +15,7 @@
 #include "front/cli/report.h"
 #include "front/cli/run-options.h"
 #include "front/session.h"
+#include "keeper/copy.h"
 #include "keeper/state.h"
 #include "policy/plan.h"
 
@@ -169,6 +170,7 @@ static int perform(const struct run_options *o)
 					      .overrides = o->overrides,
 					      .n_overrides = o->n_overrides,
 					      .accept_tier = o->accept_tier,
+					      .no_copy = copy_impossible(),
 					      .environ = environ};
 		r = policy_plan(&req, &plan, &e);
 	}
