@@ -21,7 +21,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.provenance, PROVENANCE_AGENT);
 	assert_int_equal(p.tier, TIER_CONTAINER);
 	assert_false(p.tier_accepted);
-	assert_int_equal(p.workspace_mode, WORKSPACE_READ_ONLY);
+	assert_int_equal(p.workspace_mode, WORKSPACE_COPY);
 	assert_string_equal(p.workspace.path, f->ws);
 	assert_true(p.workspace.is_dir);
 	assert_int_equal(p.n_read, 0);

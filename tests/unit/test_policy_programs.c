@@ -201,6 +201,10 @@ static void test_allow(void **state)
 	ask(&a, f, NULL);
 	option(&a, "execution.allow", "./mine");
 	p = planned(&a);
+	assert_true(plan_notes(&p, "the payload may replace it by any program"));
+	plan_done(&p);
+	option(&a, "filesystem.workspace.mode", "read-only");
+	p = planned(&a);
 	assert_int_equal(p.n_notes, 0);
 	plan_done(&p);
 	option(&a, "filesystem.workspace.mode", "direct");
