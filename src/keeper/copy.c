@@ -98,6 +98,12 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
+/* By CLOCK_REALTIME; 0: it does not expire. */
+static int64_t expiry_of(const struct plan *plan)
+{
+	return plan->expires > 0 ? clock_real_ns() + (int64_t)plan->expires : 0;
+}
+
 int copy_name(struct copy *c, const char *id, const struct plan *plan,
 	      const struct deny_layers *denied, struct err *e)
 {
@@ -115,10 +121,11 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 			       "the path of the state directory is too long");
 	}
 	c->path = strdup(b.data);
-	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o?}", "workspace", w->path, "device",
+	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o?}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
 			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep,
-			    "deny", denied_to_json(plan, denied));
+			    "expires_ns", (json_int_t)expiry_of(plan), "deny",
+			    denied_to_json(plan, denied));
 	return c->path && json_object_get(c->note, "deny") ? 0 : no_memory(e);
 }
 
@@ -220,10 +227,12 @@ static int keep(const struct state_sandbox *home, const json_t *note, struct err
 	int64_t now = clock_real_ns(), keep = json_integer_value(json_object_get(note, "keep_ns"));
 	/* A note that does not say is no reason to throw away what somebody may want. */
 	int64_t until = now + (keep > 0 ? keep : KEEP_UNSAID);
+	int64_t expires = json_integer_value(json_object_get(note, "expires_ns"));
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	int r;
 
+	until = expires > 0 && expires < until ? expires : until;
 	if (!doc || json_put(doc, "ended_ns", json_integer((json_int_t)now)) < 0 ||
 	    json_put(doc, "until_ns", json_integer((json_int_t)until)) < 0 ||
 	    !(text = json_canonical(doc, &len))) {

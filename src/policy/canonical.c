@@ -58,6 +58,7 @@ json_t *policy_canonical_value(const struct schema_key *k, const struct value *v
 		return text(v->text);
 	case TYPE_PATHS:
 	case TYPE_PATTERNS:
+	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 		return list(v);

@@ -25,6 +25,9 @@ static const char *const literals[] = {
 	[TYPE_PATH] = "{\"type\":\"string\",\"minLength\":1}",
 	[TYPE_PATHS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
 	[TYPE_PATTERNS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
+	[TYPE_NAMES] =
+		"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"" NAME_PATTERN
+		"\"}}",
 	[TYPE_PROGRAMS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
 	[TYPE_RULES] = "{\"type\":\"array\",\"items\":{\"anyOf\":["
 		       "{\"type\":\"string\",\"pattern\":\"^(\\\\[[0-9A-Fa-f:.]+\\\\]|[^:]+):[0-9]{"

@@ -197,7 +197,8 @@ static int check_style(struct loader *l, const struct schema_key *k)
 	if (!is_plain(l) && (k->type == TYPE_INT || k->type == TYPE_CPUS)) {
 		return origin_fail(&at, l->e, "%s: expected a number, not a quoted text", k->path);
 	}
-	if (is_plain(l) && (k->type == TYPE_NAME || k->type == TYPE_TEXT) &&
+	if (is_plain(l) &&
+	    (k->type == TYPE_NAME || k->type == TYPE_NAMES || k->type == TYPE_TEXT) &&
 	    reads_as_other_type(s)) {
 		return origin_fail(&at, l->e, "%s: expected a text; put %s in quotes", k->path,
 				   shown(s).s);

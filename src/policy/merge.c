@@ -103,6 +103,20 @@ static int variable_within(const struct schema_key *k, const struct item *inner,
 	return 0;
 }
 
+static int name_within(const struct schema_key *k, const struct item *inner,
+		       const struct value *outer, const struct merge_context *ctx, struct err *e)
+{
+	(void)k;
+	(void)ctx;
+	(void)e;
+	for (size_t i = 0; i < outer->n_items; i++) {
+		if (strcmp(outer->items[i].text, inner->text) == 0) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
 /* The first element of `low` that is not within `high`. 1 all within, 0 wider, negative error. */
 static int list_within(const struct schema_key *k, const struct value *high,
 		       const struct value *low, const struct merge_context *ctx,
@@ -111,6 +125,7 @@ static int list_within(const struct schema_key *k, const struct value *high,
 	within_fn *within = k->type == TYPE_PATHS      ? path_item_within
 			    : k->type == TYPE_PROGRAMS ? program_within
 			    : k->type == TYPE_RULES    ? rule_within
+			    : k->type == TYPE_NAMES    ? name_within
 						       : variable_within;
 
 	for (size_t i = 0; i < low->n_items; i++) {

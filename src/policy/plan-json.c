@@ -65,6 +65,8 @@ static const struct field plan_fields[] = {
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(account, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(purpose, FIELD_OPTIONAL, KEY_COUNT),
+	FIELD(review, FIELD_OPTIONAL, KEY_COUNT),
+	AT("expires_ns", expires, FIELD_U64_OR_0, KEY_EXPIRES),
 };
 
 static const struct field limit_fields[] = {
@@ -203,6 +205,7 @@ json_t *plan_to_json(const struct plan *p)
 		    0 ||
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
 	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
+	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
 	    json_put(j, "env", text_list(p->env, p->n_env)) < 0 ||
 	    json_put(j, "notes", text_list(p->notes, p->n_notes)) < 0 ||
@@ -469,8 +472,8 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* limits, identity, workspace, read, deny, exec, env, notes, policy_digest */
-#define OTHER_MEMBERS 9
+/* limits, identity, workspace, read, deny, scopes, exec, env, notes, policy_digest */
+#define OTHER_MEMBERS 10
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -489,6 +492,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_paths(j, "read", &p.read, &p.n_read, e)) < 0 ||
 	    (r = read_paths(j, "exec", &p.exec, &p.n_exec, e)) < 0 ||
 	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||
+	    (r = read_texts(j, "scopes", &p.scopes, &p.n_scopes, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||
 	    (r = read_digest(j, &p, e)) < 0) {

@@ -137,6 +137,7 @@ void plan_done(struct plan *p)
 	plan_path_done(&p->workspace);
 	plan_paths_free(p->read, p->n_read);
 	strings_free(p->deny);
+	strings_free(p->scopes);
 	plan_paths_free(p->exec, p->n_exec);
 	free(p->identity.user);
 	free(p->identity.home);
@@ -144,6 +145,7 @@ void plan_done(struct plan *p)
 	free(p->owner);
 	free(p->account);
 	free(p->purpose);
+	free(p->review);
 	strings_free(p->notes);
 	*p = (struct plan){};
 }

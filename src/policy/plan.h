@@ -109,6 +109,10 @@ struct plan {
 	char *owner; /* governance, recorded in the trail; NULL when undeclared */
 	char *account;
 	char *purpose;
+	char *review;  /* how often, a word */
+	char **scopes; /* kinds of data */
+	size_t n_scopes;
+	uint64_t expires; /* ns from its start until nothing of it is there; 0: not said */
 
 	char **notes; /* facts the user should see, one sentence each */
 	size_t n_notes;

@@ -302,6 +302,36 @@ static int copy_text(const struct value *v, char **ret)
 	return v->text && !*ret ? -ENOMEM : 0;
 }
 
+static int copy_review(const struct value *v, char **ret)
+{
+	const struct value *review = &v[KEY_REVIEW];
+
+	*ret = review->set ? text_dup(schema_keys[KEY_REVIEW].words[review->num].word) : NULL;
+	return review->set && !*ret ? -ENOMEM : 0;
+}
+
+static int copy_scopes(const struct value *v, struct plan *p)
+{
+	for (size_t i = 0; i < v->n_items; i++) {
+		if (strings_add(&p->scopes, &p->n_scopes, text_dup(v->items[i].text)) < 0) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* A session ends, at the latest, when nothing of it may be there any more. */
+static void fill_expiry(const struct value *v, struct plan *p)
+{
+	p->expires = v[KEY_EXPIRES].set ? v[KEY_EXPIRES].num : 0;
+	if (p->expires > 0 && p->expires < (uint64_t)p->limits.session) {
+		p->limits.session = (int64_t)p->expires;
+	}
+	if (p->expires > 0 && p->expires < (uint64_t)p->limits.keep) {
+		p->limits.keep = (int64_t)p->expires;
+	}
+}
+
 /* What needs no look at the host. Takes the identity. */
 static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 {
@@ -318,9 +348,11 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->identity = s->identity;
 	s->identity = (struct plan_identity){};
 	fill_limits(v, &p->limits);
+	fill_expiry(v, p);
 	if (copy_text(&v[KEY_NAME], &p->name) < 0 || copy_text(&v[KEY_OWNER], &p->owner) < 0 ||
 	    copy_text(&v[KEY_ACCOUNT], &p->account) < 0 ||
-	    copy_text(&v[KEY_PURPOSE], &p->purpose) < 0) {
+	    copy_text(&v[KEY_PURPOSE], &p->purpose) < 0 || copy_review(v, &p->review) < 0 ||
+	    copy_scopes(&v[KEY_SCOPES], p) < 0) {
 		return no_memory(e);
 	}
 	if (s->accepted &&

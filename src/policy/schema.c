@@ -55,6 +55,24 @@ static const struct absent root_absent[] = {
 	{"image:", "this version has no image roots; use host"},
 };
 
+static const struct word review_words[] = {
+	{"daily", "What such sandboxes may do is looked at every day."},
+	{"weekly", "What such sandboxes may do is looked at every week."},
+	{"monthly", "What such sandboxes may do is looked at every month."},
+	{"quarterly", "What such sandboxes may do is looked at every three months."},
+	{"yearly", "What such sandboxes may do is looked at every year."},
+};
+
+/* Of settle.c: the keys that each stands for. */
+static const struct word require_words[] = {
+	{"owner", "Who answers for it must be said."},
+	{"account", "The account that it belongs to must be said."},
+	{"purpose", "What it is for must be said."},
+	{"scopes", "The kinds of data that it is for must be said."},
+	{"expires", "When it expires must be said."},
+	{"review", "How often it is reviewed must be said."},
+};
+
 static const struct word mode_words[] = {
 	{"none", "It has no workspace: nothing of the user's files is visible."},
 	{"read-only", "It can read the workspace and cannot change it."},
@@ -398,6 +416,38 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .rule = MERGE_SAME,
 			 .doc = "What it is for.",
 			 .say = "Its declared purpose: {}."},
+	[KEY_SCOPES] = {.path = "governance.scopes",
+			.type = TYPE_NAMES,
+			.rule = MERGE_SUBSET,
+			.doc = "The kinds of data that it is for, by names of your own.",
+			.say = "It is for data of these kinds: {}.",
+			.say_none = "Nobody has said what kinds of data it is for."},
+	[KEY_EXPIRES] =
+		{.path = "governance.expires",
+		 .type = TYPE_DURATION,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_WALL,
+		 .min =
+			 MS,
+		 .max =
+			 365 * DAY,
+		 .doc =
+			 "From its start until nothing of it may be there any more: it is ended, "
+			 "and what it has left is removed.",
+		 .say =
+			 "Nothing of it but its record is there {} after its start."},
+	[KEY_REVIEW] = {.path = "governance.review",
+			.type = TYPE_WORD,
+			.rule = MERGE_LOWER,
+			WORDS(review_words),
+			.doc = "How often somebody looks at what such sandboxes may do; recorded."},
+	[KEY_REQUIRE] = {.path = "governance.require",
+			 .type = TYPE_NAMES,
+			 .rule = MERGE_UNION,
+			 WORDS(require_words),
+			 .doc = "What must be said of a sandbox: nothing starts without it.",
+			 .say = "It must be said of each sandbox: {}.",
+			 .say_none = "Nothing has to be declared."},
 };
 
 enum key_id schema_id(const struct schema_key *k)

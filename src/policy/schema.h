@@ -9,54 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum key_id {
-	KEY_VERSION,
-	KEY_NAME,
-	KEY_PROFILE,
-	KEY_TRUST,
-	KEY_PROVENANCE,
-	KEY_TIER,
-	KEY_FILESYSTEM,
-	KEY_ROOT,
-	KEY_WORKSPACE,
-	KEY_WORKSPACE_PATH,
-	KEY_WORKSPACE_MODE,
-	KEY_READ,
-	KEY_DENY,
-	KEY_NETWORK,
-	KEY_NETWORK_DEFAULT,
-	KEY_NETWORK_ALLOW,
-	KEY_EXECUTION,
-	KEY_EXEC_ALLOW,
-	KEY_SYSCALLS,
-	KEY_DENIALS,
-	KEY_LIMITS,
-	KEY_MECHANISM,
-	KEY_MEMORY,
-	KEY_CPUS,
-	KEY_PROCESSES,
-	KEY_OPEN_FILES,
-	KEY_FILE_SIZE,
-	KEY_SCRATCH,
-	KEY_COPY,
-	KEY_OUTPUT,
-	KEY_STARTS,
-	KEY_IO,
-	KEY_DATA,
-	KEY_ENV,
-	KEY_LOG,
-	KEY_TIME,
-	KEY_WALL,
-	KEY_IDLE,
-	KEY_SESSION,
-	KEY_KEEP,
-	KEY_CPU,
-	KEY_GOVERNANCE,
-	KEY_OWNER,
-	KEY_ACCOUNT,
-	KEY_PURPOSE,
-	KEY_COUNT,
-};
+#include "policy/key.h"
 
 enum key_type {
 	TYPE_SECTION,  /* a mapping of further keys */
@@ -71,6 +24,7 @@ enum key_type {
 	TYPE_PATH,     /* text */
 	TYPE_PATHS,    /* items */
 	TYPE_PATTERNS, /* items: as policy/deny.h has them */
+	TYPE_NAMES,    /* items: identifiers, or some of `words` */
 	TYPE_PROGRAMS, /* items */
 	TYPE_RULES,    /* items: canonical host:port */
 	TYPE_ENV,      /* items with names */

@@ -131,8 +131,8 @@ static bool is_alnum(char c)
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-static int take_name(const struct schema_key *k, const struct origin *at, const char *text,
-		     struct value *v, struct err *e)
+static int check_identifier(const struct schema_key *k, const struct origin *at, const char *text,
+			    struct err *e)
 {
 	size_t len = strlen(text);
 	bool good = len > 0 && len <= NAME_MAX_LEN && is_alnum(text[0]);
@@ -146,8 +146,29 @@ static int take_name(const struct schema_key *k, const struct origin *at, const 
 				   "and '-', a letter or digit first",
 				   k->path, shown(text).s, NAME_MAX_LEN);
 	}
-	v->text = text_dup(text);
-	return v->text ? 0 : no_memory(e);
+	return 0;
+}
+
+static int take_name(const struct schema_key *k, const struct origin *at, const char *text,
+		     struct value *v, struct err *e)
+{
+	int r = check_identifier(k, at, text, e);
+
+	v->text = r < 0 ? NULL : text_dup(text);
+	return r < 0 || v->text ? r : no_memory(e);
+}
+
+/* An identifier, or where the key has words one of them. */
+static int check_element_name(const struct schema_key *k, const struct origin *at, const char *text,
+			      struct err *e)
+{
+	char list[128];
+
+	if (k->n_words > 0 && schema_word(k, text) < 0) {
+		return origin_fail(at, e, "%s: '%s' is not known; use %s", k->path, shown(text).s,
+				   schema_word_list(k, list, sizeof(list)));
+	}
+	return check_identifier(k, at, text, e);
 }
 
 static int take_text(const struct schema_key *k, const struct origin *at, const char *text,
@@ -194,6 +215,9 @@ static int take_element(const struct schema_key *k, const struct origin *at, con
 	if (k->type == TYPE_PATTERNS && deny_wrong(text)) {
 		return origin_fail(at, e, "%s: '%s' is refused: %s", k->path, shown(text).s,
 				   deny_wrong(text));
+	}
+	if (k->type == TYPE_NAMES && check_element_name(k, at, text, e) < 0) {
+		return -EINVAL;
 	}
 	if (k->type == TYPE_RULES) {
 		if (destination_canonical(text, rule, &why) < 0) {
@@ -278,6 +302,7 @@ int setting_take(const struct schema_key *k, const struct origin *at, const char
 		break;
 	case TYPE_PATHS:
 	case TYPE_PATTERNS:
+	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 		r = take_element(k, at, text, v, e);
@@ -330,6 +355,7 @@ int setting_show(const struct schema_key *k, const struct value *v, struct buf *
 		return buf_adds(out, v->text);
 	case TYPE_PATHS:
 	case TYPE_PATTERNS:
+	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
 	case TYPE_ENV:

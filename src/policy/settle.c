@@ -478,9 +478,9 @@ static void settle_copy(const char *no_copy, struct settled *s)
 /* A base profile must supply every key that a plan needs. */
 static int check_complete(const struct settled *s, struct err *e)
 {
-	static const enum key_id optional[] = {KEY_VERSION,    KEY_PROFILE,    KEY_OWNER,
-					       KEY_PROVENANCE, KEY_EXEC_ALLOW, KEY_ACCOUNT,
-					       KEY_PURPOSE,    KEY_IO};
+	static const enum key_id optional[] = {
+		KEY_VERSION, KEY_PROFILE, KEY_OWNER, KEY_PROVENANCE, KEY_EXEC_ALLOW,
+		KEY_ACCOUNT, KEY_PURPOSE, KEY_IO,    KEY_EXPIRES,    KEY_REVIEW};
 
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		bool needed = schema_keys[i].type != TYPE_SECTION &&
@@ -492,6 +492,30 @@ static int check_complete(const struct settled *s, struct err *e)
 		if (needed) {
 			return err_set(e, ERR_BUG, EINVAL, "profile '%s' does not set '%s'",
 				       trust_rules[s->trust].profile, schema_keys[i].path);
+		}
+	}
+	return 0;
+}
+
+/* What the organisation, or anybody below it, wants to have said of each sandbox. */
+static int check_required(const struct settled *s, struct err *e)
+{
+	static const enum key_id keys[] = {KEY_OWNER,  KEY_ACCOUNT, KEY_PURPOSE,
+					   KEY_SCOPES, KEY_EXPIRES, KEY_REVIEW};
+	const struct schema_key *require = &schema_keys[KEY_REQUIRE];
+	const struct value *v = &s->policy.v[KEY_REQUIRE];
+
+	for (size_t i = 0; i < v->n_items; i++) {
+		enum key_id key = keys[schema_word(require, v->items[i].text)];
+		const struct value *said = &s->policy.v[key];
+
+		if (schema_is_list(&schema_keys[key]) ? said->n_items == 0 : !said->set) {
+			return origin_fail(
+				&v->items[i].at, e,
+				"governance.require: '%s' is missing; say %s in the policy, "
+				"or --%s",
+				v->items[i].text, schema_keys[key].path,
+				key == KEY_SCOPES ? "scope" : v->items[i].text);
 		}
 	}
 	return 0;
@@ -513,7 +537,8 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 		policy_done(&layers[i]);
 	}
 	if (r < 0 || (r = settle_trust(&s, e)) < 0 || (r = check_complete(&s, e)) < 0 ||
-	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0) {
+	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0 ||
+	    (r = check_required(&s, e)) < 0) {
 		return r;
 	}
 	settle_copy(req->no_copy, &s);

@@ -456,6 +456,37 @@ def test_plan_defaults(place):
     assert plan["identity"]["uid"] == (1000 if root else os.geteuid())
 
 
+DECLARED = {"owner": "me", "account": "team", "purpose": "tests", "scope": "synthetic", "expires": "2h",
+            "review": "monthly"}
+
+
+def test_what_must_be_declared(place):
+    """Whoever requires it, it has to be said, by document or option; and nobody below takes it back."""
+    template = place.write("team.yaml", "version: 1\ngovernance:\n  require: [owner, account, purpose, scopes, expires, review]\n")
+    said = []
+    for word, value in DECLARED.items():
+        missing = place.no_plan("--template", template, *said)
+        assert f"governance.require: '{'scopes' if word == 'scope' else word}' is missing" in missing
+        assert missing.endswith(f"or --{word}") and f"{template}:3:" in missing
+        said += [f"--{word}", value]
+    plan = place.plan("--template", template, *said)
+    assert (plan["owner"], plan["scopes"], plan["review"]) == ("me", ["synthetic"], "monthly")
+    assert plan["expires_ns"] == 7200 * 10**9 and plan["limits"]["session_ns"] == 7200 * 10**9
+    lower = place.write("lower.yaml", "version: 1\ngovernance: {require: [owner]}\n")
+    assert "'account' is missing" in place.no_plan("--template", template, "--policy", lower, "--owner", "me")
+    assert "'price' is not known; use owner, account" in place.no_plan(
+        "--policy", place.write("p.yaml", "version: 1\ngovernance: {require: [price]}\n"))
+
+
+def test_declarations_only_tighten(place):
+    template = place.write("team.yaml", "version: 1\ngovernance: {scopes: [synthetic, masked], expires: 2h, review: monthly}\n")
+    plan = place.plan("--template", template, "--scope", "masked", "--expires", "1h", "--review", "weekly")
+    assert (plan["scopes"], plan["review"], plan["expires_ns"]) == (["masked"], "weekly", 3600 * 10**9)
+    for words, told in ((("--scope", "real"), "'real' is refused"), (("--expires", "3h"), "'2h' is the most allowed"),
+                        (("--review", "yearly"), "'monthly' is the most allowed")):
+        assert told in place.no_plan("--template", template, *words)
+
+
 def test_where_a_default_copy_cannot_be(place):
     """Not named, it is read-only with a note; named, it is refused."""
     for options, why in ((("--limits", "group"), "no control group measures a copy"),

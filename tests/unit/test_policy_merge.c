@@ -71,6 +71,9 @@ static bool sample(const struct fixture *f, const struct schema_key *k, struct s
 		return true;
 	case TYPE_PATTERNS:
 		return false; /* test_union() */
+	case TYPE_NAMES:
+		set(s, "one", "one", "two");
+		return k->rule != MERGE_UNION;
 	case TYPE_PROGRAMS:
 		set(s, "/usr/bin/env", "/usr/bin/*", "/usr/sbin/*");
 		return true;
@@ -185,7 +188,7 @@ static void test_matrix(void **state)
 			}
 		}
 	}
-	assert_int_equal(checked, 6 * 35);
+	assert_int_equal(checked, 6 * 38);
 }
 
 /* A link inside the allowed directory that leads out of it is wider. */

@@ -168,6 +168,7 @@ static const char *const types[] = {
 	[TYPE_PATH] = "a path",
 	[TYPE_PATHS] = "a list of paths",
 	[TYPE_PATTERNS] = "a list of paths and patterns",
+	[TYPE_NAMES] = "a list of names",
 	[TYPE_PROGRAMS] = "a list of programs",
 	[TYPE_RULES] = "a list of destinations",
 	[TYPE_ENV] = "a mapping of variables",
