@@ -194,6 +194,27 @@ def test_a_link_in_a_direct_workspace(live, atoll, base):
     assert box.run("cat", "/tmp/got").status == 1
 
 
+def test_a_new_name_beside_a_direct_workspace(live, atoll, base):
+    """What is not there yet can be made, in the workspace and outside."""
+    box = live("--workspace", ".:direct")
+    box.shell("echo x >/tmp/x")
+    for here in (base / "new", atoll.workspace / "new", "relative"):
+        result = cp(box, f"{box.id}:/tmp/x", here)
+        assert result.status == 0 and (atoll.workspace / here).read_text() == "x\n", result
+
+
+def test_a_report_in_a_direct_workspace(live, atoll, base):
+    """Nor is a link that the payload has put where the report goes."""
+    mine = base / "mine"
+    mine.write_text("mine\n")
+    (base / "x").touch()
+    box = live("--workspace", ".:direct")
+    box.shell(f"ln -s {mine} result.json; echo x >/tmp/x")
+    result = cp(box, "--json", "result.json", f"{box.id}:/tmp/x", base / "x")
+    assert result.status == 125 and "leads through the workspace" in result.err, result
+    assert mine.read_text() == "mine\n"
+
+
 # Looks for the copying command and writes into its standard output what it has not said.
 FORGER = """
 import os, struct, sys, time

@@ -344,9 +344,11 @@ static int is_theirs(const char *path, const json_t *inspected)
 	const char *dir =
 		json_string_value(json_object_get(json_object_get(plan, "workspace"), "path"));
 
-	return mode && dir && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
-		       ? path_passes(path, dir)
-		       : 0;
+	int r = mode && dir && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
+			? path_passes(path, dir)
+			: 0;
+
+	return r == -ENOENT ? 0 : r; /* what is yet to be made, in a place that is not theirs */
 }
 
 static int open_here(struct cp *c, const json_t *inspected, struct err *e)
@@ -405,7 +407,7 @@ static int write_report(const struct cp *c, const json_t *result, struct err *e)
 					       (json_int_t)n->links));
 	}
 	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
-		     : report_write(c->o->json, NULL, doc, e);
+		     : report_write(c->o->json, sandbox_written(result), doc, e);
 }
 
 /* The command inside has ended well or badly; and both ends of the stream say the same, or not. */
