@@ -135,12 +135,26 @@ static int keep_only(int stream, int place, struct err *e)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? err_sys(e, errno, "cannot follow") : 0;
 }
 
+/* Whatever ends the front ends the stream, and then what is half made is removed: no key that goes
+ * to all of us, and no death of the front's, comes before that. */
+static void stay_to_the_end(void)
+{
+	static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(signals); i++) {
+		(void)signal(signals[i], SIG_IGN);
+	}
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+}
+
 /* Out: what arrives on the stream is made in the place. */
 static int receive(struct cp *c, int stream, struct err *e)
 {
 	const struct parcel_rules rules = {.links_stay = true, .say = say, .data = c};
 	int r = keep_only(stream, c->place, e);
 
+	stay_to_the_end();
 	r = r < 0 ? r : confine(CHILD_PLACE, e);
 	if (r < 0) {
 		return r;
