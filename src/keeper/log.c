@@ -194,11 +194,21 @@ void log_close(struct log_reader *r)
 /* True if there is a part behind the one that is being read, which is complete then. */
 static bool has_newer(struct log_reader *r)
 {
-	if (r->newer < 0) {
-		r->newer = open_part(r->dir, r->id, 0, NULL);
-		if (r->newer >= 0 && is_same(r->newer, r->fd)) {
-			r->newer = fd_close(r->newer);
-		}
+	_cleanup_fd_ int older = FD_NONE;
+
+	if (r->newer >= 0) {
+		return true;
+	}
+	r->newer = open_part(r->dir, r->id, 0, NULL);
+	if (r->newer >= 0 && is_same(r->newer, r->fd)) {
+		r->newer = fd_close(r->newer);
+		return false;
+	}
+	/* Where they have changed places twice, what comes next is the older one by now. */
+	older = open_part(r->dir, r->id, 1, NULL);
+	if (older >= 0 && !is_same(older, r->fd) && (r->newer < 0 || !is_same(older, r->newer))) {
+		(void)fd_close(r->newer);
+		r->newer = TAKE_FD(older);
 	}
 	return r->newer >= 0;
 }
@@ -265,6 +275,14 @@ static DIR *list(const struct state *s)
 	return d;
 }
 
+/* By its beginning, as name_find() takes it: with or without the letter before the dash. */
+static bool begins_with(const char *id, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(id, word, len) == 0 || (strlen(id) > 2 && strncmp(id + 2, word, len) == 0);
+}
+
 int log_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
 {
 	DIR *d = strlen(word) >= 3 ? list(s) : NULL;
@@ -273,7 +291,7 @@ int log_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], st
 	bool more = false;
 
 	while (d && (entry = readdir(d))) {
-		if (id_of(entry->d_name, now) && strncmp(now, word, strlen(word)) == 0) {
+		if (id_of(entry->d_name, now) && begins_with(now, word)) {
 			more = more || (*found && strcmp(found, now) != 0);
 			memcpy(found, now, sizeof(found));
 		}

@@ -196,6 +196,32 @@ static void test_reader_behind(void **state)
 	free(r);
 }
 
+/* Nor one that they have changed places behind twice: what is next is the older part by then. */
+static void test_reader_far_behind(void **state)
+{
+	struct log_reader *r = malloc(sizeof(*r));
+	struct err e = {};
+	struct log_frame f;
+	struct log l;
+
+	(void)state;
+	assert_non_null(r);
+	log_init(&l, &home, "s-far", 8192, DAY_NS);
+	add(&l, 0, 1000);
+	assert_int_equal(log_open(r, &home, "s-far", &e), 0);
+	assert_true(log_next(r, &f));
+	add(&l, 1000, 3500);
+	add(&l, 4500, 3500);
+	assert_true(log_next(r, &f));
+	assert_int_equal(f.position, 1000);
+	assert_true(log_next(r, &f));
+	assert_int_equal(f.position, 4500);
+	assert_false(log_next(r, &f));
+	log_done(&l);
+	log_close(r);
+	free(r);
+}
+
 static void keep(const char *id, int64_t keep_ns)
 {
 	struct log l;
@@ -249,6 +275,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_none, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_reader_behind, log_setup, log_teardown),
+		cmocka_unit_test_setup_teardown(test_reader_far_behind, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_find, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_reap, log_setup, log_teardown),
 	};
