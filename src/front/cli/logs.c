@@ -24,6 +24,9 @@
 
 /* What is kept grows by whole frames; nobody tells who reads it. */
 #define FOLLOW_MS 100
+/* In how many of these moments it is asked once whether a command is still there: its end may have
+ * been dropped already, or never kept. */
+#define ASK_EVERY 10
 /* What one frame may become: four characters for each of its bytes, and times before lines. */
 #define MAX_SHOWN (LOG_MAX_FRAME * 32)
 
@@ -116,6 +119,8 @@ static void put_piece(const struct sink *to, const char *s, size_t len)
 		(void)fwrite(s, 1, len, to->out);
 		return;
 	}
+	/* A program for a terminal ends its lines with both. */
+	len -= len > 0 && s[len - 1] == '\r';
 	buf_init(&b, MAX_SHOWN);
 	while ((tab = memchr(s, '\t', len))) {
 		(void)utf8_neutralise(&b, s, (size_t)(tab - s));
@@ -124,10 +129,6 @@ static void put_piece(const struct sink *to, const char *s, size_t len)
 		s = tab + 1;
 	}
 	(void)utf8_neutralise(&b, s, len);
-	/* A program for a terminal ends its lines with both. */
-	if (b.len >= 4 && memcmp(b.data + b.len - 4, "\\x0d", 4) == 0) {
-		b.len -= 4;
-	}
 	(void)fwrite(b.data, 1, b.len, to->out);
 }
 
@@ -364,8 +365,29 @@ static bool wait_for_more(const struct state *st, const char *id, int *line)
 	pfd = (struct pollfd){.fd = *line, .events = POLLIN};
 	if (poll(&pfd, 1, FOLLOW_MS) > 0) {
 		*line = fd_close(*line);
+		(void)poll(NULL, 0, FOLLOW_MS); /* whoever needs the place has it for a while */
 	}
 	return true;
+}
+
+/* False: it has ended, or there never was such a command. */
+static bool is_there(const struct state *st, const char *id, uint64_t number)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct err unused = {};
+	json_t *row;
+	size_t i;
+
+	if (sandbox_ask(st, id, CONTROL_INSPECT, &doc, &unused) < 0) {
+		return true; /* whether its keeper is, shows elsewhere */
+	}
+	json_array_foreach(json_object_get(doc, "commands"), i, row)
+	{
+		if (json_integer_value(json_object_get(row, "number")) == (json_int_t)number) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool written(void)
@@ -393,6 +415,7 @@ static int show_log(const struct state *st, const char *id, const struct logs_op
 {
 	struct show s = {.o = o, .sinks = {{.out = stdout}, {.out = stderr}}};
 	_cleanup_fd_ int line = FD_NONE;
+	unsigned turn = 0;
 	int result = o->tail ? count_lines(st, id, o, &s.skip, e) : 0;
 	bool more = true;
 
@@ -418,7 +441,8 @@ static int show_log(const struct state *st, const char *id, const struct logs_op
 		}
 		s.skip = 0;
 		/* Once more after the end: what came last was written before it. */
-		more = wait_for_more(st, id, &line);
+		more = wait_for_more(st, id, &line) &&
+		       (o->number == 0 || turn++ % ASK_EVERY != 0 || is_there(st, id, o->number));
 	}
 	end_line(&s);
 	log_close(r);
@@ -445,8 +469,12 @@ static int take_numbers(struct logs_options *o, struct err *e)
 static int find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
 {
 	struct err why = {};
+	int r = name_find(s, word, id, &why);
 
-	return name_find(s, word, id, &why) >= 0 ? 0 : log_find(s, word, id, e);
+	if (r < 0 && r != -ENOENT) {
+		*e = why;
+	}
+	return r == -ENOENT ? log_find(s, word, id, e) : r;
 }
 
 static int logs(const struct cli_command *c, int argc, char **argv)
