@@ -40,6 +40,8 @@
 
 /* Of what was left out; the rest is counted. */
 #define MAX_SAID 50
+/* Out: an empty directory is 36 bytes of a stream, and a block of a disk. */
+#define MAX_MADE 1000000
 
 struct cp_options {
 	const char *json; /* --json FILE|- */
@@ -151,7 +153,8 @@ static void stay_to_the_end(void)
 /* Out: what arrives on the stream is made in the place. */
 static int receive(struct cp *c, int stream, struct err *e)
 {
-	const struct parcel_rules rules = {.links_stay = true, .say = say, .data = c};
+	const struct parcel_rules rules = {
+		.links_stay = true, .most = MAX_MADE, .say = say, .data = c};
 	int r = keep_only(stream, c->place, e);
 
 	stay_to_the_end();
@@ -433,6 +436,12 @@ static int conclude(const struct cp *c, const struct session *s, const json_t *r
 
 	if (f->said > MAX_SAID) {
 		cli_say("and %" PRIu64 " more", f->said - MAX_SAID);
+	}
+	if (f->error == E2BIG && c->out) {
+		cli_say("not all of it is copied: there are more than %d files, directories and "
+			"links",
+			MAX_MADE);
+		return CLI_FAILED;
 	}
 	/* 1: it could not go on, and has said why. SIGPIPE: we did not, and know why. */
 	if (status > 1 && status != 128 + SIGPIPE) {
