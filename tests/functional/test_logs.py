@@ -91,6 +91,15 @@ def test_nothing_that_a_terminal_obeys(live, atoll):
     assert rb"plain\x0d" in shown.stdout, "what only looks like one is no control character"
 
 
+def test_documents_on_a_terminal(live, atoll):
+    """Controls of eight bits and what turns the direction of writing are obeyed there, too."""
+    box = live()
+    box.shell(r"printf '\302\23331m \342\200\256 \303\251\n'")
+    shown = runner.on_terminal([atoll.binary, "logs", "--json", box.id], env=atoll.environment(), cwd=atoll.workspace)
+    assert rb'"text":"\u009B31m \u202E \u00E9\n"' in shown.stdout, shown
+    assert [e["text"] for e in entries(box) if "text" in e] == ["\u009b31m \u202e \u00e9\n"]
+
+
 def test_tail_and_time(live):
     box = live()
     box.shell("for i in $(seq 1 20); do echo line$i; done; printf rest")

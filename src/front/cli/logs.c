@@ -276,6 +276,8 @@ static void print_json(const struct log_frame *f, const char *data)
 					    [LOG_END] = "end"};
 	_cleanup_json_ json_t *doc = json_object();
 	_cleanup_free_ char *text = NULL;
+	/* On a terminal nothing that a payload wrote may move the cursor. */
+	size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
 	char stamp[40];
 	int r;
 
@@ -286,7 +288,7 @@ static void print_json(const struct log_frame *f, const char *data)
 	r = r < 0          ? r
 	    : is_output(f) ? json_put(doc, "text", json_text_n(data, f->len))
 			   : json_put(doc, "data", json_loadb(data, f->len, 0, NULL));
-	text = r < 0 ? NULL : json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+	text = r < 0 ? NULL : json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS | ascii);
 	if (text) {
 		printf("%s\n", text);
 	}
