@@ -15,8 +15,8 @@ from harness import runner
 HEAD, FRAME = 16, 32  # struct log_head, struct log_frame
 
 
-def logs(box, *options):
-    return box.atoll.tool("logs", *options, box.id)
+def logs(box, *options, **how):
+    return box.atoll.tool("logs", *options, box.id, **how)
 
 
 def entries(box, *options):
@@ -108,6 +108,19 @@ def test_tail_and_time(live):
     assert logs(box, "--quiet", "--tail", "100").stdout.startswith(b"line1\nline2\n")
     lines = logs(box, "--quiet", "--time").out.splitlines()
     assert len(lines) == 21 and all(re.match(r"2\d{3}-\S+Z (line\d+|rest)$", line) for line in lines)
+
+
+@pytest.mark.parametrize("size", ["64KiB", "4MiB"])
+def test_a_payload_that_never_stops(live, size):
+    """Whoever only wants what is there gets it, and the last lines are the last ones."""
+    box = live("--log", size, "--output", "4GiB")
+    number = detach(box, "while :; do seq 1 100000; done")
+    assert runner.eventually(lambda: box.inspect()["log"]["bytes"] > 1 << 20)
+    for _ in range(10):
+        tail = logs(box, "--quiet", "--tail", "3", timeout=10).out.splitlines()
+        assert len(tail) == 3 and all(word.isdigit() for word in tail), tail
+    assert len(logs(box, "--quiet", timeout=10).stdout) > 10000
+    box.atoll.tool("stop", "--command", str(number), box.id)
 
 
 @pytest.mark.parametrize("options, message", [

@@ -317,20 +317,16 @@ static void show_frame(struct show *s, const struct log_frame *f, const char *da
 	}
 }
 
-/* How many lines of it are wanted in all; the last one may have no end. */
-static int count_lines(const struct state *st, const char *id, const struct logs_options *o,
-		       uint64_t *ret, struct err *e)
+/* How many lines of what is there are wanted; the last one may have no end. */
+static int count_lines(const struct log_reader *reader, const struct logs_options *o, uint64_t *ret,
+		       struct err *e)
 {
 	struct log_reader *r = malloc(sizeof(*r));
 	struct log_frame f;
 	bool open = false;
-	int result;
+	int result = r ? log_copy(r, reader) : -ENOMEM;
 
 	*ret = 0;
-	if (!r) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	result = log_open(r, st, id, e);
 	while (result >= 0 && log_next(r, &f)) {
 		const char *p = r->data, *end = p + f.len, *at;
 
@@ -342,10 +338,12 @@ static int count_lines(const struct state *st, const char *id, const struct logs
 		}
 		open = f.len > 0 && end[-1] != '\n';
 	}
-	log_close(r);
+	if (result >= 0) {
+		log_close(r);
+	}
 	free(r);
 	*ret += open;
-	return result == -ENOENT ? 0 : result;
+	return result < 0 ? err_sys(e, -result, "cannot count the lines") : 0;
 }
 
 /* Waits a moment. False: its keeper has ended, so nothing more will come. `*line`: a connection to
@@ -412,26 +410,40 @@ static void show_all(struct show *s, struct log_reader *r)
 	}
 }
 
+/* Opens it, if there is something by now; what --tail leaves out is counted in what was there at
+ * the first look. */
+static int open_log(const struct state *st, const char *id, struct show *s, struct log_reader *r,
+		    bool first, struct err *e)
+{
+	int result = log_open(r, st, id, e);
+
+	if (result == -ENOENT && e->code == 0) {
+		log_close(r);
+		return 0;
+	}
+	if (result >= 0 && !s->o->follow) {
+		log_bind(r);
+	}
+	if (result >= 0 && first && s->o->tail) {
+		result = count_lines(r, s->o, &s->skip, e);
+		s->skip = s->skip > s->o->lines ? s->skip - s->o->lines : 0;
+	}
+	return result;
+}
+
 static int show_log(const struct state *st, const char *id, const struct logs_options *o,
 		    struct log_reader *r, struct err *e)
 {
 	struct show s = {.o = o, .sinks = {{.out = stdout}, {.out = stderr}}};
 	_cleanup_fd_ int line = FD_NONE;
 	unsigned turn = 0;
-	int result = o->tail ? count_lines(st, id, o, &s.skip, e) : 0;
+	int result = 0;
 	bool more = true;
 
-	s.skip = s.skip > o->lines ? s.skip - o->lines : 0;
 	s.sinks[0].terminal = isatty(STDOUT_FILENO);
 	s.sinks[1].terminal = isatty(STDERR_FILENO);
-	while (result >= 0) {
-		if (r->fd < 0) {
-			result = log_open(r, st, id, e);
-			if (result == -ENOENT && e->code == 0) {
-				log_close(r);
-				result = 0;
-			}
-		}
+	for (;;) {
+		result = r->fd < 0 ? open_log(st, id, &s, r, turn == 0, e) : 0;
 		if (result < 0) {
 			break;
 		}
@@ -444,7 +456,8 @@ static int show_log(const struct state *st, const char *id, const struct logs_op
 		s.skip = 0;
 		/* Once more after the end: what came last was written before it. */
 		more = wait_for_more(st, id, &line) &&
-		       (o->number == 0 || turn++ % ASK_EVERY != 0 || is_there(st, id, o->number));
+		       (o->number == 0 || turn % ASK_EVERY != 0 || is_there(st, id, o->number));
+		turn++;
 	}
 	end_line(&s);
 	log_close(r);
