@@ -110,7 +110,7 @@ def test_tail_and_time(live):
     assert len(lines) == 21 and all(re.match(r"2\d{3}-\S+Z (line\d+|rest)$", line) for line in lines)
 
 
-@pytest.mark.parametrize("size", ["64KiB", "4MiB"])
+@pytest.mark.parametrize("size", ["256KiB", "4MiB"])
 def test_a_payload_that_never_stops(live, size):
     """Whoever only wants what is there gets it, and the last lines are the last ones."""
     box = live("--log", size, "--output", "4GiB")
@@ -315,7 +315,7 @@ def test_follow_over_changes_of_parts(live, atoll):
 def test_follow_a_command_whose_end_is_not_kept(live, options, script):
     """It has ended although nothing says so any more; one that there never was is not waited for."""
     box = live(*options)
-    number = detach(box, "echo begun; sleep 0.5")
+    number = detach(box, "echo begun; sleep 2")
     follower = subprocess.Popen([box.atoll.binary, "logs", "--follow", "--command", str(number), box.id],
                                 env=box.atoll.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.2)
