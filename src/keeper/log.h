@@ -6,8 +6,9 @@
  *   HOME/logs/ID.1   the older part
  *
  * Each part begins with a struct log_head; frames follow, a struct log_frame and its bytes each.
- * When the newer part has half of what the policy allows, it becomes the older one, which goes: so
- * both together are never larger, and never less than half of it is there to be looked at. A frame
+ * When the newer part has no room for a frame in half of what the policy allows, it becomes the
+ * older one, which goes: so both together are never larger, and mostly more than half of it is
+ * there to be looked at; less just after that, where frames are nearly as large as a part. A frame
  * says where in all output it stands, so what was dropped, or could not be written, shows as a gap.
  *
  * Only the keeper writes, and never changes what it wrote, so a reader needs no lock: it may find
