@@ -20,7 +20,9 @@
 #define SWEPT ".swept" /* its mtime is when somebody looked for what is to be removed */
 /* Two parts with room for a few lines each. */
 #define MIN_LIMIT 4096
-#define SECOND_NS 1000000000LL
+/* Nobody writes so fast for long. */
+#define OPEN_TRIES 16
+#define SECOND_NS  1000000000LL
 
 _Static_assert(sizeof(struct log_head) == 16 && sizeof(struct log_frame) == 32,
 	       "they are read as they were written");
@@ -160,6 +162,28 @@ static bool is_same(int a, int b)
 	       x.st_ino == y.st_ino;
 }
 
+/* The newer part in r->fd, and returns the older one, where they are there and are two. */
+static int open_both(struct log_reader *r)
+{
+	int older = FD_NONE, i;
+	bool same = false;
+
+	/* In this order: where they change places in between, one is found twice, not missed; and
+	 * where they do so twice, what was found second is the newer one. */
+	for (i = 0; i < OPEN_TRIES && !same; i++) {
+		_cleanup_fd_ int again = FD_NONE;
+
+		(void)fd_close(older);
+		(void)fd_close(r->fd);
+		r->fd = open_part(r->dir, r->id, 0, NULL);
+		older = open_part(r->dir, r->id, 1, NULL);
+		again = open_part(r->dir, r->id, 0, NULL);
+		same = r->fd < 0 || (again >= 0 && is_same(again, r->fd)) ||
+		       (older >= 0 && is_same(older, r->fd));
+	}
+	return older >= 0 && r->fd >= 0 && is_same(older, r->fd) ? fd_close(older) : older;
+}
+
 int log_open(struct log_reader *r, const struct state *s, const char *id, struct err *e)
 {
 	int older;
@@ -167,21 +191,47 @@ int log_open(struct log_reader *r, const struct state *s, const char *id, struct
 	r->dir = open_logs(s);
 	r->fd = r->newer = FD_NONE;
 	r->at = sizeof(struct log_head);
+	r->bound = false;
 	(void)snprintf(r->id, sizeof(r->id), "%s", id);
 	if (r->dir < 0 && errno != ENOENT) {
 		return err_sys(e, errno, "cannot open the kept output of sandbox %s", id);
 	}
-	/* In this order: where they change places in between, one is found twice, not missed. */
-	r->fd = open_part(r->dir, id, 0, NULL);
-	older = open_part(r->dir, id, 1, NULL);
-	if (older >= 0 && r->fd >= 0 && is_same(older, r->fd)) {
-		older = fd_close(older);
-	}
+	older = open_both(r);
 	if (older >= 0) {
 		r->newer = r->fd;
 		r->fd = older;
 	}
 	return r->fd < 0 ? -ENOENT : 0;
+}
+
+void log_bind(struct log_reader *r)
+{
+	struct stat st;
+
+	r->bound = true;
+	r->end = fstat(r->newer >= 0 ? r->newer : r->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+int log_copy(struct log_reader *to, const struct log_reader *r)
+{
+	to->dir = FD_NONE; /* where a newer part would be looked for */
+	to->newer = FD_NONE;
+	to->at = r->at;
+	to->fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 0);
+	if (to->fd >= 0 && r->newer >= 0) {
+		to->newer = fcntl(r->newer, F_DUPFD_CLOEXEC, 0);
+	}
+	if (to->fd < 0 || (r->newer >= 0 && to->newer < 0)) {
+		int error = errno;
+
+		to->fd = fd_close(to->fd);
+		return -error;
+	}
+	log_bind(to);
+	if (r->bound) {
+		to->end = r->end;
+	}
+	return 0;
 }
 
 void log_close(struct log_reader *r)
@@ -194,11 +244,21 @@ void log_close(struct log_reader *r)
 /* True if there is a part behind the one that is being read, which is complete then. */
 static bool has_newer(struct log_reader *r)
 {
-	if (r->newer < 0) {
-		r->newer = open_part(r->dir, r->id, 0, NULL);
-		if (r->newer >= 0 && is_same(r->newer, r->fd)) {
-			r->newer = fd_close(r->newer);
-		}
+	_cleanup_fd_ int older = FD_NONE;
+
+	if (r->newer >= 0 || r->bound) {
+		return r->newer >= 0;
+	}
+	r->newer = open_part(r->dir, r->id, 0, NULL);
+	if (r->newer >= 0 && is_same(r->newer, r->fd)) {
+		r->newer = fd_close(r->newer);
+		return false;
+	}
+	/* Where they have changed places twice, what comes next is the older one by now. */
+	older = open_part(r->dir, r->id, 1, NULL);
+	if (older >= 0 && !is_same(older, r->fd) && (r->newer < 0 || !is_same(older, r->newer))) {
+		(void)fd_close(r->newer);
+		r->newer = TAKE_FD(older);
 	}
 	return r->newer >= 0;
 }
@@ -214,6 +274,9 @@ static bool read_frame(struct log_reader *r, struct log_frame *ret)
 {
 	struct log_frame f;
 
+	if (r->bound && r->newer < 0 && r->at >= r->end) {
+		return false;
+	}
 	if (pread(r->fd, &f, sizeof(f), (off_t)r->at) != (ssize_t)sizeof(f) ||
 	    f.magic != LOG_MAGIC || f.len > LOG_MAX_FRAME ||
 	    pread(r->fd, r->data, f.len, (off_t)(r->at + sizeof(f))) != (ssize_t)f.len) {
@@ -265,6 +328,14 @@ static DIR *list(const struct state *s)
 	return d;
 }
 
+/* By its beginning, as name_find() takes it: with or without the letter before the dash. */
+static bool begins_with(const char *id, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(id, word, len) == 0 || (strlen(id) > 2 && strncmp(id + 2, word, len) == 0);
+}
+
 int log_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
 {
 	DIR *d = strlen(word) >= 3 ? list(s) : NULL;
@@ -273,7 +344,7 @@ int log_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], st
 	bool more = false;
 
 	while (d && (entry = readdir(d))) {
-		if (id_of(entry->d_name, now) && strncmp(now, word, strlen(word)) == 0) {
+		if (id_of(entry->d_name, now) && begins_with(now, word)) {
 			more = more || (*found && strcmp(found, now) != 0);
 			memcpy(found, now, sizeof(found));
 		}

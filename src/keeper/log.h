@@ -6,8 +6,9 @@
  *   HOME/logs/ID.1   the older part
  *
  * Each part begins with a struct log_head; frames follow, a struct log_frame and its bytes each.
- * When the newer part has half of what the policy allows, it becomes the older one, which goes: so
- * both together are never larger, and never less than half of it is there to be looked at. A frame
+ * When the newer part has no room for a frame in half of what the policy allows, it becomes the
+ * older one, which goes: so both together are never larger, and mostly more than half of it is
+ * there to be looked at; less just after that, where frames are nearly as large as a part. A frame
  * says where in all output it stands, so what was dropped, or could not be written, shows as a gap.
  *
  * Only the keeper writes, and never changes what it wrote, so a reader needs no lock: it may find
@@ -88,8 +89,10 @@ void log_add(struct log *l, unsigned command, enum log_kind kind, const void *da
 struct log_reader {
 	int dir; /* HOME/logs */
 	int fd;
-	int newer;   /* what comes behind fd; FD_NONE: not known yet */
-	uint64_t at; /* in fd */
+	int newer;    /* what comes behind fd; FD_NONE: not known yet */
+	uint64_t at;  /* in fd */
+	bool bound;   /* there is no more than what was there at log_bind() */
+	uint64_t end; /* then: of the last part */
 	char id[STATE_ID_SIZE];
 	char data[LOG_MAX_FRAME];
 };
@@ -97,6 +100,13 @@ struct log_reader {
 /* -ENOENT, without *e set: nothing was kept of this sandbox. */
 int log_open(struct log_reader *r, const struct state *s, const char *id, struct err *e);
 void log_close(struct log_reader *r);
+
+/* From now on there is no more than what is there now, however fast somebody writes. */
+void log_bind(struct log_reader *r);
+
+/* Another one at the same place, bound; it sees the same, whatever has made room for newer output
+ * in between. 0, and the caller owes it log_close(), or -errno. */
+int log_copy(struct log_reader *to, const struct log_reader *r);
 
 /*
  * The next frame; its bytes are in r->data. False: there is none (yet). Frames may be missing

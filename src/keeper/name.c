@@ -157,7 +157,7 @@ static int find_prefix(const struct state *s, const char *word, char id[STATE_ID
 	}
 	(void)closedir(dir);
 	if (found > 1) {
-		return err_set(e, ERR_USER, ENOENT,
+		return err_set(e, ERR_USER, ENOTUNIQ,
 			       "'%s' is the beginning of %zu sandboxes' ids; give more of it", word,
 			       found);
 	}

@@ -34,6 +34,6 @@ void name_read(int dir, char name[NAME_MAX_LENGTH + 1]);
 
 /*
  * The id of a sandbox, running or kept, by its id, its name, or the beginning of its id, of which
- * there must be but one. -ENOENT, with *e set.
+ * there must be but one (-ENOTUNIQ). -ENOENT where there is none; with *e set.
  */
 int name_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e);

@@ -599,8 +599,19 @@ static int leave(struct receiver *v)
 	return 0;
 }
 
+/* True if there is no room for another one by the rules. */
+static bool is_full(const struct receiver *v)
+{
+	const struct parcel_count *n = &v->count;
+
+	return v->rules->most && n->files + n->directories + n->links >= v->rules->most;
+}
+
 static int take_entry(struct receiver *v, const struct parcel_entry *entry, const char *name)
 {
+	if (is_full(v) && entry->op != 'S' && entry->op != 'E') {
+		return -E2BIG;
+	}
 	switch (entry->op) {
 	case 'D':
 		return enter(v, name, entry->mode);

@@ -55,6 +55,8 @@ enum parcel_problem {
 
 struct parcel_rules {
 	bool links_stay; /* a link that could lead out of what is copied is not made */
+	uint64_t most;   /* files, directories and links that are made; 0: any number. An empty one
+			  * takes far more of a disk than of a stream */
 	/* Told of each thing that is not copied, by its path below the first, "" for that one
 	 * itself. It is what the other side says it is. */
 	void (*say)(void *data, const char *path, enum parcel_problem why, int error);
@@ -107,7 +109,7 @@ struct parcel_told {
  * and links are replaced whole by rename(2). Permission bits are those of the stream and the
  * umask's, without set-user-ID and the like; a directory that is made can be filled by its owner
  * whatever they are. 0, also where something was left out; -EPROTO for bytes that are no
- * such stream; another -errno where it cannot go on.
+ * such stream; -E2BIG for more than the rules allow; another -errno where it cannot go on.
  */
 int parcel_receive(int in, int dir, const char *name, const struct parcel_rules *rules,
 		   struct parcel_count *ret);

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import stat
 import subprocess
@@ -194,6 +195,27 @@ def test_a_link_in_a_direct_workspace(live, atoll, base):
     assert box.run("cat", "/tmp/got").status == 1
 
 
+def test_a_new_name_beside_a_direct_workspace(live, atoll, base):
+    """What is not there yet can be made, in the workspace and outside."""
+    box = live("--workspace", ".:direct")
+    box.shell("echo x >/tmp/x")
+    for here in (base / "new", atoll.workspace / "new", "relative"):
+        result = cp(box, f"{box.id}:/tmp/x", here)
+        assert result.status == 0 and (atoll.workspace / here).read_text() == "x\n", result
+
+
+def test_a_report_in_a_direct_workspace(live, atoll, base):
+    """Nor is a link that the payload has put where the report goes."""
+    mine = base / "mine"
+    mine.write_text("mine\n")
+    (base / "x").touch()
+    box = live("--workspace", ".:direct")
+    box.shell(f"ln -s {mine} result.json; echo x >/tmp/x")
+    result = cp(box, "--json", "result.json", f"{box.id}:/tmp/x", base / "x")
+    assert result.status == 125 and "leads through the workspace" in result.err, result
+    assert mine.read_text() == "mine\n"
+
+
 # Looks for the copying command and writes into its standard output what it has not said.
 FORGER = """
 import os, struct, sys, time
@@ -263,6 +285,27 @@ def test_the_front_is_killed(live, base):
     process.wait()
     assert runner.eventually(lambda: box.inspect()["commands"] == [])
     assert not (base / "x").exists() or (base / "x").stat().st_size == 80000000
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_nothing_half_made_is_left(live, base, how):
+    """Neither by the death of the front nor by Ctrl-C, which goes to all of its processes."""
+    box = live()
+    box.shell("head -c 80000000 /dev/zero >/tmp/big")
+    place = base / "place"
+    place.mkdir()
+    for _ in range(10):
+        process = subprocess.Popen([box.atoll.binary, "cp", f"{box.id}:/tmp/big", place / "x"], start_new_session=True,
+                                   env=box.atoll.environment(), stderr=subprocess.DEVNULL)
+        while not os.listdir(place) and process.poll() is None:
+            pass
+        if how == "killed":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=20) != 0 or (place / "x").exists()
+        assert runner.eventually(lambda: not [n for n in os.listdir(place) if n != "x"]), os.listdir(place)
+        (place / "x").unlink(missing_ok=True)
 
 
 def test_paused_and_gone(live, base, atoll):

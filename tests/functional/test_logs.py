@@ -15,8 +15,8 @@ from harness import runner
 HEAD, FRAME = 16, 32  # struct log_head, struct log_frame
 
 
-def logs(box, *options):
-    return box.atoll.tool("logs", *options, box.id)
+def logs(box, *options, **how):
+    return box.atoll.tool("logs", *options, box.id, **how)
 
 
 def entries(box, *options):
@@ -85,6 +85,19 @@ def test_nothing_that_a_terminal_obeys(live, atoll):
     assert rb"a\x1b[31mb\x07\x0d" in shown.stdout and b"\x1b" not in shown.stdout
     assert "\ttab".encode() in shown.stdout and "é".encode() in shown.stdout and rb"\xff" in shown.stdout
     assert b"\x1b[31m" in logs(box, "--quiet").stdout, "elsewhere the bytes are the bytes"
+    box.shell(r"printf 'plain\\x0d\n'")
+    shown = runner.on_terminal([atoll.binary, "logs", "--quiet", "--command", "2", box.id], env=atoll.environment(),
+                               cwd=atoll.workspace)
+    assert rb"plain\x0d" in shown.stdout, "what only looks like one is no control character"
+
+
+def test_documents_on_a_terminal(live, atoll):
+    """Controls of eight bits and what turns the direction of writing are obeyed there, too."""
+    box = live()
+    box.shell(r"printf '\302\23331m \342\200\256 \303\251\n'")
+    shown = runner.on_terminal([atoll.binary, "logs", "--json", box.id], env=atoll.environment(), cwd=atoll.workspace)
+    assert rb'"text":"\u009B31m \u202E \u00E9\n"' in shown.stdout, shown
+    assert [e["text"] for e in entries(box) if "text" in e] == ["\u009b31m \u202e \u00e9\n"]
 
 
 def test_tail_and_time(live):
@@ -95,6 +108,19 @@ def test_tail_and_time(live):
     assert logs(box, "--quiet", "--tail", "100").stdout.startswith(b"line1\nline2\n")
     lines = logs(box, "--quiet", "--time").out.splitlines()
     assert len(lines) == 21 and all(re.match(r"2\d{3}-\S+Z (line\d+|rest)$", line) for line in lines)
+
+
+@pytest.mark.parametrize("size", ["256KiB", "4MiB"])
+def test_a_payload_that_never_stops(live, size):
+    """Whoever only wants what is there gets it, and the last lines are the last ones."""
+    box = live("--log", size, "--output", "4GiB")
+    number = detach(box, "while :; do seq 1 100000; done")
+    assert runner.eventually(lambda: box.inspect()["log"]["bytes"] > 1 << 20)
+    for _ in range(10):
+        tail = logs(box, "--quiet", "--tail", "3", timeout=10).out.splitlines()
+        assert len(tail) == 3 and all(word.isdigit() for word in tail), tail
+    assert len(logs(box, "--quiet", timeout=10).stdout) > 10000
+    box.atoll.tool("stop", "--command", str(number), box.id)
 
 
 @pytest.mark.parametrize("options, message", [
@@ -222,7 +248,8 @@ def test_one_is_stopped(live, atoll):
         assert refused.status == 125 and "is no number of a command" in refused.err
     assert box.run("true").status == 0
     process = box.start("sleep", "100")
-    assert runner.eventually(lambda: len(box.inspect()["commands"]) == 2)
+    # It is on the list before it runs.
+    assert runner.eventually(lambda: [e for e in entries(box) if e["kind"] == "begin" and e["command"] == 4])
     assert atoll.tool("stop", "--command", "4", box.id).status == 0
     assert process.wait(timeout=20) == 137 and b"was stopped" in process.stderr.read()
 
@@ -282,6 +309,45 @@ def test_follow_over_changes_of_parts(live, atoll):
     assert text == "".join(f"{i}\n" for i in range(1000, 13000)) and not any("missing" in r for r in rows)
 
 
+@pytest.mark.parametrize("options, script", [
+    (("--log", "4KiB"), "seq 1 5000"),
+    (("--log", "0"), "true"),
+])
+def test_follow_a_command_whose_end_is_not_kept(live, options, script):
+    """It has ended although nothing says so any more; one that there never was is not waited for."""
+    box = live(*options)
+    number = detach(box, "echo begun; sleep 2")
+    follower = subprocess.Popen([box.atoll.binary, "logs", "--follow", "--command", str(number), box.id],
+                                env=box.atoll.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.2)
+    assert follower.poll() is None, "it runs"
+    assert runner.eventually(lambda: box.inspect()["commands"] == [])
+    box.shell(script)
+    assert follower.wait(timeout=10) == 0
+    for word in (str(number), "99"):
+        begin = time.monotonic()
+        assert logs(box, "--follow", "--command", word).status == 0 and time.monotonic() - begin < 5
+
+
+def test_more_followers_than_places(live):
+    """They take turns, and neither they nor the keeper do nothing else."""
+    box = live()
+    box.shell("echo here")
+    followers = [subprocess.Popen([box.atoll.binary, "logs", "--follow", "--quiet", box.id], env=box.atoll.environment(),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(12)]
+    assert all(f.stdout.readline() == b"here\n" for f in followers)
+
+    def ticks():
+        return sum(map(int, (runner.text_of(f"/proc/{box.keeper()}/stat") or "").rpartition(")")[2].split()[11:13]))
+
+    before = ticks()
+    time.sleep(2)
+    assert ticks() - before < 40, "of 200"
+    box.shell("echo there")
+    assert box.atoll.tool("stop", box.id).status == 0
+    assert all(f.communicate(timeout=20) == (b"there\n", b"") and f.returncode == 0 for f in followers)
+
+
 def test_a_reader_that_goes(live, atoll):
     box = live()
     box.shell("seq 1 100000")
@@ -299,12 +365,24 @@ def test_after_the_end(live, atoll):
     box.shell("echo here; touch /tmp/x")
     assert atoll.tool("stop", "work").status == 0 and box.is_gone()
     assert logs(box, "--quiet").out == "here\n"
-    assert atoll.tool("logs", "--quiet", box.id[:6]).out == "here\n"
+    for word in (box.id[:6], box.id[2:], box.id[2:7]):
+        assert atoll.tool("logs", "--quiet", word).out == "here\n", word
     gone = atoll.tool("logs", "work")
     assert gone.status == 125 and "there is no sandbox 'work'" in gone.err
     assert atoll.tool("rm", box.id).status == 0 and parts(box) == []
     assert logs(box).status == 125
     assert atoll.tool("rm", box.id).status == 125
+
+
+def test_the_beginning_of_several(live, atoll):
+    """None of them is chosen because something is kept of it alone."""
+    box = live()
+    box.shell("echo here")
+    for name in ("s-zzzza", "s-zzzzb"):
+        (atoll.home / "sandboxes" / name).mkdir()
+    (atoll.home / "logs/s-zzzza.0").write_bytes(parts(box)[0].read_bytes())
+    result = atoll.tool("logs", "--quiet", "s-zzzz")
+    assert result.status == 125 and "is the beginning of 2 sandboxes' ids" in result.err, result
 
 
 def test_rm_takes_it_along(live, atoll):

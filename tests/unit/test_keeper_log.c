@@ -196,6 +196,64 @@ static void test_reader_behind(void **state)
 	free(r);
 }
 
+/* Nor one that they have changed places behind twice: what is next is the older part by then. */
+static void test_reader_far_behind(void **state)
+{
+	struct log_reader *r = malloc(sizeof(*r));
+	struct err e = {};
+	struct log_frame f;
+	struct log l;
+
+	(void)state;
+	assert_non_null(r);
+	log_init(&l, &home, "s-far", 8192, DAY_NS);
+	add(&l, 0, 1000);
+	assert_int_equal(log_open(r, &home, "s-far", &e), 0);
+	assert_true(log_next(r, &f));
+	add(&l, 1000, 3500);
+	add(&l, 4500, 3500);
+	assert_true(log_next(r, &f));
+	assert_int_equal(f.position, 1000);
+	assert_true(log_next(r, &f));
+	assert_int_equal(f.position, 4500);
+	assert_false(log_next(r, &f));
+	log_done(&l);
+	log_close(r);
+	free(r);
+}
+
+/* One that is bound, and another one at its place, end where they began, whatever comes then. */
+static void test_bound_reader(void **state)
+{
+	struct log_reader *readers[2] = {malloc(sizeof(**readers)), malloc(sizeof(**readers))};
+	const uint64_t before = 5000;
+	struct err e = {};
+	struct log_frame f;
+	struct log l;
+	size_t i;
+
+	(void)state;
+	assert_true(readers[0] && readers[1]);
+	log_init(&l, &home, "s-bound", 8192, DAY_NS);
+	add(&l, 0, 3000);
+	add(&l, 3000, 2000);
+	assert_int_equal(log_open(readers[0], &home, "s-bound", &e), 0);
+	log_bind(readers[0]);
+	add(&l, before, 100);
+	assert_int_equal(log_copy(readers[1], readers[0]), 0);
+	add(&l, before + 100, 20000);
+	log_done(&l);
+	for (i = 0; i < 2; i++) {
+		assert_true(log_next(readers[i], &f));
+		assert_int_equal(f.position, 0);
+		assert_true(log_next(readers[i], &f));
+		assert_int_equal(f.position + f.len, before);
+		assert_false(log_next(readers[i], &f));
+		log_close(readers[i]);
+		free(readers[i]);
+	}
+}
+
 static void keep(const char *id, int64_t keep_ns)
 {
 	struct log l;
@@ -249,6 +307,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_none, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_reader_behind, log_setup, log_teardown),
+		cmocka_unit_test_setup_teardown(test_reader_far_behind, log_setup, log_teardown),
+		cmocka_unit_test_setup_teardown(test_bound_reader, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_find, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_reap, log_setup, log_teardown),
 	};

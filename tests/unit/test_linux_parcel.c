@@ -274,6 +274,51 @@ static void test_lies(void **state)
 	(void)close(top);
 }
 
+/* No more than the rules allow, whatever it is; what is left out counts for nothing. */
+static void test_many(void **state)
+{
+	int top = open_dir(*state), i;
+	struct said s = {};
+
+	buf_init(&s.text, 65536);
+	for (i = 0; i < 3; i++) {
+		struct parcel_rules rules = {
+			.links_stay = true, .most = 3, .say = note, .data = &s};
+		int fd = memfd_create("stream", MFD_CLOEXEC), made;
+		struct parcel_count n;
+		struct stream t = {};
+		char below[16], name[16];
+
+		(void)snprintf(below, sizeof(below), "%d", i);
+		buf_init(&t.b, 65536);
+		entry(&t, 'D', "", 0, 0);
+		for (made = 1; made < 4; made++) {
+			(void)snprintf(name, sizeof(name), "n%d", made);
+			entry(&t, 'S', "special", 7, 0);
+			entry(&t, "FDL"[i], name, strlen(name), i == 2 ? 1 : 0);
+			if (i == 0) {
+				chunk(&t, "", 0);
+			} else if (i == 1) {
+				entry(&t, 'U', "", 0, 0);
+			} else {
+				(void)buf_adds(&t.b, "t");
+			}
+		}
+		assert_int_equal(write(fd, t.b.data, t.b.len), t.b.len);
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		assert_int_equal(parcel_receive(fd, top, below, &rules, &n), -E2BIG);
+		assert_int_equal(n.files + n.directories + n.links, 3);
+		(void)snprintf(name, sizeof(name), "%d/n2", i);
+		assert_int_equal(faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW), 0);
+		(void)snprintf(name, sizeof(name), "%d/n3", i);
+		assert_int_equal(faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW), -1);
+		buf_clear(&t.b);
+		(void)close(fd);
+	}
+	buf_clear(&s.text);
+	(void)close(top);
+}
+
 /* Each byte of a good stream left out behind it, or changed, or too much of it. */
 static void test_damage(void **state)
 {
@@ -492,6 +537,7 @@ int main(void)
 						unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_in_the_way, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_lies, unit_dir_setup, unit_dir_teardown),
+		cmocka_unit_test_setup_teardown(test_many, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_damage, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_links, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_deep, unit_dir_setup, unit_dir_teardown),

@@ -40,6 +40,8 @@
 
 /* Of what was left out; the rest is counted. */
 #define MAX_SAID 50
+/* Out: an empty directory is 36 bytes of a stream, and a block of a disk. */
+#define MAX_MADE 1000000
 
 struct cp_options {
 	const char *json; /* --json FILE|- */
@@ -135,12 +137,27 @@ static int keep_only(int stream, int place, struct err *e)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? err_sys(e, errno, "cannot follow") : 0;
 }
 
+/* Whatever ends the front ends the stream, and then what is half made is removed: no key that goes
+ * to all of us, and no death of the front's, comes before that. */
+static void stay_to_the_end(void)
+{
+	static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(signals); i++) {
+		(void)signal(signals[i], SIG_IGN);
+	}
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+}
+
 /* Out: what arrives on the stream is made in the place. */
 static int receive(struct cp *c, int stream, struct err *e)
 {
-	const struct parcel_rules rules = {.links_stay = true, .say = say, .data = c};
+	const struct parcel_rules rules = {
+		.links_stay = true, .most = MAX_MADE, .say = say, .data = c};
 	int r = keep_only(stream, c->place, e);
 
+	stay_to_the_end();
 	r = r < 0 ? r : confine(CHILD_PLACE, e);
 	if (r < 0) {
 		return r;
@@ -344,9 +361,11 @@ static int is_theirs(const char *path, const json_t *inspected)
 	const char *dir =
 		json_string_value(json_object_get(json_object_get(plan, "workspace"), "path"));
 
-	return mode && dir && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
-		       ? path_passes(path, dir)
-		       : 0;
+	int r = mode && dir && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
+			? path_passes(path, dir)
+			: 0;
+
+	return r == -ENOENT ? 0 : r; /* what is yet to be made, in a place that is not theirs */
 }
 
 static int open_here(struct cp *c, const json_t *inspected, struct err *e)
@@ -405,7 +424,7 @@ static int write_report(const struct cp *c, const json_t *result, struct err *e)
 					       (json_int_t)n->links));
 	}
 	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
-		     : report_write(c->o->json, NULL, doc, e);
+		     : report_write(c->o->json, sandbox_written(result), doc, e);
 }
 
 /* The command inside has ended well or badly; and both ends of the stream say the same, or not. */
@@ -417,6 +436,12 @@ static int conclude(const struct cp *c, const struct session *s, const json_t *r
 
 	if (f->said > MAX_SAID) {
 		cli_say("and %" PRIu64 " more", f->said - MAX_SAID);
+	}
+	if (f->error == E2BIG && c->out) {
+		cli_say("not all of it is copied: there are more than %d files, directories and "
+			"links",
+			MAX_MADE);
+		return CLI_FAILED;
 	}
 	/* 1: it could not go on, and has said why. SIGPIPE: we did not, and know why. */
 	if (status > 1 && status != 128 + SIGPIPE) {

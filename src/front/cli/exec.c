@@ -20,7 +20,6 @@
 #include "keeper/name.h"
 #include "keeper/state.h"
 #include "policy/identity.h"
-#include "policy/plan.h"
 #include "policy/scalar.h"
 #include "policy/setting.h"
 
@@ -158,16 +157,6 @@ static int take_timeout(const struct exec_options *o, int64_t *ret, struct err *
 	return 0;
 }
 
-/* The directory that its payload could have put links into; NULL: there is none. */
-static const char *written(const json_t *result)
-{
-	const char *mode = json_string_value(json_object_get(result, "workspace_mode"));
-
-	return mode && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
-		       ? json_string_value(json_object_get(result, "workspace"))
-		       : NULL;
-}
-
 static int attach(const char *word, struct session *s, struct err *e)
 {
 	_cleanup_fd_ int dir = FD_NONE;
@@ -229,7 +218,7 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	}
 	session_done(&s);
 	if (r >= 0 && o->json) {
-		r = report_write(o->json, written(result), result, &e);
+		r = report_write(o->json, sandbox_written(result), result, &e);
 	}
 	if (r < 0) {
 		return cli_fail(&e);

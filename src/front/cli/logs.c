@@ -24,6 +24,9 @@
 
 /* What is kept grows by whole frames; nobody tells who reads it. */
 #define FOLLOW_MS 100
+/* In how many of these moments it is asked once whether a command is still there: its end may have
+ * been dropped already, or never kept. */
+#define ASK_EVERY 10
 /* What one frame may become: four characters for each of its bytes, and times before lines. */
 #define MAX_SHOWN (LOG_MAX_FRAME * 32)
 
@@ -116,6 +119,8 @@ static void put_piece(const struct sink *to, const char *s, size_t len)
 		(void)fwrite(s, 1, len, to->out);
 		return;
 	}
+	/* A program for a terminal ends its lines with both. */
+	len -= len > 0 && s[len - 1] == '\r';
 	buf_init(&b, MAX_SHOWN);
 	while ((tab = memchr(s, '\t', len))) {
 		(void)utf8_neutralise(&b, s, (size_t)(tab - s));
@@ -124,10 +129,6 @@ static void put_piece(const struct sink *to, const char *s, size_t len)
 		s = tab + 1;
 	}
 	(void)utf8_neutralise(&b, s, len);
-	/* A program for a terminal ends its lines with both. */
-	if (b.len >= 4 && memcmp(b.data + b.len - 4, "\\x0d", 4) == 0) {
-		b.len -= 4;
-	}
 	(void)fwrite(b.data, 1, b.len, to->out);
 }
 
@@ -275,6 +276,8 @@ static void print_json(const struct log_frame *f, const char *data)
 					    [LOG_END] = "end"};
 	_cleanup_json_ json_t *doc = json_object();
 	_cleanup_free_ char *text = NULL;
+	/* On a terminal nothing that a payload wrote may move the cursor. */
+	size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
 	char stamp[40];
 	int r;
 
@@ -285,7 +288,7 @@ static void print_json(const struct log_frame *f, const char *data)
 	r = r < 0          ? r
 	    : is_output(f) ? json_put(doc, "text", json_text_n(data, f->len))
 			   : json_put(doc, "data", json_loadb(data, f->len, 0, NULL));
-	text = r < 0 ? NULL : json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+	text = r < 0 ? NULL : json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS | ascii);
 	if (text) {
 		printf("%s\n", text);
 	}
@@ -314,20 +317,16 @@ static void show_frame(struct show *s, const struct log_frame *f, const char *da
 	}
 }
 
-/* How many lines of it are wanted in all; the last one may have no end. */
-static int count_lines(const struct state *st, const char *id, const struct logs_options *o,
-		       uint64_t *ret, struct err *e)
+/* How many lines of what is there are wanted; the last one may have no end. */
+static int count_lines(const struct log_reader *reader, const struct logs_options *o, uint64_t *ret,
+		       struct err *e)
 {
 	struct log_reader *r = malloc(sizeof(*r));
 	struct log_frame f;
 	bool open = false;
-	int result;
+	int result = r ? log_copy(r, reader) : -ENOMEM;
 
 	*ret = 0;
-	if (!r) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	result = log_open(r, st, id, e);
 	while (result >= 0 && log_next(r, &f)) {
 		const char *p = r->data, *end = p + f.len, *at;
 
@@ -339,10 +338,12 @@ static int count_lines(const struct state *st, const char *id, const struct logs
 		}
 		open = f.len > 0 && end[-1] != '\n';
 	}
-	log_close(r);
+	if (result >= 0) {
+		log_close(r);
+	}
 	free(r);
 	*ret += open;
-	return result == -ENOENT ? 0 : result;
+	return result < 0 ? err_sys(e, -result, "cannot count the lines") : 0;
 }
 
 /* Waits a moment. False: its keeper has ended, so nothing more will come. `*line`: a connection to
@@ -364,8 +365,29 @@ static bool wait_for_more(const struct state *st, const char *id, int *line)
 	pfd = (struct pollfd){.fd = *line, .events = POLLIN};
 	if (poll(&pfd, 1, FOLLOW_MS) > 0) {
 		*line = fd_close(*line);
+		(void)poll(NULL, 0, FOLLOW_MS); /* whoever needs the place has it for a while */
 	}
 	return true;
+}
+
+/* False: it has ended, or there never was such a command. */
+static bool is_there(const struct state *st, const char *id, uint64_t number)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct err unused = {};
+	json_t *row;
+	size_t i;
+
+	if (sandbox_ask(st, id, CONTROL_INSPECT, &doc, &unused) < 0) {
+		return true; /* whether its keeper is, shows elsewhere */
+	}
+	json_array_foreach(json_object_get(doc, "commands"), i, row)
+	{
+		if (json_integer_value(json_object_get(row, "number")) == (json_int_t)number) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool written(void)
@@ -388,25 +410,40 @@ static void show_all(struct show *s, struct log_reader *r)
 	}
 }
 
+/* Opens it, if there is something by now; what --tail leaves out is counted in what was there at
+ * the first look. */
+static int open_log(const struct state *st, const char *id, struct show *s, struct log_reader *r,
+		    bool first, struct err *e)
+{
+	int result = log_open(r, st, id, e);
+
+	if (result == -ENOENT && e->code == 0) {
+		log_close(r);
+		return 0;
+	}
+	if (result >= 0 && !s->o->follow) {
+		log_bind(r);
+	}
+	if (result >= 0 && first && s->o->tail) {
+		result = count_lines(r, s->o, &s->skip, e);
+		s->skip = s->skip > s->o->lines ? s->skip - s->o->lines : 0;
+	}
+	return result;
+}
+
 static int show_log(const struct state *st, const char *id, const struct logs_options *o,
 		    struct log_reader *r, struct err *e)
 {
 	struct show s = {.o = o, .sinks = {{.out = stdout}, {.out = stderr}}};
 	_cleanup_fd_ int line = FD_NONE;
-	int result = o->tail ? count_lines(st, id, o, &s.skip, e) : 0;
+	unsigned turn = 0;
+	int result = 0;
 	bool more = true;
 
-	s.skip = s.skip > o->lines ? s.skip - o->lines : 0;
 	s.sinks[0].terminal = isatty(STDOUT_FILENO);
 	s.sinks[1].terminal = isatty(STDERR_FILENO);
-	while (result >= 0) {
-		if (r->fd < 0) {
-			result = log_open(r, st, id, e);
-			if (result == -ENOENT && e->code == 0) {
-				log_close(r);
-				result = 0;
-			}
-		}
+	for (;;) {
+		result = r->fd < 0 ? open_log(st, id, &s, r, turn == 0, e) : 0;
 		if (result < 0) {
 			break;
 		}
@@ -418,7 +455,9 @@ static int show_log(const struct state *st, const char *id, const struct logs_op
 		}
 		s.skip = 0;
 		/* Once more after the end: what came last was written before it. */
-		more = wait_for_more(st, id, &line);
+		more = wait_for_more(st, id, &line) &&
+		       (o->number == 0 || turn % ASK_EVERY != 0 || is_there(st, id, o->number));
+		turn++;
 	}
 	end_line(&s);
 	log_close(r);
@@ -445,8 +484,12 @@ static int take_numbers(struct logs_options *o, struct err *e)
 static int find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
 {
 	struct err why = {};
+	int r = name_find(s, word, id, &why);
 
-	return name_find(s, word, id, &why) >= 0 ? 0 : log_find(s, word, id, e);
+	if (r < 0 && r != -ENOENT) {
+		*e = why;
+	}
+	return r == -ENOENT ? log_find(s, word, id, e) : r;
 }
 
 static int logs(const struct cli_command *c, int argc, char **argv)

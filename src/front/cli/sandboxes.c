@@ -19,6 +19,7 @@
 #include "front/cli/sandboxes.h"
 #include "keeper/copy.h"
 #include "keeper/name.h"
+#include "policy/plan.h"
 #include "policy/scalar.h"
 
 int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_t **ret,
@@ -33,6 +34,15 @@ int sandbox_ask(const struct state *s, const char *id, enum control_op op, json_
 int sandbox_absent(const char *word, struct err *e)
 {
 	return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
+}
+
+const char *sandbox_written(const json_t *result)
+{
+	const char *mode = json_string_value(json_object_get(result, "workspace_mode"));
+
+	return mode && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
+		       ? json_string_value(json_object_get(result, "workspace"))
+		       : NULL;
 }
 
 int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,

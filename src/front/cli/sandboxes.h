@@ -33,6 +33,10 @@ int sandboxes_each(const struct state *s, const struct cli_operands *words, sand
 int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
 		 struct err *e);
 
+/* The directory of a command's result that its payload could have put links into; NULL: there is
+ * none. */
+const char *sandbox_written(const json_t *result);
+
 /* "sandbox 'WORD' is not running" */
 int sandbox_absent(const char *word, struct err *e);
 
