@@ -324,9 +324,9 @@ int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
 }
 
 /*
- * Whoever speaks of a command is gone. Without a terminal that was pid 1, which nobody inside can kill.
- * With one it was the leader of its session, which somebody inside may have killed; where pid 1 has gone
- * before, the kernel has: its end of the control socket is closed first.
+ * Whoever speaks of a command is gone. Without a terminal that was pid 1, which nobody inside can
+ * kill. With one it was the leader of its session, which somebody inside may have killed; where pid
+ * 1 has gone before, the kernel has: its end of the control socket is closed first.
  */
 static bool init_is_gone(const struct keeper *k, const struct command *c)
 {

@@ -25,8 +25,8 @@ struct policy_request {
 	const struct policy_override *overrides;
 	size_t n_overrides;
 	const char *accept_tier; /* --accept-tier, or NULL */
-	/* Why this host cannot keep a copy of a workspace, as half a sentence; NULL: it can. A copy that
-	 * is only the profile's default is none then. */
+	/* Why this host cannot keep a copy of a workspace, as half a sentence; NULL: it can. A copy
+	 * that is only the profile's default is none then. */
 	const char *no_copy;
 	/* The caller's: for `env: {NAME: inherit}`, for PATH and HOME, and where templates are. */
 	char *const *environ;

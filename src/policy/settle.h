@@ -22,8 +22,9 @@ struct settled {
 	enum tier required; /* what the trust level asks for */
 	bool accepted;      /* weaker than that, by name */
 	bool chains;        /* tool chains outside /usr may be shown */
-	const char *no_copy; /* why the profile's copy of the workspace is read-only; NULL: it is not */
-	bool env_fixed;     /* a document says which variables there are */
+	const char *
+		no_copy; /* why the profile's copy of the workspace is read-only; NULL: it is not */
+	bool env_fixed;  /* a document says which variables there are */
 };
 
 /*

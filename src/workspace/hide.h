@@ -13,8 +13,8 @@
  *     one walk of that directory, and if there are such files one of each place
  *
  * A directory that we may not look into, and names in one that we may not pass, are hidden where a
- * rule leads there: the payload may be able to give itself the right. Where a rule would lead on into a directory whose path is about as long as a path may be, the
- * whole fails.
+ * rule leads there: the payload may be able to give itself the right. Where a rule would lead on
+ * into a directory whose path is about as long as a path may be, the whole fails.
  *
  * TRUST: the places may be changed by anybody meanwhile, and hold what earlier payloads left. They
  * are walked through descriptors, below their roots, and no link is followed; links are resolved by

@@ -103,8 +103,8 @@ static int confine(int dir, struct err *e)
 
 	if (abi < 1) {
 		return err_set(e, ERR_SYSTEM, ENOSYS,
-			       "copying out of a sandbox needs Landlock, behind which the files "
-			       "are taken apart; boot with 'landlock' in the lsm= list");
+			       "copying needs Landlock, behind which what comes out of a sandbox "
+			       "is taken apart; boot with 'landlock' in the lsm= list");
 	}
 	r = ruleset = landlock_new(abi, e);
 	if (r >= 0 && dir >= 0) {
@@ -198,6 +198,12 @@ static bool read_all(int fd, void *data, size_t len)
 	return true;
 }
 
+/* A number that somebody inside may have made up. */
+static int errno_of(uint32_t said)
+{
+	return said <= 4095 ? (int)said : EPROTO;
+}
+
 /* In: what the other side says of it. */
 static int listen_to(struct cp *c, int stream, struct err *e)
 {
@@ -208,7 +214,7 @@ static int listen_to(struct cp *c, int stream, struct err *e)
 	r = r < 0 ? r : confine(FD_NONE, e);
 	while (r >= 0 && read_all(CHILD_STREAM, &told, sizeof(told))) {
 		if (told.why == PARCEL_DONE) {
-			c->found->error = (int)told.error;
+			c->found->error = errno_of(told.error);
 			c->found->over = true;
 			break;
 		}
@@ -217,7 +223,7 @@ static int listen_to(struct cp *c, int stream, struct err *e)
 		}
 		path[told.len] = '\0';
 		c->found->count.left_out++;
-		say(c, path, (enum parcel_problem)told.why, (int)told.error);
+		say(c, path, (enum parcel_problem)told.why, errno_of(told.error));
 	}
 	return r;
 }
