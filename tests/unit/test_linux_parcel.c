@@ -142,7 +142,7 @@ static void test_there_and_back(void **state)
 	assert_int_equal(move(from, dst, NULL, true, &s, &n), 0);
 	expect_file(dst, "a", "text");
 	assert_int_equal(count_entries(dst), 6);
-	buf_clear(&s.text);
+	buf_done(&s.text);
 	(void)close(sub);
 	(void)close(dst);
 	(void)close(src);
@@ -185,7 +185,7 @@ static void test_in_the_way(void **state)
 	expect_file(top, "dst/g", "new");
 	expect_file(top, "outside/g", "old");
 	expect_file(top, "outside/in", NULL);
-	buf_clear(&s.text);
+	buf_done(&s.text);
 	(void)close(top);
 }
 
@@ -266,11 +266,11 @@ static void test_lies(void **state)
 		entry(&t, 'Z', "", 0, 0);
 		r = receive(&t, dir, &s);
 		assert_int_equal(r, names[i / 3].good ? 0 : -EPROTO);
-		buf_clear(&t.b);
+		buf_done(&t.b);
 		(void)close(dir);
 	}
 	assert_int_equal(count_entries(top), (int)ARRAY_SIZE(names) * 3);
-	buf_clear(&s.text);
+	buf_done(&s.text);
 	(void)close(top);
 }
 
@@ -312,10 +312,10 @@ static void test_many(void **state)
 		assert_int_equal(faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW), 0);
 		(void)snprintf(name, sizeof(name), "%d/n3", i);
 		assert_int_equal(faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW), -1);
-		buf_clear(&t.b);
+		buf_done(&t.b);
 		(void)close(fd);
 	}
-	buf_clear(&s.text);
+	buf_done(&s.text);
 	(void)close(top);
 }
 
@@ -345,13 +345,13 @@ static void test_damage(void **state)
 		buf_init(&cut.b, 65536);
 		(void)buf_add(&cut.b, good.b.data, i);
 		assert_int_equal(receive(&cut, top, &s), -EPROTO);
-		buf_clear(&cut.b);
 		for (bit = 0; bit < 8; bit++) {
+			buf_clear(&cut.b);
 			(void)buf_add(&cut.b, good.b.data, good.b.len);
 			cut.b.data[i] = (char)(cut.b.data[i] ^ 1 << bit);
 			(void)receive(&cut, top, &s);
-			buf_clear(&cut.b);
 		}
+		buf_done(&cut.b);
 		buf_clear(&s.text);
 	}
 	/* A second thing, and files that are no end. */
@@ -373,10 +373,10 @@ static void test_damage(void **state)
 		buf_clear(&two.b);
 		entry(&two, 'Z', "", 0, 0);
 		assert_int_equal(receive(&two, top, &s), -EPROTO);
-		buf_clear(&two.b);
+		buf_done(&two.b);
 	}
-	buf_clear(&good.b);
-	buf_clear(&s.text);
+	buf_done(&good.b);
+	buf_done(&s.text);
 	(void)close(top);
 }
 
@@ -421,8 +421,8 @@ static void test_links(void **state)
 				fail_msg("'%s' at depth %zu: %s", links[i].target, j,
 					 buf_str(&s.text));
 			}
-			buf_clear(&t.b);
-			buf_clear(&s.text);
+			buf_done(&t.b);
+			buf_done(&s.text);
 		}
 	}
 	(void)close(top);
@@ -449,8 +449,8 @@ static void test_deep(void **state)
 	entry(&t, 'Z', "", 0, 0);
 	assert_int_equal(receive(&t, top, &s), 0);
 	assert_non_null(strstr(buf_str(&s.text), "deep d/d/"));
-	buf_clear(&t.b);
-	buf_clear(&s.text);
+	buf_done(&t.b);
+	buf_done(&s.text);
 	(void)close(top);
 }
 
@@ -515,7 +515,7 @@ static void test_swapped(void **state)
 			assert_int_equal(parcel_receive(fd, dst, NULL, &rules, &n), 0);
 			arrived += n.files;
 			refused += n.left_out;
-			buf_clear(&s.text);
+			buf_done(&s.text);
 		}
 		(void)close(fd);
 	}
@@ -525,7 +525,7 @@ static void test_swapped(void **state)
 	/* Both happened, and often: else the race was none. */
 	assert_int_equal(arrived + refused, ROUNDS);
 	assert_true(w.swaps > 1000 && arrived > 100 && refused > 100);
-	buf_clear(&t.b);
+	buf_done(&t.b);
 	(void)close(dst);
 	(void)close(w.top);
 }
