@@ -126,7 +126,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep,
 			    "expires_ns", (json_int_t)expiry_of(plan), "deny",
 			    denied_to_json(plan, denied));
-	return c->path && json_object_get(c->note, "deny") ? 0 : no_memory(e);
+	return c->path && json_is_array(json_object_get(c->note, "deny")) ? 0 : no_memory(e);
 }
 
 /* The note, and a little more. */
@@ -384,17 +384,15 @@ bool kept_expired(int dir)
 	return doc && json_get_int(doc, "until_ns", &until, NULL) >= 0 && until <= now;
 }
 
-int64_t kept_until(int dir)
+int64_t kept_since(int dir)
 {
 	struct stat st;
 
-	if (fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    faccessat(dir, "sandbox.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		return 0;
-	}
-	return faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-		       ? INT64_MAX
-		       : (int64_t)st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
+	return fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			       faccessat(dir, "sandbox.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+			       faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+		       ? 0
+		       : (int64_t)st.st_ctim.tv_sec * 1000000000LL + st.st_ctim.tv_nsec;
 }
 
 int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e)

@@ -90,12 +90,12 @@ void kept_done(struct kept *k);
  * apply has been at work on that was killed. */
 bool kept_expired(int dir);
 
-/* As many wait at once; of more, those go first whose time is up first. */
+/* As many wait at once; of more, the oldest go first. */
 #define KEPT_MAX 200
 
-/* When the time of such a one is up, by CLOCK_REALTIME; INT64_MAX where it may not go before
- * somebody has ended an apply. 0: it is none that waits. */
-int64_t kept_until(int dir);
+/* Since when a copy waits, which nobody can set; 0: it is none, or one that may not go before
+ * somebody has ended an apply. */
+int64_t kept_since(int dir);
 
 /* Throws such a one away; the caller has its lock. */
 int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e);

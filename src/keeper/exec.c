@@ -393,6 +393,9 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 	if (r == 1) {
 		command_drain(c);
 		limits_touch(&k->limits);
+	} else if (r == 2) {
+		/* The end of the sandbox is heard of elsewhere; here there is nobody any more. */
+		c->inside.channel = fd_close(c->inside.channel);
 	}
 	if (c->front >= 0 && w[COMMAND_FRONT].revents & ~POLLOUT) {
 		hear_front(k, c);

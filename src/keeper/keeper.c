@@ -362,8 +362,10 @@ static bool tear_down(struct keeper *k, struct err *e)
 		k->tier->stop(&k->sandbox);
 		k->tier->done(&k->sandbox);
 	}
+	/* What is to be looked at now needs descriptors, of which there may be few. */
 	for (i = 0; i < k->n_commands; i++) {
 		command_stop_streams(k->commands[i]);
+		command_close_ends(k->commands[i]);
 	}
 	if (k->limits.plan) {
 		enum limit l = limits_settle(&k->limits);

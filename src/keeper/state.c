@@ -356,15 +356,15 @@ static bool is_kept(int dir)
 	       faccessat(dir, "kept.json", F_OK, 0) == 0;
 }
 
-/* A copy whose time is up; or one whose time is up at `until` where there are too many, 0: there
- * are not. */
-static bool may_go(int dir, int64_t until)
+/* A copy whose time is up; or the one that waits since then, where there are too many (0: there are
+ * not). */
+static bool may_go(int dir, int64_t since)
 {
-	return kept_expired(dir) || (until > 0 && kept_until(dir) == until);
+	return kept_expired(dir) || (since > 0 && kept_since(dir) == since);
 }
 
 /* Nobody keeps it any more: it has no keeper, or what it left has waited long enough. */
-static bool is_over(const struct state *s, const char *name, int64_t until, int *ret_dir,
+static bool is_over(const struct state *s, const char *name, int64_t since, int *ret_dir,
 		    bool *ret_expired)
 {
 	_cleanup_fd_ int dir =
@@ -374,8 +374,8 @@ static bool is_over(const struct state *s, const char *name, int64_t until, int 
 
 	/* First whether it is kept: the lock of such a one would be in the way of who opens it now.
 	 * And again with it: its keeper may have kept it meanwhile. */
-	if (dir < 0 || (kept && !may_go(dir, until)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
-	    (is_kept(dir) && !may_go(dir, until))) {
+	if (dir < 0 || (kept && !may_go(dir, since)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
+	    (is_kept(dir) && !may_go(dir, since))) {
 		return false;
 	}
 	*ret_expired = is_kept(dir);
@@ -389,20 +389,23 @@ static bool is_over(const struct state *s, const char *name, int64_t until, int 
 }
 
 /* What waited for longer than its policy says. */
-static int expire_one(const struct state *s, struct state_sandbox *sb, struct err *e)
+static int expire_one(const struct state *s, struct state_sandbox *sb, bool surplus, struct err *e)
 {
 	struct trail trail;
 	int r = trail_resume(&trail, s->trail, sb->id, e);
 
 	if (r == 0) {
-		r = trail_add(&trail, "copy_expired", json_object(), e);
+		r = trail_add(
+			&trail, "copy_expired",
+			json_pack("{s:s}", "why", surplus ? "too many wait" : "its time was up"),
+			e);
 		trail_done(&trail);
 	}
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
 }
 
 /* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
-static int reap_candidate(const struct state *s, const char *name, int64_t until,
+static int reap_candidate(const struct state *s, const char *name, int64_t since,
 			  struct state_reaped *ret, struct err *e)
 {
 	struct state_sandbox sb = {.dir = FD_NONE};
@@ -416,8 +419,8 @@ static int reap_candidate(const struct state *s, const char *name, int64_t until
 	if (flock(s->sandboxes, LOCK_EX) < 0) {
 		return err_sys(e, errno, "cannot lock the state directory");
 	}
-	if (is_over(s, name, until, &sb.dir, &expired)) {
-		r = expired ? expire_one(s, &sb, e) : reap_one(s, &sb, e);
+	if (is_over(s, name, since, &sb.dir, &expired)) {
+		r = expired ? expire_one(s, &sb, since > 0, e) : reap_one(s, &sb, e);
 		ret->orphans += r >= 0 && !expired;
 		ret->expired += r >= 0 && expired;
 	}
@@ -427,18 +430,18 @@ static int reap_candidate(const struct state *s, const char *name, int64_t until
 }
 
 /* One that is over, as far as can be seen without removing it. */
-static int consider(const struct state *s, const char *name, int64_t until, bool look,
+static int consider(const struct state *s, const char *name, int64_t since, bool look,
 		    struct state_reaped *ret, struct err *e)
 {
 	bool expired = false;
 	int probe = FD_NONE;
 
-	if (name[0] == '.' || !is_over(s, name, until, &probe, &expired)) {
+	if (name[0] == '.' || !is_over(s, name, since, &probe, &expired)) {
 		return 0;
 	}
 	(void)fd_close(probe);
 	if (!look) {
-		return reap_candidate(s, name, until, ret, e);
+		return reap_candidate(s, name, since, ret, e);
 	}
 	ret->orphans += !expired;
 	ret->expired += expired;
@@ -447,14 +450,14 @@ static int consider(const struct state *s, const char *name, int64_t until, bool
 
 struct waiting {
 	char id[STATE_ID_SIZE];
-	int64_t until;
+	int64_t since;
 };
 
-static int by_until(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
 	const struct waiting *x = a, *y = b;
 
-	return (x->until > y->until) - (x->until < y->until);
+	return (x->since > y->since) - (x->since < y->since);
 }
 
 /* Adds it if it is a copy that waits. -ENOMEM. */
@@ -462,9 +465,9 @@ static int note_waiting(const struct state *s, const char *name, struct waiting 
 {
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int64_t until = dir < 0 || strlen(name) >= STATE_ID_SIZE ? 0 : kept_until(dir);
+	int64_t since = dir < 0 || strlen(name) >= STATE_ID_SIZE ? 0 : kept_since(dir);
 
-	if (until == 0) {
+	if (since == 0) {
 		return 0;
 	}
 	if (*n % 64 == 0) {
@@ -475,7 +478,7 @@ static int note_waiting(const struct state *s, const char *name, struct waiting 
 		}
 		*list = more;
 	}
-	(*list)[*n].until = until;
+	(*list)[*n].since = since;
 	memcpy((*list)[(*n)++].id, name, strlen(name) + 1);
 	return 0;
 }
@@ -487,10 +490,10 @@ static int reap_surplus(const struct state *s, struct waiting *list, size_t n, b
 	int failed = 0;
 
 	if (n > KEPT_MAX) {
-		qsort(list, n, sizeof(*list), by_until);
+		qsort(list, n, sizeof(*list), by_age);
 	}
-	for (size_t i = 0; i + KEPT_MAX < n && list[i].until < INT64_MAX; i++) {
-		int r = consider(s, list[i].id, list[i].until, look, ret, failed < 0 ? NULL : e);
+	for (size_t i = 0; i + KEPT_MAX < n; i++) {
+		int r = consider(s, list[i].id, list[i].since, look, ret, failed < 0 ? NULL : e);
 
 		failed = failed < 0 ? failed : r;
 	}

@@ -69,7 +69,7 @@ void state_sandbox_done(struct state_sandbox *sb);
 struct state_reaped {
 	int orphans; /* sandboxes whose keeper was dead */
 	int logs; /* sandboxes whose kept output goes: for its age, or because there is too much */
-	int expired; /* copies, the first of more than KEPT_MAX, and those that had waited for as
+	int expired; /* copies, the oldest of more than KEPT_MAX, and those that had waited for as
 			long as their policy says */
 };
 

@@ -106,13 +106,37 @@ static int real_rule(const char *text, struct buf *out)
 	return strcmp(out->data, text) != 0;
 }
 
+/* What a path without a pattern leads to, its last name included: that is what somebody wanted to
+ * keep. 1: something else than what the rule says. */
+static int real_path(const char *text, struct buf *out)
+{
+	char real[PATH_MAX];
+	int r = strpbrk(text, "*?[") ? -ENOENT : path_real(text, real);
+
+	if (r < 0) {
+		return 0;
+	}
+	return deny_quote(real, out) < 0 ? -ENOMEM : strcmp(out->data, text) != 0;
+}
+
+/* One of the forms of a rule, if it is one. */
+static int add_form(const struct item *it, struct buf *text, int is_one, struct plan *p,
+		    struct err *e)
+{
+	if (is_one < 0 || (is_one > 0 && add_text(p, text) < 0)) {
+		return no_memory(e);
+	}
+	return is_one > 0 ? check_places(it, text->data, p, e) : 0;
+}
+
 static int add_rule(const struct item *it, const struct settled *s, struct plan *p, struct err *e)
 {
-	_cleanup_buf_ struct buf text = {}, real = {};
+	_cleanup_buf_ struct buf text = {}, way = {}, end = {};
 	int r;
 
 	buf_init(&text, 4L * PATH_MAX);
-	buf_init(&real, 4L * PATH_MAX);
+	buf_init(&way, 4L * PATH_MAX);
+	buf_init(&end, 8L * PATH_MAX);
 	r = deny_absolute(it->text, p->workspace.path, s->home, &text);
 	if (r == -ENOENT) {
 		return plan_note(p, "Without a workspace '%s' of filesystem.deny hides nothing.",
@@ -120,8 +144,7 @@ static int add_rule(const struct item *it, const struct settled *s, struct plan 
 			       ? no_memory(e)
 			       : 0;
 	}
-	r = r < 0 ? r : real_rule(text.data, &real);
-	if (r < 0 || add_text(p, &text) < 0 || (r > 0 && add_text(p, &real) < 0)) {
+	if (r < 0) {
 		return no_memory(e);
 	}
 	if (strpbrk(it->text, "*?[") &&
@@ -129,10 +152,9 @@ static int add_rule(const struct item *it, const struct settled *s, struct plan 
 		      shown(it->text).s) < 0) {
 		return no_memory(e);
 	}
-	if (check_places(it, text.data, p, e) < 0) {
-		return -e->code;
-	}
-	return r > 0 ? check_places(it, real.data, p, e) : 0;
+	r = add_form(it, &text, 1, p, e);
+	r = r < 0 ? r : add_form(it, &way, real_rule(text.data, &way), p, e);
+	return r < 0 ? r : add_form(it, &end, real_path(text.data, &end), p, e);
 }
 
 int plan_deny(const struct settled *s, struct plan *p, struct err *e)

@@ -377,6 +377,40 @@ static int step(struct walk *w)
 	return 0;
 }
 
+/* What is left of a path behind what could be looked at, as it is written. */
+static int join_rest(const char *real, const char *rest, char *out)
+{
+	size_t len = strlen(real);
+
+	memcpy(out, real, len);
+	while (*(rest += strspn(rest, "/"))) {
+		size_t part = strcspn(rest, "/");
+
+		if (part == 1 && rest[0] == '.') {
+			rest += part;
+			continue;
+		}
+		if (part == 2 && strncmp(rest, "..", 2) == 0) {
+			while (len > 0 && out[--len] != '/') {
+			}
+			rest += part;
+			continue;
+		}
+		if (len + 1 + part >= PATH_MAX) {
+			return -ENAMETOOLONG;
+		}
+		out[len++] = '/';
+		memcpy(out + len, rest, part);
+		len += part;
+		rest += part;
+	}
+	if (len == 0) {
+		out[len++] = '/';
+	}
+	out[len] = '\0';
+	return 0;
+}
+
 int path_real(const char *path, char *out)
 {
 	struct walk w = {};
@@ -389,10 +423,8 @@ int path_real(const char *path, char *out)
 		struct walk before = w;
 
 		r = step(&w);
-		if (r == -ENOENT) {
-			n = snprintf(out, PATH_MAX, "%s%s%s", before.real,
-				     before.rest[0] == '/' ? "" : "/", before.rest);
-			return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+		if (r == -ENOENT || r == -EACCES) {
+			return join_rest(before.real, before.rest, out);
 		}
 	}
 	(void)snprintf(out, PATH_MAX, "%s", w.real[0] ? w.real : "/");

@@ -112,7 +112,7 @@ struct plan {
 	char *review;  /* how often, a word */
 	char **scopes; /* kinds of data */
 	size_t n_scopes;
-	uint64_t expires; /* ns from its start until nothing of it is there; 0: not said */
+	uint64_t expires; /* ns from its start until it ends and its copy goes; 0: not said */
 
 	char **notes; /* facts the user should see, one sentence each */
 	size_t n_notes;

@@ -422,20 +422,17 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			.doc = "The kinds of data that it is for, by names of your own.",
 			.say = "It is for data of these kinds: {}.",
 			.say_none = "Nobody has said what kinds of data it is for."},
-	[KEY_EXPIRES] =
-		{.path = "governance.expires",
-		 .type = TYPE_DURATION,
-		 .rule = MERGE_LOWER,
-		 .class = CLASS_WALL,
-		 .min =
-			 MS,
-		 .max =
-			 365 * DAY,
-		 .doc =
-			 "From its start until nothing of it may be there any more: it is ended, "
-			 "and what it has left is removed.",
-		 .say =
-			 "Nothing of it but its record is there {} after its start."},
+	[KEY_EXPIRES] = {.path = "governance.expires",
+			 .type = TYPE_DURATION,
+			 .rule = MERGE_LOWER,
+			 .class = CLASS_WALL,
+			 .min = MS,
+			 .max = 365 * DAY,
+			 .doc = "From its start until its end; what it has left in a copy goes "
+				"then, too, with "
+				"the next command.",
+			 .say = "It is ended {} after its start, and what it has left in a copy "
+				"goes, too."},
 	[KEY_REVIEW] = {.path = "governance.review",
 			.type = TYPE_WORD,
 			.rule = MERGE_LOWER,

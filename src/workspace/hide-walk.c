@@ -184,16 +184,19 @@ static int hide_unseen(struct walk *w, const char *path)
 	return r < 0 || w->here.hidden ? r : hide_add(w->h, w->place, path);
 }
 
-/* The same for a name; 0 for one that is gone. */
-static int see_failed(struct walk *w, const char *name, int why)
+/* The same for a name; one that is gone may come back, so what a rule hits is hidden all the same.
+ */
+static int see_failed(struct walk *w, const char *name, bool hit, int why)
 {
 	_cleanup_buf_ struct buf path = {};
-	int r = why == -ENOENT ? 0 : set_path(w, name, &path);
+	int r = why == -ENOENT && !hit ? 0 : set_path(w, name, &path);
 
-	if (r < 0 || why == -ENOENT) {
+	if (r < 0 || (why == -ENOENT && !hit)) {
 		return r;
 	}
-	return why == -EACCES ? hide_unseen(w, path.data) : why;
+	return why == -ENOENT   ? hide_add(w->h, w->place, path.data)
+	       : why == -EACCES ? hide_unseen(w, path.data)
+				: why;
 }
 
 /* In a directory that is hidden: files that have other names, at any depth. */
@@ -220,14 +223,47 @@ static int see(struct walk *w, const char *name, unsigned char type)
 		return 0;
 	}
 	if (fstatat(cursor_fd(&w->at), name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-		return see_failed(w, name, -errno);
+		return see_failed(w, name, by_rules && v == DENY_HIT, -errno);
 	}
 	return w->here.hidden ? see_hidden(w, name, &st)
 	       : by_rules     ? see_by_rules(w, name, v, &st)
 			      : see_by_inode(w, name, &st);
 }
 
-/* Paths without a pattern whose next name is not there: nothing may be seen at it later either. */
+/* True for a directory that this walk has yet to look at. */
+static bool is_pending(const struct walk *w, const char *name)
+{
+	for (size_t i = w->n; i-- > 0;) {
+		if (w->stack[i].base == w->path.len && strcmp(w->stack[i].name, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The next name of a path without a pattern, in a directory that has been listed: nothing may be
+ * seen at the last one, whatever comes to be there; nor at one that is not there. One on the way
+ * that came after the list was made has not been looked at: then nobody knows.
+ */
+static int see_next(struct walk *w, const char *name, bool last)
+{
+	_cleanup_buf_ struct buf path = {};
+	struct stat st;
+	int r = fstatat(cursor_fd(&w->at), name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0
+			? -errno
+			: 0;
+
+	if (r < 0 && r != -ENOENT && r != -EACCES) {
+		return r;
+	}
+	if (r == 0 && !last) {
+		return S_ISDIR(st.st_mode) && !is_pending(w, name) ? -ESTALE : 0;
+	}
+	r = set_path(w, name, &path);
+	return r < 0 ? r : hide_add(w->h, w->place, path.data);
+}
+
 static int see_absent(struct walk *w)
 {
 	int r = 0;
@@ -236,17 +272,9 @@ static int see_absent(struct walk *w)
 		const struct deny_rule *rule = &w->h->rules.list[i];
 
 		for (size_t k = 0; rule->exact && k < rule->n && r >= 0; k++) {
-			_cleanup_buf_ struct buf path = {};
-			struct stat st;
-
-			if (!(w->masks[i] >> k & 1) ||
-			    fstatat(cursor_fd(&w->at), rule->parts[k].raw, &st,
-				    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 ||
-			    (errno != ENOENT && errno != EACCES)) {
-				continue;
+			if (w->masks[i] >> k & 1) {
+				r = see_next(w, rule->parts[k].raw, k + 1 == rule->n);
 			}
-			r = set_path(w, rule->parts[k].raw, &path);
-			r = r < 0 ? r : hide_add(w->h, w->place, path.data);
 		}
 	}
 	return r;
@@ -284,6 +312,17 @@ static void arrive(struct walk *w)
 	}
 }
 
+/* A path without a pattern leads on below where we are. */
+static bool is_awaited(const struct walk *w)
+{
+	for (size_t i = 0; i < w->here.n_live; i++) {
+		if (w->h->rules.list[w->here.live[i].rule].exact) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static int step(struct walk *w)
 {
 	_cleanup_free_ struct live *live = NULL;
@@ -300,7 +339,10 @@ static int step(struct walk *w)
 	r = cursor_leave(&w->at, w->here.depth - 1);
 	r = r < 0 ? r : cursor_enter(&w->at, name);
 	if (r < 0) {
-		return r == -EACCES ? hide_unseen(w, w->path.data) : r == -ENOENT ? 0 : r;
+		return r == -EACCES                     ? hide_unseen(w, w->path.data)
+		       : r == -ENOENT && !is_awaited(w) ? 0
+		       : r == -ENOENT                   ? -ESTALE
+							: r;
 	}
 	arrive(w);
 	return scan(w);

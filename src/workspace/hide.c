@@ -181,12 +181,16 @@ int hide_link(struct hider *h, size_t place, const char *path, const struct deny
 {
 	_cleanup_buf_ struct buf text = {};
 	char link[2 * PATH_MAX], target[PATH_MAX];
+	int r;
 
 	(void)snprintf(link, sizeof(link), "%s/%s", h->places[place].path, path);
-	/* What cannot be resolved leads nowhere, inside as well. */
-	if (path_real(link, target) < 0 || !is_shown(h, target) ||
-	    leads_there(rule, part, target)) {
+	r = path_real(link, target);
+	/* These lead nowhere inside as well; of anything else nobody knows where. */
+	if (r == -ENOTDIR || r == -ELOOP) {
 		return 0;
+	}
+	if (r < 0 || !is_shown(h, target) || leads_there(rule, part, target)) {
+		return r;
 	}
 	buf_init(&text, 8L * PATH_MAX);
 	if (write_rule(target, rule, part, &text) < 0) {

@@ -278,8 +278,10 @@ def test_a_diff_knows_what_followed_from_links(copy, world):
 def test_a_link_to_the_whole_is_refused(copy):
     tree(copy)
     (copy.root / "all").symlink_to(".")
-    result = copy.run("true", *deny("all"))
+    result = copy.run("true", *deny("al*"))
     assert result.status == 125 and "hide all of" in result.err and "name what the link leads to" in result.err
+    result = copy.run("true", *deny("all"))
+    assert result.status == 125 and "this rule hides all of it" in result.err
 
 
 # ---- in a sandbox that lives: the host goes on working ----
@@ -357,6 +359,39 @@ def test_under_home(copy, base):
     result = copy.run(look(copy, ".env", "sub/.env"), *deny("~/project/.env", "~/nowhere/**/x"),
                       env={"HOME": str(base / "home")})
     assert result.out.startswith(".env: absent\nsub/.env: there\n"), result
+
+
+def test_what_a_rule_leads_to(copy, base):
+    """The last name of a rule may be a link, too, from anywhere into what is shown; or a way that leads nowhere yet."""
+    tree(copy)
+    home = base / "home"
+    home.mkdir()
+    write(copy.root / "netrc", SECRET)
+    (home / ".netrc").symlink_to(copy.root / "netrc")
+    (home / "keys").symlink_to(copy.root / "secrets")
+    (copy.root / "build").symlink_to("out")
+    (base / "other-home").symlink_to(home)
+    result = copy.run(look(copy, "netrc", "secrets", "build/secret", "a"), *deny(
+        "~/.netrc", "~/keys/", "build/secret", "~/nothing/here/yet"), env={"HOME": str(base / "other-home")})
+    assert result.status == 0 and SECRET.strip() not in result.out, result
+    assert result.out.startswith("netrc: absent\nsecrets: absent\nbuild/secret: absent\na: there\n"), result
+    direct = copy.atoll.run("/bin/cat", "netrc", cwd=copy.root, env={"HOME": str(home)},
+                            options=("--workspace", f"{copy.root}:direct", *deny("~/.netrc")))
+    assert direct.status == 125 and "use mode copy or read-only" in direct.err, direct
+
+
+def test_a_link_behind_a_shut_door(copy, need_user):
+    """What the keeper cannot look behind the payload could open in its copy: it is hidden, not forgotten."""
+    tree(copy)
+    (copy.root / "locked").mkdir()
+    write(copy.root / "locked/real", SECRET)
+    (copy.root / "cred").symlink_to("locked/real")
+    (copy.root / "locked").chmod(0)
+    try:
+        result = copy.run("chmod 755 locked; cat locked/real cred; true", *deny("cred"))
+    finally:
+        (copy.root / "locked").chmod(0o755)
+    assert result.status == 0 and SECRET.strip() not in result.out, result
 
 
 # ---- where it cannot be held, it is refused ----

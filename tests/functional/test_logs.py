@@ -142,7 +142,7 @@ def test_no_more_than_the_policy_says(live):
     box.shell("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done")
     assert sum(p.stat().st_size for p in parts(box)) <= 64 << 10
     kept = logs(box, "--quiet").out.splitlines()
-    assert kept[-1] == "line 19999" and len(kept) > 2000
+    assert kept[-1] == "line 19999" and len(kept) > 700  # in frames of a line each, half of it
     assert kept[1:] == [f"line {i}" for i in range(20000 - len(kept) + 1, 20000)]
     total = sum(len(f"line {i}\n") for i in range(20000))
     [missing] = [e["missing"] for e in entries(box) if "missing" in e]

@@ -105,7 +105,9 @@ void cli_reap(const struct state *s)
 			n.orphans == 1 ? "" : "es", n.orphans == 1 ? "its" : "their");
 	}
 	if (n.expired > 0) {
-		cli_say("removed %d cop%s that nobody had looked at in time (time.keep)", n.expired,
-			n.expired == 1 ? "y" : "ies");
+		cli_say("removed %d cop%s that nobody had looked at in time (time.keep), or of "
+			"which too "
+			"many waited",
+			n.expired, n.expired == 1 ? "y" : "ies");
 	}
 }

@@ -90,7 +90,7 @@ static const struct cli_option options[] = {
 		  SETS),
 	CLI_TAKES("--scope", "NAME", CLI_TEXT, "a kind of data that it is for",
 		  CLI_OF_KEY("governance.scopes"), SETS, .repeat = true),
-	CLI_TAKES("--expires", "DURATION", CLI_TEXT, "until nothing of it is there any more",
+	CLI_TAKES("--expires", "DURATION", CLI_TEXT, "until it ends, and its copy goes",
 		  CLI_OF_KEY("governance.expires"), SETS),
 	CLI_TAKES("--review", "WORD", CLI_WORDS, "how often it is reviewed",
 		  CLI_OF_KEY("governance.review"), SETS),
