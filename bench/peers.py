@@ -194,9 +194,10 @@ def sandbox_runtime(work, payload):
 
 
 PROCESS_TIER = "atoll run, process tier"
+WALLS_ALONE = "its walls and nothing else"
 
 
-def contenders(atoll, work, payload):
+def contenders(atoll, programs, work, payload):
     """`atoll` is the whole command up to the payload. A peer that fails once is absent."""
     def attempt(make, name, *arguments):
         try:
@@ -211,6 +212,7 @@ def contenders(atoll, work, payload):
         Peer("atoll run, on a copy", [*(a.replace(":read-only", ":copy") if isinstance(a, str) else a for a in atoll),
                                       payload]),
         Peer(PROCESS_TIER, [*atoll[:2], "--quiet", "--accept-tier", "process", *atoll[2:], payload]),
+        Peer(WALLS_ALONE, [programs / "bench-wrapper", payload]),
         attempt(bubblewrap_same, "bubblewrap, the same walls", atoll, work, payload),
         bubblewrap_one(payload),
         attempt(crun, "crun", work, payload),
