@@ -4,13 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,7 +17,6 @@
 #include "workspace/change-internal.h"
 #include "workspace/change.h"
 
-#define COPY_CHUNK ((size_t)256 * 1024)
 /* Above this many steps one flush of the whole file system costs less than one for each file. */
 #define SYNC_EACH 16
 
@@ -63,79 +59,6 @@ int stage_remove(const struct apply *a, struct steps *s, struct err *e)
 	s->stage = fd_close(s->stage);
 	stage_name(a->id, name);
 	return tree_remove(a->original, name, e);
-}
-
-/* From `at` to `end`, which lie in one extent. */
-static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
-{
-	int r = 0;
-
-	while (r == 0 && at < end) {
-		size_t want = (size_t)(end - at) < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
-		ssize_t n = pread(from, chunk, want, at);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			return n < 0 ? -errno : 0;
-		}
-		r = content_write(to, chunk, (size_t)n, at);
-		at += n;
-	}
-	return r;
-}
-
-/* By reference where the file system can, else extent by extent, so that holes stay holes. */
-static int copy_content(int from, int to)
-{
-	_cleanup_free_ char *chunk = NULL;
-	off_t at = 0, end;
-	struct stat st;
-	int r = 0;
-
-	if (ioctl(to, FICLONE, from) == 0) {
-		return 0;
-	}
-	chunk = malloc(COPY_CHUNK);
-	if (!chunk || fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0) {
-		return chunk ? -errno : -ENOMEM;
-	}
-	while (r == 0 && (at = lseek(from, at, SEEK_DATA)) >= 0) {
-		end = lseek(from, at, SEEK_HOLE);
-		r = end < 0 ? -errno : copy_extent(from, to, chunk, at, end);
-		at = end;
-	}
-	return r < 0 || (at < 0 && errno == ENXIO) ? r : -errno;
-}
-
-/* Rights that a file has by its content, and labels that only root may set, are nobody's to copy.
- */
-static bool is_portable(const char *name)
-{
-	return strncmp(name, "user.", 5) == 0 || strcmp(name, "system.posix_acl_access") == 0;
-}
-
-/* The extended attributes of what is replaced. */
-static int copy_attributes(int from, int to)
-{
-	char names[65536], value[65536];
-	ssize_t n = flistxattr(from, names, sizeof(names)), len;
-	const char *name;
-
-	if (n < 0) {
-		return errno == ENOTSUP ? 0 : -errno;
-	}
-	for (name = names; name < names + n; name += strlen(name) + 1) {
-		if (!is_portable(name)) {
-			continue;
-		}
-		len = fgetxattr(from, name, value, sizeof(value));
-		if (len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0) {
-			return -errno;
-		}
-	}
-	return 0;
 }
 
 /* The nearest directory above `path` that is there. */
@@ -200,9 +123,9 @@ static int stage_file(const struct apply *a, const struct steps *s, size_t i, co
 	if (to < 0) {
 		return -errno;
 	}
-	r = copy_content(from, to);
+	r = content_copy(from, to);
 	r = r < 0 ? r : give_owner(a, s, i, to, old_st);
-	r = r < 0 || old < 0 ? r : copy_attributes(old, to);
+	r = r < 0 || old < 0 ? r : content_attributes(old, to);
 	if (r == 0 && (fchmod(to, step->new_mode) < 0 || (s->n <= SYNC_EACH && fsync(to) < 0))) {
 		r = -errno;
 	}

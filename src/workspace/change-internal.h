@@ -91,6 +91,13 @@ int content_binary(int fd);
 /* Writes all of it at `at`. 0 or negative errno. */
 int content_write(int to, const char *data, size_t len, off_t at);
 
+/* All of `from` into `to`, which is empty: by reference where the file system can, else extent by
+ * extent, so that holes stay holes. 0 or negative errno. */
+int content_copy(int from, int to);
+
+/* The extended attributes that anybody may give to a file or directory, with its access list. */
+int content_attributes(int from, int to);
+
 /* A name for the content of a file of `size` bytes: the SHA-256 of a chain of chunks. 0; -ESTALE:
  * it has another size; negative errno. `out`: DIGEST_HEX_SIZE. */
 int content_digest(int fd, uint64_t size, char *out);

@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,6 +18,7 @@
 
 #define CHUNK       32768
 #define BINARY_LOOK 8000 /* as git does */
+#define COPY_CHUNK  ((size_t)256 * 1024)
 
 /* As much as there is of `size` bytes at `at`, or negative errno. */
 static ssize_t read_at(int fd, void *data, size_t size, off_t at)
@@ -124,4 +129,75 @@ int content_digest(int fd, uint64_t size, char *out)
 	} while (n == CHUNK && at <= size);
 	memcpy(out, link, DIGEST_HEX_SIZE);
 	return at == size ? 0 : -ESTALE;
+}
+
+/* From `at` to `end`, which lie in one extent. */
+static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
+{
+	int r = 0;
+
+	while (r == 0 && at < end) {
+		size_t want = (size_t)(end - at) < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+		ssize_t n = pread(from, chunk, want, at);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n < 0 ? -errno : 0;
+		}
+		r = content_write(to, chunk, (size_t)n, at);
+		at += n;
+	}
+	return r;
+}
+
+int content_copy(int from, int to)
+{
+	_cleanup_free_ char *chunk = NULL;
+	off_t at = 0, end;
+	struct stat st;
+	int r = 0;
+
+	if (ioctl(to, FICLONE, from) == 0) {
+		return 0;
+	}
+	chunk = malloc(COPY_CHUNK);
+	if (!chunk || fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0) {
+		return chunk ? -errno : -ENOMEM;
+	}
+	while (r == 0 && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		end = lseek(from, at, SEEK_HOLE);
+		r = end < 0 ? -errno : copy_extent(from, to, chunk, at, end);
+		at = end;
+	}
+	return r < 0 || (at < 0 && errno == ENXIO) ? r : -errno;
+}
+
+/* Rights that a file has by its content, and labels that only root may set, are nobody's to copy.
+ */
+static bool is_portable(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 || strcmp(name, "system.posix_acl_access") == 0;
+}
+
+int content_attributes(int from, int to)
+{
+	char names[65536], value[65536];
+	ssize_t n = flistxattr(from, names, sizeof(names)), len;
+	const char *name;
+
+	if (n < 0) {
+		return errno == ENOTSUP ? 0 : -errno;
+	}
+	for (name = names; name < names + n; name += strlen(name) + 1) {
+		if (!is_portable(name)) {
+			continue;
+		}
+		len = fgetxattr(from, name, value, sizeof(value));
+		if (len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0) {
+			return -errno;
+		}
+	}
+	return 0;
 }

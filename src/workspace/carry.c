@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carrying an upper layer.
+ *
+ * A directory is listed once: what is no directory is copied at once, the directories are
+ * remembered and entered one after the other. Its mode, times and attributes come last, because
+ * they may forbid what is done in it. A file with several names is made in a directory of our own,
+ * under its inode number, and each of its names is linked to that one.
+ */
+#include "workspace/carry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/utf8.h"
+#include "linux/tree.h"
+#include "workspace/change-internal.h"
+
+/* Beside what is made, for as long as that takes. */
+#define PART  "part"
+#define LINKS "links"
+
+/* A directory that is entered: those in it that are still to be. */
+struct level {
+	char **names;
+	size_t n, room;
+	struct stat st;
+};
+
+struct carry {
+	struct cursor from, to;
+	struct level *levels; /* of the cursors' depth, and one */
+	size_t n, room;
+	int links;
+	char name[256]; /* what was at work, for a message */
+};
+
+static void level_done(struct level *l)
+{
+	while (l->n > 0) {
+		free(l->names[--l->n]);
+	}
+	free(l->names);
+	*l = (struct level){};
+}
+
+static int remember(struct level *l, const char *name)
+{
+	size_t room = l->room ? l->room * 2 : 16;
+
+	if (l->n == l->room) {
+		char **more = fault_hit() ? NULL : reallocarray(l->names, room, sizeof(*more));
+
+		if (!more) {
+			return -ENOMEM;
+		}
+		l->names = more;
+		l->room = room;
+	}
+	l->names[l->n] = fault_hit() ? NULL : strdup(name);
+	return l->names[l->n] ? (l->n++, 0) : -ENOMEM;
+}
+
+static int push(struct carry *c, const struct stat *st)
+{
+	size_t room = c->room ? c->room * 2 : 16;
+
+	if (c->n == c->room) {
+		struct level *more =
+			fault_hit() ? NULL : reallocarray(c->levels, room, sizeof(*more));
+
+		if (!more) {
+			return -ENOMEM;
+		}
+		c->levels = more;
+		c->room = room;
+	}
+	c->levels[c->n++] = (struct level){.st = *st};
+	return 0;
+}
+
+static int set_times(int dir, const char *name, const struct stat *st)
+{
+	const struct timespec times[2] = {st->st_atim, st->st_mtim};
+
+	return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* The rights of a mode that a file may have whoever runs it. */
+static mode_t plain(mode_t mode)
+{
+	return mode & (S_IRWXU | S_IRWXG | S_IRWXO);
+}
+
+/* A regular file of `source`, made under `name` in directory `dir`. */
+static int make_file(const struct carry *c, const char *source, int dir, const char *name,
+		     const struct stat *st)
+{
+	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, true), to = FD_NONE;
+	int r = from < 0 ? from : 0;
+
+	if (r == 0) {
+		to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		r = to < 0 ? -errno : content_copy(from, to);
+	}
+	r = r < 0 ? r : content_attributes(from, to);
+	if (r == 0 && fchmod(to, plain(st->st_mode)) < 0) {
+		r = -errno;
+	}
+	return r < 0 ? r : set_times(dir, name, st);
+}
+
+/* The first of its names makes it; -ENOENT of a link says that none has yet. */
+static int make_linked(const struct carry *c, const char *name, const struct stat *st)
+{
+	char known[32];
+	int to = cursor_fd(&c->to), r;
+
+	(void)snprintf(known, sizeof(known), "%llu", (unsigned long long)st->st_ino);
+	if (linkat(c->links, known, to, name, 0) == 0) {
+		return 0;
+	}
+	if (errno != ENOENT) {
+		return -errno;
+	}
+	r = make_file(c, name, c->links, known, st);
+	return r < 0 ? r : linkat(c->links, known, to, name, 0) < 0 ? -errno : 0;
+}
+
+static int make_link(const struct carry *c, const char *name, const struct stat *st)
+{
+	_cleanup_free_ char *target = NULL;
+	int r = entry_link(cursor_fd(&c->from), name, &target);
+
+	if (r == 0 && symlinkat(target, cursor_fd(&c->to), name) < 0) {
+		r = -errno;
+	}
+	return r < 0 ? r : set_times(cursor_fd(&c->to), name, st);
+}
+
+/* A whiteout, which anybody may make (mknod(2)), or a pipe or socket that nobody is behind. */
+static int make_node(const struct carry *c, const char *name, const struct stat *st)
+{
+	bool whiteout = S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+	mode_t mode = whiteout ? S_IFCHR : (st->st_mode & S_IFMT) | plain(st->st_mode);
+
+	if (!whiteout && !S_ISFIFO(st->st_mode) && !S_ISSOCK(st->st_mode)) {
+		return -EBADMSG; /* a device: no payload could make one */
+	}
+	return mknodat(cursor_fd(&c->to), name, mode, makedev(0, 0)) < 0 ? -errno : 0;
+}
+
+/* What is no directory is copied, a directory is remembered. */
+static int carry_one(struct carry *c, const char *name)
+{
+	struct stat st;
+
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	if (fault_hit() ? (errno = EIO, true)
+			: fstatat(cursor_fd(&c->from), name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		return -errno;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		return remember(&c->levels[c->n - 1], name);
+	}
+	if (S_ISLNK(st.st_mode)) {
+		return make_link(c, name, &st);
+	}
+	if (!S_ISREG(st.st_mode)) {
+		return make_node(c, name, &st);
+	}
+	return st.st_nlink > 1 ? make_linked(c, name, &st)
+			       : make_file(c, name, cursor_fd(&c->to), name, &st);
+}
+
+static int list_level(struct carry *c)
+{
+	DIR *list = entry_list(cursor_fd(&c->from), true);
+	struct rights rights = RIGHTS_NONE;
+	struct dirent *entry;
+	int r = list ? 0 : -errno;
+
+	/* Listing lends itself the right to read; looking at what is in it needs that to pass. */
+	entry_pass(cursor_fd(&c->from), &rights);
+	errno = 0;
+	while (r == 0 && (entry = readdir(list))) {
+		r = entry_is_dot(entry->d_name) ? 0 : carry_one(c, entry->d_name);
+		errno = 0;
+	}
+	r = r == 0 && errno != 0 ? -errno : r;
+	rights_give_back(&rights);
+	if (list) {
+		(void)closedir(list);
+	}
+	return r;
+}
+
+static int enter(struct carry *c, const char *name)
+{
+	struct stat st;
+	int r;
+
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	r = mkdirat(cursor_fd(&c->to), name, 0700) < 0 ? -errno : cursor_enter(&c->from, name);
+	r = r < 0 ? r : cursor_enter(&c->to, name);
+	if (r == 0 && fstat(cursor_fd(&c->from), &st) < 0) {
+		r = -errno;
+	}
+	r = r < 0 ? r : push(c, &st);
+	return r < 0 ? r : list_level(c);
+}
+
+/* What is left to say of the directory at work, whose mode may shut us out of it. */
+static int finish_level(struct carry *c)
+{
+	const struct level *l = &c->levels[c->n - 1];
+	_cleanup_rights_ struct rights rights = RIGHTS_NONE;
+	_cleanup_fd_ int from = FD_NONE;
+	_cleanup_fd_ int to = openat(cursor_fd(&c->to), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct timespec times[2] = {l->st.st_atim, l->st.st_mtim};
+	int r;
+
+	(void)rights_lend(cursor_fd(&c->from), S_IRWXU, &rights);
+	from = openat(cursor_fd(&c->from), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = to < 0 || from < 0 ? -errno : content_attributes(from, to);
+	if (r == 0 && (fchmod(to, plain(l->st.st_mode)) < 0 || futimens(to, times) < 0)) {
+		r = -errno;
+	}
+	return r;
+}
+
+/* Into the next directory, or back out of one that has none left. */
+static int step(struct carry *c)
+{
+	struct level *l = &c->levels[c->n - 1];
+	_cleanup_free_ char *name = NULL;
+	int r;
+
+	if (l->n > 0) {
+		name = l->names[--l->n];
+		return enter(c, name);
+	}
+	r = finish_level(c);
+	level_done(l);
+	c->n--;
+	if (r == 0 && c->n > 0) {
+		r = cursor_leave(&c->from, c->n - 1);
+	}
+	return r == 0 && c->n > 0 ? cursor_leave(&c->to, c->n - 1) : r;
+}
+
+static int make_dir(int dir, const char *name)
+{
+	if (mkdirat(dir, name, 0700) < 0) {
+		return -errno;
+	}
+	return entry_open(dir, name, O_RDONLY | O_DIRECTORY);
+}
+
+static int carry_all(struct carry *c, int from, int to)
+{
+	struct stat st;
+	int r = cursor_init(&c->from, from, true);
+
+	r = r < 0 ? r : cursor_init(&c->to, to, true);
+	if (r == 0 && fstat(from, &st) < 0) {
+		r = -errno;
+	}
+	r = r < 0 ? r : push(c, &st);
+	r = r < 0 ? r : list_level(c);
+	while (r == 0 && c->n > 0) {
+		r = step(c);
+	}
+	return r;
+}
+
+static void carry_done(struct carry *c)
+{
+	while (c->n > 0) {
+		level_done(&c->levels[--c->n]);
+	}
+	free(c->levels);
+	cursor_done(&c->from);
+	cursor_done(&c->to);
+	c->links = fd_close(c->links);
+}
+
+static int fail(const struct carry *c, int r, struct err *e)
+{
+	_cleanup_buf_ struct buf shown = {};
+
+	buf_init(&shown, 8 * sizeof(c->name));
+	(void)utf8_neutralise(&shown, c->name, strlen(c->name));
+	return err_sys(e, -r, "cannot bring what was changed to the disk, at '%s'",
+		       buf_str(&shown));
+}
+
+int carry_layer(int from, int dir, const char *name, struct err *e)
+{
+	struct carry c = {.links = FD_NONE};
+	_cleanup_fd_ int to = FD_NONE;
+	struct err unused = {};
+	int r, gone;
+
+	(void)snprintf(c.name, sizeof(c.name), "%s", name);
+	r = c.links = make_dir(dir, LINKS);
+	if (r >= 0) {
+		r = to = make_dir(dir, PART);
+	}
+	r = r < 0 ? r : carry_all(&c, from, to);
+	carry_done(&c);
+	gone = tree_remove(dir, LINKS, &unused);
+	if (r == 0) {
+		r = gone < 0 ? gone : renameat(dir, PART, dir, name) < 0 ? -errno : 0;
+	}
+	if (r < 0) {
+		(void)tree_remove(dir, PART, &unused);
+		return fail(&c, r, e);
+	}
+	return 0;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A layer that was carried is the layer it was. */
+#include "unit.h"
+
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "linux/tree.h"
+#include "workspace/carry.h"
+#include "workspace/change.h"
+
+#define DEPTH 600
+
+static int top; /* global: the directory of the test, for unit_faults() */
+
+static int open_dir(const char *path)
+{
+	int fd = openat(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void put(int dir, const char *name, const char *text, mode_t mode)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	(void)close(fd);
+}
+
+/* A mebibyte of nothing, a page, and nothing again. */
+static void put_sparse(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char page[4096];
+
+	memset(page, 'x', sizeof(page));
+	assert_int_equal(pwrite(fd, page, sizeof(page), 1 << 20), sizeof(page));
+	assert_int_equal(ftruncate(fd, 8 << 20), 0);
+	(void)close(fd);
+}
+
+static void put_deep(int dir)
+{
+	int at = fcntl(dir, F_DUPFD_CLOEXEC, 0), i;
+
+	for (i = 0; i < DEPTH; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(at, "d", 0755), 0);
+		next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		(void)close(at);
+		at = next;
+	}
+	put(at, "end", "far down\n", 0644);
+	(void)close(at);
+}
+
+/* "from/": everything that an overlay and a payload leave in an upper layer. */
+static void make_layer(void)
+{
+	const struct timespec times[2] = {{1000, 5}, {2000, 7}};
+	int dir;
+
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	dir = open_dir("from");
+	put(dir, "plain", "text\n", 0640);
+	put(dir, "a\nname", "", 0755);
+	put(dir, "\xff\xfe", "no UTF-8\n", 0644);
+	put(dir, "shut", "nobody reads this\n", 0);
+	put(dir, "setid", "", 06755);
+	put_sparse(dir, "sparse");
+	assert_int_equal(linkat(dir, "plain", dir, "also", 0), 0);
+	assert_int_equal(symlinkat("/etc/passwd", dir, "link"), 0);
+	assert_int_equal(symlinkat("nowhere", dir, "links"), 0);
+	assert_int_equal(mknodat(dir, "gone", S_IFCHR, makedev(0, 0)), 0);
+	assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
+	assert_int_equal(mkdirat(dir, "opaque", 0755), 0);
+	assert_int_equal(mkdirat(dir, "part", 0700), 0);
+	put(dir, "part/in", "", 0644);
+	assert_int_equal(linkat(dir, "plain", dir, "part/third", 0), 0);
+	assert_int_equal(mkdirat(dir, "closed", 0755), 0);
+	put(dir, "closed/in", "inside\n", 0600);
+	put_deep(dir);
+	assert_int_equal(utimensat(dir, "plain", times, 0), 0);
+	assert_int_equal(utimensat(dir, "link", times, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(utimensat(dir, "closed", times, 0), 0);
+	assert_int_equal(fchmodat(dir, "closed", 0, 0), 0);
+	(void)close(dir);
+	dir = open_dir("from/opaque");
+	if (fsetxattr(dir, "user.overlay.opaque", "y", 1, 0) < 0) {
+		assert_int_equal(errno, EOPNOTSUPP);
+		print_message("the file system of /tmp has no extended attributes of users\n");
+		skip();
+	}
+	(void)close(dir);
+}
+
+static int setup(void **state)
+{
+	int r = unit_dir_setup(state);
+
+	(void)umask(022);
+	(void)alarm(120); /* for what must never block */
+	top = r < 0 ? FD_NONE : open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return top < 0 || mkdirat(top, "original", 0755) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	assert_int_equal(tree_remove(top, "from", NULL), 0);
+	assert_int_equal(tree_remove(top, "to", NULL), 0);
+	(void)close(top);
+	(void)alarm(0);
+	return unit_dir_teardown(state);
+}
+
+static struct changes changes_of(const char *layer)
+{
+	int original = open_dir("original"), upper = open_dir(layer);
+	struct changes c;
+	struct err e = {};
+
+	if (changes_find(original, upper, NULL, false, &c, &e) < 0) {
+		fail_msg("%s", e.msg);
+	}
+	(void)close(original);
+	(void)close(upper);
+	return c;
+}
+
+static struct stat look(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(top, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	return st;
+}
+
+static void assert_same_times(const char *a, const char *b)
+{
+	const struct stat x = look(a), y = look(b);
+
+	assert_int_equal(x.st_mtim.tv_sec, y.st_mtim.tv_sec);
+	assert_int_equal(x.st_mtim.tv_nsec, y.st_mtim.tv_nsec);
+}
+
+static void assert_text(const char *path, const char *want)
+{
+	char text[64];
+	int fd = openat(top, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	assert_string_equal(text, want);
+	(void)close(fd);
+}
+
+/* Both say the same of the same original. */
+static void assert_same_changes(void)
+{
+	struct changes was = changes_of("from"), is = changes_of("to");
+
+	assert_int_equal(was.n, is.n);
+	assert_true(was.n > DEPTH);
+	for (size_t i = 0; i < was.n; i++) {
+		const struct change *a = &was.list[i], *b = &is.list[i];
+
+		assert_string_equal(a->path, b->path);
+		assert_int_equal(a->kind, b->kind);
+		if (strcmp(a->path, "setid") != 0) {
+			assert_int_equal(a->after.mode, b->after.mode);
+		}
+		assert_int_equal(a->after.size, b->after.size);
+		assert_string_equal(a->after.target ? a->after.target : "",
+				    b->after.target ? b->after.target : "");
+	}
+	changes_done(&was);
+	changes_done(&is);
+}
+
+static void test_everything(void **state)
+{
+	struct err e = {};
+	char mark[8];
+	int from, dir, fds = unit_count_fds();
+
+	(void)state;
+	make_layer();
+	from = open_dir("from");
+	if (carry_layer(from, top, "to", &e) < 0) {
+		fail_msg("%s", e.msg);
+	}
+	(void)close(from);
+	assert_int_equal(unit_count_fds(), fds);
+	assert_same_changes();
+	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
+	assert_int_equal(look("to/gone").st_rdev, makedev(0, 0));
+	assert_true(S_ISCHR(look("to/gone").st_mode));
+	assert_int_equal(look("to/setid").st_mode & 07777, 0755);
+	assert_int_equal(look("to/closed").st_mode & 07777, 0);
+	assert_int_equal(look("from/closed").st_mode & 07777, 0);
+	assert_int_equal(look("to/plain").st_nlink, 3);
+	assert_int_equal(look("to/plain").st_ino, look("to/part/third").st_ino);
+	assert_true(look("to/sparse").st_blocks <= look("from/sparse").st_blocks);
+	assert_int_equal(look("to/sparse").st_size, 8 << 20);
+	assert_same_times("from/plain", "to/plain");
+	assert_same_times("from/link", "to/link");
+	assert_same_times("from/closed", "to/closed");
+	assert_text("to/plain", "text\n");
+	dir = open_dir("to/opaque");
+	assert_int_equal(fgetxattr(dir, "user.overlay.opaque", mark, sizeof(mark)), 1);
+	(void)close(dir);
+}
+
+/* What was there before stays, and nothing half made does. */
+static void test_a_name_that_is_taken(void **state)
+{
+	struct err e = {};
+	int from;
+
+	(void)state;
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	from = open_dir("from");
+	put(from, "file", "text\n", 0644);
+	assert_int_equal(mkdirat(top, "to", 0755), 0);
+	put(top, "to/mine", "", 0644);
+	assert_int_equal(carry_layer(from, top, "to", &e), -ENOTEMPTY);
+	assert_int_equal(faccessat(top, "to/mine", F_OK, 0), 0);
+	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
+	(void)close(from);
+}
+
+/* Each fallible call fails once: all of it is there, or nothing. */
+static void carry_once(bool may_fail)
+{
+	int fds = unit_count_fds(), from = open_dir("from"), r;
+	struct err e = {};
+
+	r = carry_layer(from, top, "to", &e);
+	(void)close(from);
+	assert_true(r == 0 || may_fail);
+	assert_int_equal(r < 0, e.code != 0);
+	assert_int_equal(faccessat(top, "to", F_OK, 0) == 0, r == 0);
+	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
+	assert_int_equal(unit_count_fds(), fds);
+	assert_int_equal(tree_remove(top, "to", NULL), 0);
+}
+
+static void test_faults(void **state)
+{
+	int dir;
+
+	(void)state;
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	dir = open_dir("from");
+	put(dir, "file", "text\n", 0644);
+	assert_int_equal(linkat(dir, "file", dir, "second", 0), 0);
+	assert_int_equal(symlinkat("file", dir, "link"), 0);
+	assert_int_equal(mkdirat(dir, "sub", 0755), 0);
+	put(dir, "sub/file", "more\n", 0644);
+	(void)close(dir);
+	unit_faults(carry_once);
+}
+
+/* Where nothing can be made, nothing is. */
+static void test_no_place(void **state)
+{
+	struct err e = {};
+	int from, place = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	from = open_dir("from");
+	assert_true(carry_layer(from, place, "to", &e) < 0);
+	assert_true(e.code != 0);
+	(void)close(from);
+	(void)close(place);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_name_that_is_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
