@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -20,9 +21,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/mutant.h"
 #include "keeper/denied.h"
+#include "keeper/image.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
+#include "workspace/carry.h"
 #include "workspace/change.h"
 
 #define NOTE        "sandbox.json"
@@ -34,6 +38,7 @@
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
 #define RESERVED      "." KEPT
 #define RESERVED_SIZE 8192
+#define PAGE          4096
 
 /* File systems that overlayfs takes as no upper layer (linux/magic.h, and the kernel's sources). */
 static bool is_unfit(const struct statfs *fs)
@@ -82,14 +87,22 @@ const char *copy_impossible(void)
 
 void copy_init(struct copy *c)
 {
-	*c = (struct copy){.upper = FD_NONE};
+	*c = (struct copy){.layers.mount = FD_NONE, .mount = FD_NONE, .upper = FD_NONE};
+}
+
+/* The image is let go with the last of these. */
+static void copy_close(struct copy *c)
+{
+	c->upper = fd_close(c->upper);
+	c->mount = fd_close(c->mount);
+	c->layers.mount = FD_NONE;
 }
 
 void copy_done(struct copy *c)
 {
 	free(c->path);
 	json_decref(c->note);
-	c->upper = fd_close(c->upper);
+	copy_close(c);
 	copy_init(c);
 }
 
@@ -109,6 +122,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 {
 	const struct plan_path *w = &plan->workspace;
 	_cleanup_buf_ struct buf b = {};
+	struct stat st;
 	int r;
 
 	buf_init(&b, 4096);
@@ -116,11 +130,23 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 	if (r < 0) {
 		return r;
 	}
+	if (stat(w->path, &st) < 0) {
+		return err_sys(e, errno, "cannot look at '%s'", w->path);
+	}
 	if (buf_addf(&b, "/sandboxes/%s/" COPY, id) < 0) {
 		return err_set(e, ERR_USER, ENAMETOOLONG,
 			       "the path of the state directory is too long");
 	}
 	c->path = strdup(b.data);
+	c->layers = (struct tier_copy){
+		.kind = !plan_bounds_copy(plan) ? TIER_COPY_DIRECTORY
+			: geteuid() == 0        ? TIER_COPY_MOUNT
+						: TIER_COPY_TMPFS,
+		.directory = c->path,
+		.mount = FD_NONE,
+		.size = plan->limits.copy * (MUTANT(ATOLL_MUTATE_COPY_SIZE) ? 4 : 1),
+		.mode = st.st_mode & 0777,
+	};
 	c->note = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o?}", "workspace", w->path, "device",
 			    (json_int_t)w->dev, "inode", (json_int_t)w->ino, "begun_ns",
 			    (json_int_t)clock_stamp_ns(), "keep_ns", (json_int_t)plan->limits.keep,
@@ -152,30 +178,67 @@ static int reserve(const struct state_sandbox *home, const json_t *note)
 	return 0;
 }
 
+/* The layers in `dir`. The payload sees the mode of the upper one as that of its workspace. */
+static int make_layers(struct copy *c, int dir, struct err *e)
+{
+	if (mkdirat(dir, "upper", 0700) < 0 || mkdirat(dir, "work", 0700) < 0) {
+		return err_sys(e, errno, "cannot make its layers");
+	}
+	c->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return c->upper < 0 || fchmod(c->upper, c->layers.mode) < 0
+		       ? err_sys(e, errno, "cannot make its layers")
+		       : 0;
+}
+
+static int make_image(struct copy *c, int dir, struct err *e)
+{
+	int r = c->mount = image_make(dir, c->layers.size, e);
+
+	if (r < 0) {
+		return err_advise(e, "or accept a limit that the keeper looks after, with "
+				     "'execution: {limits: {mechanism: any}}'");
+	}
+	c->layers.mount = c->mount;
+	return make_layers(c, c->mount, e);
+}
+
 int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
 	      struct err *e)
 {
 	_cleanup_fd_ int dir = FD_NONE;
-	struct stat st;
 	int r = reserve(home, c->note);
 
+	if (r >= 0 && mkdirat(home->dir, COPY, 0700) < 0) {
+		r = -errno;
+	}
+	if (r >= 0) {
+		r = dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = dir < 0 ? -errno : 0;
+	}
 	if (r < 0) {
 		return err_sys(e, -r, "cannot make the copy of '%s'", plan->workspace.path);
 	}
-	if (stat(plan->workspace.path, &st) < 0) {
-		return err_sys(e, errno, "cannot look at '%s'", plan->workspace.path);
+	if (c->layers.kind == TIER_COPY_MOUNT) {
+		r = make_image(c, dir, e);
+	} else if (c->layers.kind == TIER_COPY_DIRECTORY) {
+		r = make_layers(c, dir, e);
 	}
-	if (mkdirat(home->dir, COPY, 0700) < 0 ||
-	    (dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
-	    mkdirat(dir, "upper", 0700) < 0 || mkdirat(dir, "work", 0700) < 0) {
-		return err_sys(e, errno, "cannot make the copy of '%s'", plan->workspace.path);
+	return r < 0 ? err_wrap(e, "cannot make the copy of '%s'", plan->workspace.path) : 0;
+}
+
+int copy_check_size(int upper, uint64_t size, struct err *e)
+{
+	struct statvfs fs;
+
+	if (upper < 0 || fstatvfs(upper, &fs) < 0) {
+		return err_sys(e, upper < 0 ? EBADF : errno, "cannot look at the copy's layers");
 	}
-	c->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	/* The payload sees the mode of the upper layer's root as that of its workspace. */
-	if (c->upper < 0 || fchmod(c->upper, st.st_mode & 0777) < 0) {
-		return err_sys(e, errno, "cannot make the copy of '%s'", plan->workspace.path);
-	}
-	return 0;
+	/* A tmpfs has whole pages. */
+	return (uint64_t)fs.f_blocks * fs.f_frsize <= size + PAGE - 1 ||
+			       MUTANT(ATOLL_MUTATE_RECEIPT_COMPARE)
+		       ? 0
+		       : err_set(e, ERR_SYSTEM, EBADMSG,
+				 "the file system of the copy is larger than its limit");
 }
 
 /* Everything of the directory but the copy, what says whose it is, and its name. */
@@ -249,15 +312,79 @@ int copy_release(const struct state_sandbox *home, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 0;
 }
 
-int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)
+/* The upper layer of an image. Without a word: -ENOENT, there is no image; -ENODATA, nobody has
+ * come to make layers in it. */
+static int open_image(int dir, struct err *e)
+{
+	_cleanup_fd_ int mount = image_open(dir, e);
+	int fd;
+
+	if (mount < 0) {
+		return mount;
+	}
+	fd = openat(mount, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? fd : -ENODATA;
+}
+
+/* A descriptor of copy/; -ENOENT without a word. */
+static int open_copy(const struct state_sandbox *home, struct err *e)
+{
+	int dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return dir >= 0 || errno == ENOENT ? dir < 0 ? -ENOENT : dir
+					   : err_sys(e, errno, "cannot open the sandbox's copy");
+}
+
+/* From the tmpfs, which is gone when its last descriptor is closed. */
+static int bring(struct copy *c, const struct state_sandbox *home, struct err *e)
 {
 	_cleanup_fd_ int dir =
-		openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_fd_ int upper = FD_NONE;
-	int r;
+		c->upper >= 0 && !changes_none(c->upper) ? open_copy(home, e) : -ENOENT;
+
+	return dir == -ENOENT ? 0 : dir < 0 ? dir : carry_layer(c->upper, dir, "upper", e);
+}
+
+int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e)
+{
+	bool mounted = c->layers.kind == TIER_COPY_MOUNT;
+	int r = 0;
+
+	if (c->layers.kind == TIER_COPY_TMPFS) {
+		r = bring(c, home, e);
+	} else if (mounted && c->upper >= 0) {
+		r = changes_none(c->upper) ? 0 : keep(home, c->note, e);
+	}
+	copy_close(c);
+	return r < 0 || mounted ? r : copy_settle(home, c->note, e);
+}
+
+/* What is in an image cannot be told if it cannot be mounted: then it waits, and who looks at it
+ * hears why. But while it is still written, the whole sandbox is to wait. */
+static int settle_image(const struct state_sandbox *home, int dir, const json_t *note,
+			struct err *e)
+{
+	struct err why = {};
+	_cleanup_fd_ int upper = open_image(dir, &why);
+
+	if (upper == -EBUSY) {
+		return err_set(e, why.kind, EBUSY, "%s", why.msg);
+	}
+	return upper == -ENOENT || upper == -ENODATA ? upper
+	       : upper >= 0 && changes_none(upper)   ? 0
+						     : keep(home, note, e);
+}
+
+int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)
+{
+	_cleanup_fd_ int dir = open_copy(home, e), upper = FD_NONE;
+	int r = dir;
 
 	if (dir < 0) {
-		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
+		return dir == -ENOENT ? 0 : dir;
+	}
+	r = settle_image(home, dir, note, e);
+	if (r != -ENOENT) {
+		return r == -ENODATA ? 0 : r;
 	}
 	r = tree_remove(dir, "work", e);
 	if (r < 0) {
@@ -340,6 +467,23 @@ static int open_original(struct kept *k, dev_t dev, ino_t ino, struct err *e)
 	return 0;
 }
 
+static int open_upper(struct kept *k, struct err *e)
+{
+	_cleanup_fd_ int dir = open_copy(&k->home, e);
+	int r = dir == -ENOENT ? err_sys(e, ENOENT, "nothing is left of it") : dir;
+
+	if (r >= 0) {
+		r = k->upper = open_image(dir, e);
+	}
+	if (r == -ENODATA) {
+		r = err_sys(e, ENODATA, "nothing is in it");
+	} else if (r == -ENOENT && dir >= 0) {
+		k->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = k->upper < 0 ? err_sys(e, errno, "nothing is left of it") : 0;
+	}
+	return r < 0 ? err_wrap(e, "cannot open the copy of sandbox %s", k->home.id) : 0;
+}
+
 static int open_kept(const struct state *s, const char *id, bool lock, struct kept *ret,
 		     struct err *e)
 {
@@ -358,13 +502,8 @@ static int open_kept(const struct state *s, const char *id, bool lock, struct ke
 			       id);
 	}
 	r = read_kept(ret, &dev, &ino, e);
-	if (r >= 0) {
-		ret->upper = openat(ret->home.dir, COPY "/upper",
-				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = ret->upper < 0 ? err_sys(e, errno, "cannot open the copy of sandbox %s", id)
-				   : open_original(ret, dev, ino, e);
-	}
-	return r;
+	r = r < 0 || !lock ? r : open_upper(ret, e);
+	return r < 0 ? r : open_original(ret, dev, ino, e);
 }
 
 /* The time is the file's own, too, so that most are told apart by it alone. */

@@ -4,12 +4,18 @@
  *
  *   HOME/sandboxes/ID/copy/upper   the upper layer of an overlay: what the payload changed
  *   HOME/sandboxes/ID/copy/work    overlayfs's own; gone after the end
+ *   HOME/sandboxes/ID/copy/image   a file system with both (image.h), instead of them
  *   HOME/sandboxes/ID/kept.json    what an ended sandbox's copy is a copy of
  *
  * sandbox.json says from the start what the copy belongs to. A sandbox that ends with something
  * changed keeps its directory: kept.json is written, then the end of the trail, then everything but
  * the copy and kept.json is removed, sandbox.json last. So a directory with sandbox.json has been
  * left by a dead keeper, and one with kept.json alone is waiting for a person.
+ *
+ * Three ways to bound what a copy holds. The keeper looks, where the policy accepts that: two
+ * directories. The kernel does, where it does not: root's are in an image; anybody else's on a
+ * tmpfs of the sandbox's own, from which they are brought to copy/upper at the end, and which is
+ * gone with a keeper that is killed.
  *
  * What is below copy/ was written by the payload: it is nothing but bytes and names, which nobody
  * here follows or executes.
@@ -23,14 +29,17 @@
 
 #include "keeper/state.h"
 #include "policy/deny.h"
+#include "tier/tier.h"
 
 struct err;
 struct plan;
 
 struct copy {
-	char *path;   /* of copy/, for who mounts it; NULL: this sandbox has no copy */
-	json_t *note; /* what sandbox.json says of it */
-	int upper;    /* FD_NONE until it is made */
+	struct tier_copy layers; /* for who mounts them; TIER_COPY_NONE: this sandbox has no copy */
+	char *path;              /* of copy/ */
+	json_t *note;            /* what sandbox.json says of it */
+	int mount;               /* of the image */
+	int upper;               /* FD_NONE until it is there */
 };
 
 /*
@@ -47,14 +56,24 @@ void copy_done(struct copy *c);
 int copy_name(struct copy *c, const char *id, const struct plan *plan,
 	      const struct deny_layers *denied, struct err *e);
 
-/* Makes copy/upper and copy/work; the former has the mode of the workspace. */
+/* Makes what the tier does not: copy/upper and copy/work, or the image with them. `upper` has the
+ * mode of the workspace. */
 int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
 	      struct err *e);
 
+/* Reads back that the file system of the layers is no larger than `size`; -EBADMSG. */
+int copy_check_size(int upper, uint64_t size, struct err *e);
+
 /*
- * After the end, or for a dead keeper: removes what is overlayfs's own, and where something was
- * changed writes kept.json. `note` is that of sandbox.json. 1: it is to be kept, which
- * copy_release() completes; 0: nothing was changed and all of it may go.
+ * After the end: copy_settle() of what is on disk, where what was on a tmpfs is brought before.
+ * Nothing of the copy is held open after it.
+ */
+int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e);
+
+/*
+ * The same for a dead keeper: removes what is overlayfs's own, and where something was changed
+ * writes kept.json. `note` is that of sandbox.json. 1: it is to be kept, which copy_release()
+ * completes; 0: nothing was changed and all of it may go.
  */
 int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e);
 
@@ -82,7 +101,7 @@ struct kept {
 int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e);
 
 /* The same for who only lists them: takes no lock, so that it is in nobody's way, and finds those
- * that somebody is at work on too. */
+ * that somebody is at work on too; `upper` stays closed. */
 int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e);
 void kept_done(struct kept *k);
 

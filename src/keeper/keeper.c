@@ -135,8 +135,9 @@ static int prepare(struct keeper *k, struct err *e)
 	if (r >= 0 && needs_scratch(k)) {
 		r = scratch_make(&k->scratch, k->spec.host_uid, k->spec.host_gid, e);
 	}
-	if (r >= 0 && k->copy.path) {
+	if (r >= 0 && k->copy.layers.kind != TIER_COPY_NONE) {
 		r = copy_make(&k->copy, &k->home, &k->plan, e);
+		k->spec.copy = k->copy.layers;
 	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
@@ -152,6 +153,9 @@ int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct 
 	if (r >= 0) {
 		r = limits_receipt(&k->limits, &k->sandbox, c ? c->inside.pid : k->sandbox.init,
 				   &armed, e);
+	}
+	if (r >= 0 && plan_bounds_copy(&k->plan)) {
+		r = copy_check_size(k->copy.upper, k->plan.limits.copy, e);
 	}
 	if (r < 0) {
 		return r;
@@ -221,7 +225,7 @@ static int choose(struct keeper *k, struct err *e)
 	r = keeper_find_denied(k, e);
 	if (r >= 0 && k->plan.workspace_mode == WORKSPACE_COPY) {
 		r = copy_name(&k->copy, k->home.id, &k->plan, &k->hidden, e);
-		k->spec.copy = k->copy.path;
+		k->spec.copy = k->copy.layers;
 	}
 	return r >= 0 && needs_scratch(k) ? name_scratch(k, e) : r;
 }
@@ -333,6 +337,9 @@ static int start(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = k->tier->confine(&k->sandbox, k->limits.group.tasks, k->limits.group.n_tasks,
 				     e);
+	}
+	if (k->sandbox.upper >= 0) {
+		k->copy.upper = TAKE_FD(k->sandbox.upper);
 	}
 	if (r >= 0) {
 		r = ask_main(k, e);
@@ -469,8 +476,8 @@ static void finish(struct keeper *k)
 	struct err e = {};
 	size_t i;
 	bool clean = tear_down(k, &e);
-	int kept = clean && k->copy.path && k->home.dir >= 0
-			   ? copy_settle(&k->home, k->copy.note, &e)
+	int kept = clean && k->copy.layers.kind != TIER_COPY_NONE && k->home.dir >= 0
+			   ? copy_end(&k->copy, &k->home, &e)
 			   : 0;
 
 	clean = clean && kept >= 0;

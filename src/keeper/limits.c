@@ -168,6 +168,14 @@ int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e)
 	return group_make(&l->group, id, l->plan, first, e);
 }
 
+/* What holds a copy to its size. */
+static const char *copy_mechanism(enum tier_copy_kind kind)
+{
+	return kind == TIER_COPY_MOUNT   ? "size of its image"
+	       : kind == TIER_COPY_TMPFS ? "tmpfs size"
+					 : "keeper, sampler";
+}
+
 static int entry(json_t *list, const char *name, const char *mechanism, uint64_t value,
 		 struct err *e)
 {
@@ -220,8 +228,8 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++) {
 		r = entry(list, rows[i].name, rows[i].mechanism, rows[i].value, e);
 	}
-	if (r >= 0 && sb->spec->copy) {
-		r = entry(list, "copy", "keeper, sampler", p->copy, e);
+	if (r >= 0 && sb->spec->copy.kind != TIER_COPY_NONE) {
+		r = entry(list, "copy", copy_mechanism(sb->spec->copy.kind), p->copy, e);
 	}
 	if (r >= 0) {
 		*ret = TAKE_PTR(list);

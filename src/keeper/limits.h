@@ -41,7 +41,7 @@ enum limit {
 /* Directories of the host that have no limit of their own; FD_NONE: there is none. */
 struct limits_places {
 	int scratch; /* the scratch directory, where no tmpfs has the limit */
-	int copy;    /* the upper layer of the workspace's copy */
+	int copy;    /* the upper layer of the workspace's copy, where no file system has it */
 };
 
 /* The word after "limit:" in a reason. */

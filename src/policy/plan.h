@@ -122,6 +122,13 @@ struct plan {
 
 void plan_done(struct plan *p);
 
+/* A copy of the workspace that the kernel bounds, where limits of the keeper's own are not good
+ * enough; else the keeper looks. */
+static inline bool plan_bounds_copy(const struct plan *p)
+{
+	return p->workspace_mode == WORKSPACE_COPY && p->limits.mechanism == MECHANISM_GROUP;
+}
+
 /* The plan as JSON, and back. plan_from_json() trusts nothing: every member is checked. */
 json_t *plan_to_json(const struct plan *p);
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e);

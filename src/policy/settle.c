@@ -376,26 +376,12 @@ static int process_available(const struct settled *s, struct err *e)
 	return 0;
 }
 
-/* No group knows how much a directory of the host holds. */
-static int container_available(const struct settled *s, struct err *e)
-{
-	const struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
-
-	return mode->num == WORKSPACE_COPY && s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
-		       ? origin_fail(&mode->at, e,
-				     "filesystem.workspace.mode: the keeper measures what a copy "
-				     "holds, and execution.limits.mechanism 'group' asks for "
-				     "control groups alone; use read-only, or accept that with "
-				     "'mechanism: any' where the trust level allows it")
-		       : 0;
-}
-
 int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
 	if (s->tier == TIER_CONTAINER) {
-		return container_available(s, e);
+		return 0;
 	}
 	if (s->tier == TIER_PROCESS) {
 		return process_available(s, e);
@@ -466,10 +452,7 @@ static void settle_copy(const char *no_copy, struct settled *s)
 		return;
 	}
 	s->no_copy = s->tier == TIER_PROCESS ? "the process tier has no mounts to make a copy with"
-		     : s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
-			     ? "no control group measures a copy, and limits are to be armed by "
-			       "groups alone"
-			     : no_copy;
+					     : no_copy;
 	if (s->no_copy) {
 		mode->num = WORKSPACE_READ_ONLY;
 	}

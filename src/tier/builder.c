@@ -133,6 +133,7 @@ int builder_arrange(struct builder *b, struct err *e)
 	b->image = move_up(b->image);
 	b->start = move_up(b->start);
 	b->ptmx = move_up(b->ptmx);
+	b->upper = move_up(b->upper);
 	for (i = 0; p && i < 3; i++) {
 		if (dup2(p->stdio[i], i) < 0) {
 			return err_sys(e, errno, "cannot hand over descriptor %d", i);
@@ -151,10 +152,12 @@ int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int l
 {
 	struct build_report report = {
 		.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi, .bounded = bounded};
-	int fds[BUILD_FDS] = {listener, proc, b->ptmx};
+	int fds[BUILD_FDS] = {listener, proc, b->ptmx, b->upper};
 
 	return fdpass_send(b->control, &report, sizeof(report), fds,
-			   b->ptmx >= 0 ? BUILD_FDS : BUILD_FD_PTMX);
+			   b->upper >= 0  ? BUILD_FDS
+			   : b->ptmx >= 0 ? BUILD_FD_UPPER
+					  : BUILD_FD_PTMX);
 }
 
 _Noreturn void builder_become_init(const struct builder *b, char *const *argv)

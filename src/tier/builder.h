@@ -30,9 +30,9 @@ struct build_report {
 	struct err error;
 };
 
-/* Order of the descriptors that come with BUILD_READY; the last only where the sandbox has
- * terminals of its own. */
-enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_PTMX, BUILD_FDS };
+/* Order of the descriptors that come with BUILD_READY; the third only where the sandbox has
+ * terminals of its own, the last only where its copy is on a tmpfs. */
+enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_PTMX, BUILD_FD_UPPER, BUILD_FDS };
 
 /*
  * The descriptors that come with BUILD_PARTS: first mounts, in the order of their bits, then task
@@ -53,15 +53,16 @@ enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_READ };
 struct builder {
 	const struct tier_spec *spec;
 	int control;
-	int start;      /* of the command that it becomes the parent of; else FD_NONE */
-	int channel;    /* the same */
-	int image;      /* sealed memfd of atoll-init */
-	int ptmx;       /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	bool refused;   /* what failed was a namespace or a mount as such */
-	bool mapped;    /* in a user namespace of its own */
-	mode_t umask;   /* the caller's, for the payload */
-	cpu_set_t cpus; /* the keeper's affinity, for everything inside */
-	bool pushed;    /* we may be somewhere else, and take it back */
+	int start;    /* of the command that it becomes the parent of; else FD_NONE */
+	int channel;  /* the same */
+	int image;    /* sealed memfd of atoll-init */
+	int ptmx;     /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
+	int upper;    /* the upper layer of a copy that is made here, for the keeper; or FD_NONE */
+	bool refused; /* what failed was a namespace or a mount as such */
+	bool mapped;  /* in a user namespace of its own */
+	mode_t umask; /* the caller's, for the payload */
+	cpu_set_t cpus;           /* the keeper's affinity, for everything inside */
+	bool pushed;              /* we may be somewhere else, and take it back */
 	int mounts[BUILD_MOUNTS]; /* FD_NONE where the builder copies the mount itself */
 	int groups[8];
 	size_t n_groups;

@@ -59,7 +59,8 @@ void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const stru
 				    .listener = FD_NONE,
 				    .proc = FD_NONE,
 				    .starts = -1,
-				    .ptmx = FD_NONE};
+				    .ptmx = FD_NONE,
+				    .upper = FD_NONE};
 }
 
 /* The sockets between us and the builder, with those of the command that it starts itself; its
@@ -140,6 +141,7 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
 			    .start = FD_NONE,
 			    .channel = FD_NONE,
 			    .ptmx = FD_NONE,
+			    .upper = FD_NONE,
 			    .mapped = (flags & CLONE_NEWUSER) != 0};
 	_cleanup_fd_ int image = b.image = make_image(e);
 	int r = image < 0 ? image : make_sockets(sb, &b, starts, e);
@@ -196,7 +198,7 @@ static int pass_on(struct build_report *report, struct err *e)
 int launch_await(struct tier_sandbox *sb, struct err *e)
 {
 	struct build_report report;
-	int fds[BUILD_FDS] = {FD_NONE, FD_NONE, FD_NONE};
+	int fds[BUILD_FDS] = {FD_NONE, FD_NONE, FD_NONE, FD_NONE};
 	size_t n = BUILD_FDS;
 	ssize_t r = fdpass_recv(sb->control, &report, sizeof(report), fds, &n);
 
@@ -212,6 +214,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
 	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
+	sb->upper = n > BUILD_FD_UPPER ? fds[BUILD_FD_UPPER] : FD_NONE;
 	return 0;
 }
 
@@ -263,6 +266,7 @@ void launch_done(struct tier_sandbox *sb)
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
+	sb->upper = fd_close(sb->upper);
 	json_decref(sb->survey);
 	sb->survey = NULL;
 }

@@ -59,12 +59,26 @@ struct tier_command {
 	int channel; /* to its parent, for as long as it lives */
 };
 
+/* Where what a payload changes in a copy of its workspace goes: the layers `upper` and `work`. */
+struct tier_copy {
+	enum tier_copy_kind {
+		TIER_COPY_NONE,
+		TIER_COPY_DIRECTORY, /* below a directory of the host */
+		TIER_COPY_MOUNT,     /* on a file system that is mounted, and attached nowhere */
+		TIER_COPY_TMPFS,     /* on one that the tier makes */
+	} kind;
+	const char *directory; /* its path */
+	int mount;             /* its descriptor, borrowed */
+	uint64_t size;         /* of the tmpfs, in bytes */
+	mode_t mode;           /* of its `upper`, which the payload sees as that of the workspace */
+};
+
 /* What to start. Borrowed for the life of the tier_sandbox. */
 struct tier_spec {
 	const struct plan *plan;
 	const struct tier_program *first; /* NULL: the sandbox waits for what it is to run */
-	const char *scratch; /* where the tier has no tmpfs of its own: the scratch directory */
-	const char *copy;    /* where the workspace is a copy: the directory of its upper layer */
+	const char *scratch;   /* where the tier has no tmpfs of its own: the scratch directory */
+	struct tier_copy copy; /* where the workspace is one */
 	const struct deny_layers
 		*denied;  /* what is hidden in the places of the view; NULL: nothing */
 	bool limit_nproc; /* no process limit by a group: RLIMIT_NPROC in the user namespace */
@@ -89,6 +103,7 @@ struct tier_sandbox {
 	int landlock_abi; /* the ABI that was enforced and probed */
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
+	int upper;        /* the upper layer of a copy on the tier's own tmpfs; else FD_NONE */
 	enum wall_kind walls;
 	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */
 	uint64_t tasks; /* at most so many exist, there */

@@ -260,6 +260,14 @@ def bandwidth(t):
         "--workspace", f"{t.workspace}:direct", "--io", f"{rate}/s", "--wall", "10m")))
 
 
+def outgrow(t):
+    """A copy that holds more than it may, where the kernel is to hold it."""
+    script = ("head -c 25165824 /dev/zero >big; [ $(stat -c %s big) -lt 25165824 ] && word=ENOSPC || word=OK;"
+              """ echo "{\\"probe\\": \\"a copy of 24 MiB\\", \\"errno\\": \\"$word\\"}" """)
+    return succeeded(t.run("/bin/sh", "-c", script, options=("--limits", "group", "--copy", "16MiB", "--workspace",
+                                                             f"{t.workspace}:copy")))
+
+
 CHECKS = [
     Check("B1-descriptors", descriptors, {"close_fds": REFUSED, "close_fds+receipt_compare": "red"},
           process={"close_fds": REFUSED, "close_fds+receipt_compare": "red"}, guarded={}),
@@ -295,5 +303,6 @@ CHECKS = [
         process={"seccomp+receipt_compare": "red"}, guarded={}),
     Check("E1-crowd", crowd, {}, process={}, guarded={}),
     Check("E4-io", bandwidth, {"io": REFUSED, "io+receipt_compare": "red"}, root=True),
+    Check("E-copy-size", outgrow, {"copy_size": REFUSED, "copy_size+receipt_compare": "red"}, root=True),
     Check("E2-memory", memory, {"cgroup": (REFUSED, None)}, process={}, guarded={}),
 ]

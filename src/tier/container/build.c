@@ -169,13 +169,15 @@ _Noreturn void container_build(struct builder *b)
 			 .mounts = b->mounts,
 			 .root = FD_NONE,
 			 .scratch = FD_NONE,
-			 .proc = FD_NONE};
+			 .proc = FD_NONE,
+			 .upper = FD_NONE};
 	int abi = landlock_abi(), listener = FD_NONE, r;
 	struct err e = {};
 	bool bounded;
 
 	builder_begin(b);
 	r = prepare(b, &v, &e);
+	b->upper = v.upper;
 	if (r >= 0) {
 		r = open_ptmx(b, &e);
 	}

@@ -21,6 +21,7 @@ struct view {
 	int root;          /* the new root, from view_build() on */
 	int scratch;       /* the one writable tmpfs; never in the view as a whole */
 	int proc;
+	int upper; /* of a copy on a tmpfs of our own, from view_show_paths() on; else FD_NONE */
 };
 
 /* Why there may be no overlay, with the remedy. */
@@ -39,7 +40,7 @@ _Noreturn void container_build(struct builder *b);
 int view_build(struct view *v, struct err *e);
 
 /* The plan's paths, once BUILD_PARTS is here. */
-int view_show_paths(const struct view *v, struct err *e);
+int view_show_paths(struct view *v, struct err *e);
 
 /* Makes the root and what is left of /proc read-only, once the namespaces' sysctls are set. */
 int view_seal(const struct view *v, struct err *e);

@@ -84,12 +84,24 @@ static int make_readable(const struct tier_spec *spec, const struct plan_path *p
 }
 
 /* Where root's payload writes what it changes in its copy: on disk, root's files. */
-static int make_layer(const struct tier_spec *spec, const struct plan_path *p, struct err *e)
+static int make_layer(const struct tier_spec *spec, struct err *e)
 {
+	bool mounted = spec->copy.kind == TIER_COPY_MOUNT;
+	const struct plan_path p = {.path = mounted ? (char *)"the copy's image"
+						    : (char *)spec->copy.directory};
 	struct stat st;
-	_cleanup_fd_ int fd = clone_path(p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
-	int r = fd < 0 ? fd : translate(spec, p, fd, &st, e);
+	_cleanup_fd_ int fd = FD_NONE;
+	int r;
 
+	if (mounted) {
+		fd = fcntl(spec->copy.mount, F_DUPFD_CLOEXEC, 0);
+		r = fd < 0 || fstat(fd, &st) < 0
+			    ? err_sys(e, errno, "cannot look at the image of the copy")
+			    : 0;
+	} else {
+		r = fd = clone_path(&p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
+	}
+	r = r < 0 ? r : translate(spec, &p, fd, &st, e);
 	return r < 0 ? err_wrap(e, VIEW_NO_COPY) : TAKE_FD(fd);
 }
 
@@ -114,10 +126,8 @@ static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds,
 		*n += r >= 0;
 		*mounts |= 1U << BUILD_WORKSPACE;
 	}
-	if (r >= 0 && spec->copy) {
-		const struct plan_path copy = {.path = (char *)spec->copy};
-
-		r = fds[*n] = make_layer(spec, &copy, e);
+	if (r >= 0 && spec->copy.kind != TIER_COPY_NONE) {
+		r = fds[*n] = make_layer(spec, e);
 		*n += r >= 0;
 		*mounts |= 1U << BUILD_COPY;
 	}

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -288,21 +289,26 @@ static int freeze_proc(const struct view *v, struct err *e)
 	return r;
 }
 
+/* With a size, and so many inodes that what they cost beside it (about a kilobyte each: tmpfs(5))
+ * stays within a quarter of that. */
+static int new_tmpfs(uint64_t bytes, struct err *e)
+{
+	char size[32], inodes[32];
+	uint64_t n = bytes / 4096;
+	const char *const options[] = {"size", size, "nr_inodes", inodes, "mode", "0700", NULL};
+
+	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)(n < 1024 ? 1024 : n));
+	return mount_new("tmpfs", options, RW_TREE, e);
+}
+
 /*
  * A mount can be copied only from where it is attached. The scratch sits on the old /proc, with the
  * new root on top of it, and goes with the old root; its directories are bound into the new one.
  */
 static int make_scratch(struct view *v, struct err *e)
 {
-	const struct plan *plan = v->spec->plan;
-	char size[32], inodes[32];
-	uint64_t n = plan->limits.scratch / 4096;
-	const char *const options[] = {"size", size, "nr_inodes", inodes, "mode", "0700", NULL};
-
-	/* An inode costs about a kilobyte that size= does not count (tmpfs(5)). */
-	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)plan->limits.scratch);
-	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)(n < 1024 ? 1024 : n));
-	v->scratch = mount_new("tmpfs", options, RW_TREE, e);
+	v->scratch = new_tmpfs(v->spec->plan->limits.scratch, e);
 	return v->scratch < 0 ? v->scratch : mount_attach(v->scratch, AT_FDCWD, "/proc", e);
 }
 
@@ -408,6 +414,48 @@ static int show_path(const struct view *v, const struct plan_path *p, int idmapp
 	return fd < 0 ? fd : place(v, fd, p->path + 1, p->is_dir, e);
 }
 
+/* Where the copy's layers are, detached; empty where it is a tmpfs of our own. */
+static int open_layer(const struct view *v, struct err *e)
+{
+	const struct tier_copy *c = &v->spec->copy;
+	int fd;
+
+	if (c->kind == TIER_COPY_TMPFS) {
+		return new_tmpfs(c->size, e);
+	}
+	if (v->mounts[BUILD_COPY] >= 0) {
+		fd = fcntl(v->mounts[BUILD_COPY], F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? err_sys(e, errno, "cannot take the copy's layers") : fd;
+	}
+	fd = mount_clone(AT_FDCWD, c->directory, RW_TREE, e);
+	return fd == -ENOENT ? err_set(e, ERR_SYSTEM, ENOENT, "the copy is gone") : fd;
+}
+
+/*
+ * The layers on a tmpfs; returns a descriptor of the upper one. Without attributes of users on it
+ * (tmpfs(5), Linux 6.6) an overlay could be mounted all the same, and fail when the payload removes
+ * a directory of the original's.
+ */
+static int make_layers(const struct view *v, int tmpfs, struct err *e)
+{
+	_cleanup_fd_ int upper = FD_NONE;
+
+	if (mkdirat(tmpfs, "upper", 0700) < 0 || mkdirat(tmpfs, "work", 0700) < 0 ||
+	    (upper = openat(tmpfs, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+	    fchmod(upper, v->spec->copy.mode) < 0) {
+		return err_sys(e, errno, "cannot make the copy's layers");
+	}
+	if (fsetxattr(upper, "user.overlay.opaque", "n", 1, 0) < 0 ||
+	    fremovexattr(upper, "user.overlay.opaque") < 0) {
+		(void)err_sys(e, errno, "a bounded copy needs a tmpfs with extended attributes");
+		return err_advise(e,
+				  "Linux 6.6 or newer has them (CONFIG_TMPFS_XATTR); or start as "
+				  "root, or accept a limit that the keeper looks after, with "
+				  "'execution: {limits: {mechanism: any}}'");
+	}
+	return TAKE_FD(upper);
+}
+
 /*
  * The copy: an overlay of the original, read-only, and of what the payload writes. Its layers are
  * named relative to the scratch space: the payload can read these names, and nothing else has any.
@@ -415,7 +463,7 @@ static int show_path(const struct view *v, const struct plan_path *p, int idmapp
  * original (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with
  * the run. What the policy denies is a layer of its own between the two (deny.c).
  */
-static int show_copy(const struct view *v, struct err *e)
+static int show_copy(struct view *v, struct err *e)
 {
 	const struct plan_path *p = &v->spec->plan->workspace;
 	const struct deny_layer *denied = view_denied(v, p->path);
@@ -433,16 +481,15 @@ static int show_copy(const struct view *v, struct err *e)
 	if (fd < 0) {
 		return fd;
 	}
-	if (v->mounts[BUILD_COPY] < 0) {
-		copy = mount_clone(AT_FDCWD, v->spec->copy, RW_TREE, e);
-	} else {
-		copy = fcntl(v->mounts[BUILD_COPY], F_DUPFD_CLOEXEC, 0);
-	}
+	copy = open_layer(v, e);
 	if (copy < 0) {
-		return copy == -ENOENT ? err_set(e, ERR_SYSTEM, ENOENT, "the copy is gone") : copy;
+		return copy;
 	}
 	r = view_attach_layer(v, fd, "original", e);
 	r = r < 0 ? r : view_attach_layer(v, copy, "copy", e);
+	if (r >= 0 && v->spec->copy.kind == TIER_COPY_TMPFS) {
+		r = v->upper = make_layers(v, copy, e);
+	}
 	r = r < 0 || !denied ? r : view_make_denied(v, denied, "denied", e);
 	if (r < 0) {
 		return r;
@@ -457,7 +504,7 @@ static int show_copy(const struct view *v, struct err *e)
 	return place(v, overlay, p->path + 1, p->is_dir, e);
 }
 
-int view_show_paths(const struct view *v, struct err *e)
+int view_show_paths(struct view *v, struct err *e)
 {
 	const struct plan *plan = v->spec->plan;
 	bool direct = view_is_direct(plan);
