@@ -85,6 +85,32 @@ const char *copy_impossible(void)
 		       : NULL;
 }
 
+/* Of a user's, which no tmpfs that can be seen without a namespace says of those in one. */
+static const char *no_tmpfs(void)
+{
+	struct statfs fs;
+
+	return statfs("/dev/shm", &fs) == 0 && (unsigned)fs.f_type == TMPFS_MAGIC &&
+			       getxattr("/dev/shm", "user.atoll", NULL, 0) < 0 &&
+			       errno == EOPNOTSUPP
+		       ? "limits are to be armed by groups alone, and a tmpfs without extended "
+			 "attributes (before Linux 6.6) holds no copy"
+		       : NULL;
+}
+
+const char *copy_unbounded(void)
+{
+	if (geteuid() != 0) {
+		return no_tmpfs();
+	}
+	return access("/dev/loop-control", F_OK) < 0
+		       ? "limits are to be armed by groups alone, and there are no loop devices to "
+			 "hold a copy (modprobe loop)"
+	       : !image_program() ? "limits are to be armed by groups alone, and there is no "
+				    "mkfs.ext4 to make a file system for a copy (package e2fsprogs)"
+				  : NULL;
+}
+
 void copy_init(struct copy *c)
 {
 	*c = (struct copy){.layers.mount = FD_NONE, .mount = FD_NONE, .upper = FD_NONE};

@@ -49,6 +49,9 @@ struct copy {
  */
 const char *copy_impossible(void);
 
+/* The same for one whose size the kernel holds: what is missing for it. */
+const char *copy_unbounded(void);
+
 void copy_init(struct copy *c);
 void copy_done(struct copy *c);
 

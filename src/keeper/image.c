@@ -23,7 +23,17 @@
 static const char *const programs[] = {"/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4",
 				       "/usr/bin/mkfs.ext4"};
 
-static _Noreturn void become_mkfs(int fd)
+const char *image_program(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		if (access(programs[i], X_OK) == 0) {
+			return programs[i];
+		}
+	}
+	return NULL;
+}
+
+static _Noreturn void become_mkfs(const char *program, int fd)
 {
 	/* No journal: nothing is promised over power loss, and it would be a part of the size. An
 	 * inode for each 8 KiB; what is reserved for root is reserved for nobody. */
@@ -42,25 +52,28 @@ static _Noreturn void become_mkfs(int fd)
 				     NULL};
 	static char *const env[] = {NULL};
 	int none = open("/dev/null", O_RDWR | O_CLOEXEC);
-	size_t i;
 
 	if (none < 0 || dup2(none, 0) < 0 || dup2(none, 1) < 0 || dup2(none, 2) < 0 ||
 	    (fd != FILE_FD ? dup2(fd, FILE_FD) : fcntl(fd, F_SETFD, 0)) < 0) {
 		_exit(1);
 	}
-	for (i = 0; i < ARRAY_SIZE(programs); i++) {
-		(void)execve(programs[i], argv, env);
-	}
-	_exit(127);
+	(void)execve(program, argv, env);
+	_exit(1);
 }
 
 static int make_filesystem(int fd, struct err *e)
 {
-	pid_t pid = fork();
+	const char *program = image_program();
 	int status;
+	pid_t pid;
 
+	if (!program) {
+		return err_set(e, ERR_SYSTEM, ENOENT,
+			       "there is no mkfs.ext4 in /usr/sbin or /sbin (package e2fsprogs)");
+	}
+	pid = fork();
 	if (pid == 0) {
-		become_mkfs(fd);
+		become_mkfs(program, fd);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0) {
 		if (errno != EINTR) {
@@ -69,10 +82,6 @@ static int make_filesystem(int fd, struct err *e)
 	}
 	if (pid < 0) {
 		return err_sys(e, errno, "cannot start mkfs.ext4");
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-		return err_set(e, ERR_SYSTEM, ENOENT,
-			       "there is no mkfs.ext4 in /usr/sbin or /sbin (package e2fsprogs)");
 	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0
 		       ? 0

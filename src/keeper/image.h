@@ -16,6 +16,9 @@ struct err;
 
 #define IMAGE_NAME "image"
 
+/* The host's mkfs.ext4(8), by its path; NULL: there is none. */
+const char *image_program(void);
+
 /*
  * Makes the image in directory `dir`, sparse, and returns its mount, detached and writable. It
  * needs mkfs.ext4(8) and a loop device; e says what is missing.

@@ -105,6 +105,9 @@ static const char *template_of(const struct settled *s, const struct schema_key 
 	    (schema_id(k) == KEY_COPY && s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY)) {
 		return NULL;
 	}
+	if (schema_id(k) == KEY_COPY && s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP) {
+		return "Its copy may grow by {}: it is on a file system that holds no more.";
+	}
 	if (schema_id(k) == KEY_EXEC_ALLOW && !v->set) {
 		return "Any program that it can see may be executed.";
 	}

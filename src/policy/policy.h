@@ -28,6 +28,8 @@ struct policy_request {
 	/* Why this host cannot keep a copy of a workspace, as half a sentence; NULL: it can. A copy
 	 * that is only the profile's default is none then. */
 	const char *no_copy;
+	/* The same for one whose size the kernel holds, as limits by groups alone ask for. */
+	const char *no_bounded_copy;
 	/* The caller's: for `env: {NAME: inherit}`, for PATH and HOME, and where templates are. */
 	char *const *environ;
 };

@@ -299,7 +299,7 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 	[KEY_COPY] = {.path = "execution.limits.copy",
 		      .type = TYPE_SIZE,
 		      .rule = MERGE_LOWER,
-		      .class = CLASS_GUARD,
+		      .class = CLASS_LIMIT,
 		      .min = 64 * 1024,
 		      .max = PIB,
 		      .doc = "What a copy of the workspace may hold beyond the original.",

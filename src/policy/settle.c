@@ -444,7 +444,7 @@ static int check_fixed(const struct settled *s, struct err *e)
  * A copy that nobody has asked for by name needs what may not be there: then there is nothing to
  * change, and a note says so. What was named is refused where it cannot be had.
  */
-static void settle_copy(const char *no_copy, struct settled *s)
+static void settle_copy(const struct policy_request *req, struct settled *s)
 {
 	struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
 
@@ -452,7 +452,9 @@ static void settle_copy(const char *no_copy, struct settled *s)
 		return;
 	}
 	s->no_copy = s->tier == TIER_PROCESS ? "the process tier has no mounts to make a copy with"
-					     : no_copy;
+		     : req->no_copy          ? req->no_copy
+		     : s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP ? req->no_bounded_copy
+									 : NULL;
 	if (s->no_copy) {
 		mode->num = WORKSPACE_READ_ONLY;
 	}
@@ -524,7 +526,7 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 	    (r = check_required(&s, e)) < 0) {
 		return r;
 	}
-	settle_copy(req->no_copy, &s);
+	settle_copy(req, &s);
 	s.chains = trust_rules[s.trust].chains;
 	*ret = s;
 	s = (struct settled){};

@@ -378,7 +378,6 @@ def test_no_host_path_in_the_mount_options(copy):
 
 @pytest.mark.parametrize("options, why", [
     (("--accept-tier", "process"), "'copy' needs a mount"),
-    (("--limits", "group"), "the keeper measures what a copy holds"),
 ])
 def test_refused(copy, options, why):
     copy.tree()

@@ -489,13 +489,25 @@ def test_declarations_only_tighten(place):
 
 def test_where_a_default_copy_cannot_be(place):
     """Not named, it is read-only with a note; named, it is refused."""
-    for options, why in ((("--limits", "group"), "no control group measures a copy"),
-                         (("--accept-tier", "process"), "makes no copy of the workspace")):
-        plan = place.plan(*options)
-        assert plan["workspace_mode"] == "read-only"
-        assert [n for n in plan["notes"] if "read-only" in n and why in n], plan["notes"]
-        assert "workspace.mode" in place.refusal("run", *options, "--workspace", ".:copy", "--plan-only")
+    options = ("--accept-tier", "process")
+    plan = place.plan(*options)
+    assert plan["workspace_mode"] == "read-only"
+    assert [n for n in plan["notes"] if "read-only" in n and "makes no copy of the workspace" in n], plan["notes"]
+    assert "workspace.mode" in place.refusal("run", *options, "--workspace", ".:copy", "--plan-only")
     assert not [n for n in place.plan("--workspace", ".:read-only", "--limits", "group")["notes"] if "copy" in n]
+
+
+@pytest.mark.parametrize("hidden, why", [("/dev/loop-control", "no loop devices"), ("/usr/sbin/mkfs.ext4", "no mkfs.ext4")])
+def test_where_a_bounded_default_copy_cannot_be(place, need_root, hidden, why):
+    """What would hold its size is missing: the default is read-only, what is named is refused at the start."""
+    assert place.plan("--limits", "group")["workspace_mode"] == "copy"
+    hide = ("mount -t tmpfs none /dev" if hidden.startswith("/dev") else
+            f": >empty; mount --bind empty $(readlink -f {hidden})")
+    script = f'mount --make-rprivate /; {hide}; exec "$@"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", runner.BIN, "run", "--limits", "group", "--plan-only"],
+                          cwd=place.work, capture_output=True, text=True, timeout=60)
+    plan = json.loads(done.stdout)
+    assert plan["workspace_mode"] == "read-only" and [n for n in plan["notes"] if why in n], plan["notes"]
 
 
 def test_a_state_directory_that_can_hold_no_copy(place, need_root):

@@ -80,6 +80,7 @@ void doctor_network(struct finding *f, const char *scratch);
 void doctor_other_namespaces(struct finding *f, const char *scratch);
 void doctor_idmap(struct finding *f, const char *scratch);
 void doctor_overlay(struct finding *f, const char *scratch);
+void doctor_bounded_copy(struct finding *f, const char *scratch);
 void doctor_seccomp(struct finding *f, const char *scratch);
 void doctor_landlock(struct finding *f, const char *scratch);
 void doctor_ptrace(struct finding *f, const char *scratch);

@@ -15,10 +15,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "keeper/image.h"
 #include "linux/mount.h"
 #include "linux/refusal.h"
 #include "linux/userns.h"
@@ -264,4 +266,53 @@ void doctor_overlay(struct finding *f, const char *scratch)
 				 "this probe on tmpfs needs a kernel 6.6 or newer, a copy in "
 				 "ATOLL_HOME on ext4, xfs or btrfs does not");
 	}
+}
+
+/* An image with an ext4 in the doctor's own directory, mounted and written to. */
+static int try_image(const char *scratch, struct err *e)
+{
+	_cleanup_fd_ int dir = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mount = FD_NONE;
+	int r;
+
+	if (dir < 0) {
+		return err_sys(e, errno, "cannot open the doctor's directory");
+	}
+	r = mount = image_make(dir, 4 << 20, e);
+	if (r >= 0 && mkdirat(mount, "made", 0700) < 0) {
+		r = err_sys(e, errno, "an image cannot be written to");
+	}
+	(void)unlinkat(dir, IMAGE_NAME, 0);
+	return r;
+}
+
+static int try_attributes(struct err *e)
+{
+	_cleanup_fd_ int fd = attach_tmpfs(e);
+
+	return fd < 0 ? fd
+	       : fsetxattr(fd, "user.overlay.opaque", "n", 1, 0) < 0
+		       ? err_sys(e, errno, "a tmpfs takes no extended attributes")
+		       : 0;
+}
+
+void doctor_bounded_copy(struct finding *f, const char *scratch)
+{
+	bool root = geteuid() == 0;
+	struct err e = {};
+	int r = root ? try_image(scratch, &e)
+		     : doctor_try(CLONE_NEWUSER | CLONE_NEWNS, try_attributes, &e);
+
+	if (r >= 0) {
+		doctor_set(f, DOCTOR_INFO,
+			   "%s; copies use it where limits are armed by groups alone",
+			   root ? "an image with an ext4 was mounted and written to"
+				: "a tmpfs takes extended attributes");
+		return;
+	}
+	doctor_set(f, DOCTOR_INFO, "%s; copies need it where limits are armed by groups alone",
+		   e.msg);
+	doctor_remedy(f, "%s",
+		      root ? "package e2fsprogs, and loop devices (modprobe loop); in a "
+			     "container: --device /dev/loop-control and its devices"
+			   : "Linux 6.6 or newer with CONFIG_TMPFS_XATTR");
 }

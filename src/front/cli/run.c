@@ -171,6 +171,7 @@ static int perform(const struct run_options *o)
 					      .n_overrides = o->n_overrides,
 					      .accept_tier = o->accept_tier,
 					      .no_copy = copy_impossible(),
+					      .no_bounded_copy = copy_unbounded(),
 					      .environ = environ};
 		r = policy_plan(&req, &plan, &e);
 	}
