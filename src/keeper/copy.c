@@ -33,6 +33,7 @@
 #define KEPT        "kept.json"
 #define NAME        "name" /* keeper/name.h */
 #define COPY        "copy"
+#define WHOLE       "whole"
 #define KEEP_UNSAID (365 * 86400 * 1000000000LL)
 #define PENDING     "apply.json" /* workspace/apply.h */
 /* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
@@ -83,6 +84,11 @@ const char *copy_impossible(void)
 		       ? "the state directory lies on a file system without extended attributes "
 			 "(ATOLL_HOME can name another place)"
 		       : NULL;
+}
+
+static int64_t ctime_of(const struct stat *st)
+{
+	return (int64_t)st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec;
 }
 
 /* Of a user's, which no tmpfs that can be seen without a namespace says of those in one. */
@@ -163,11 +169,16 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 		return err_set(e, ERR_USER, ENAMETOOLONG,
 			       "the path of the state directory is too long");
 	}
+	if (plan->copy_by == COPY_BY_FILES && buf_adds(&b, "/upper") < 0) {
+		return err_set(e, ERR_USER, ENAMETOOLONG,
+			       "the path of the state directory is too long");
+	}
 	c->path = strdup(b.data);
 	c->layers = (struct tier_copy){
-		.kind = !plan_bounds_copy(plan) ? TIER_COPY_DIRECTORY
-			: geteuid() == 0        ? TIER_COPY_MOUNT
-						: TIER_COPY_TMPFS,
+		.kind = plan->copy_by == COPY_BY_FILES ? TIER_COPY_FILES
+			: !plan_bounds_copy(plan)      ? TIER_COPY_DIRECTORY
+			: geteuid() == 0               ? TIER_COPY_MOUNT
+						       : TIER_COPY_TMPFS,
 		.directory = c->path,
 		.mount = FD_NONE,
 		.size = plan->limits.copy * (MUTANT(ATOLL_MUTATE_COPY_SIZE) ? 4 : 1),
@@ -228,8 +239,90 @@ static int make_image(struct copy *c, int dir, struct err *e)
 	return make_layers(c, c->mount, e);
 }
 
-int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
-	      struct err *e)
+/* After this, what is changed has a later ctime than what was there. */
+static int wait_for_tick(int64_t stamp, struct err *e)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	while (clock_stamp_ns() <= stamp) {
+		if (nanosleep(&moment, NULL) < 0 && errno != EINTR) {
+			return err_sys(e, errno, "cannot wait for the clock");
+		}
+	}
+	return 0;
+}
+
+/* Says that the copy is whole, and since when. */
+static int mark_whole(int dir, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(dir, WHOLE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot mark it");
+	}
+	return wait_for_tick(ctime_of(&st), e);
+}
+
+/* What the keeper measures later is what came to this. */
+static int measure_born(struct copy *c, struct err *e)
+{
+	const struct tree_usage most = {UINT64_MAX, UINT64_MAX};
+
+	return tree_measure(c->upper, &most, &c->born)
+		       ? 0
+		       : err_set(e, ERR_POLICY, ELOOP,
+				 "it is deeper than %d directories, which nobody can measure",
+				 TREE_DEPTH_MAX);
+}
+
+static int make_files(struct copy *c, int dir, const struct plan *plan, uid_t uid, gid_t gid,
+		      struct err *e)
+{
+	const struct plan_path *w = &plan->workspace;
+	_cleanup_fd_ int from = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct deny_rules denied = {};
+	struct stat st;
+	int r;
+
+	if (from < 0 || fstat(from, &st) < 0) {
+		return err_sys(e, errno, "cannot open it");
+	}
+	if (st.st_dev != w->dev || st.st_ino != w->ino) {
+		return err_set(e, ERR_SYSTEM, ESTALE,
+			       "it is not what it was when the policy was resolved");
+	}
+	r = denied_from_json(json_object_get(c->note, "deny"), &denied, e);
+	if (r >= 0) {
+		const struct carry_original original = {
+			.place = w->path,
+			.denied = &denied,
+			.room = plan->limits.copy,
+			.owner = st.st_uid,
+			.as_owner = uid,
+			.group = st.st_gid,
+			.as_group = gid,
+		};
+
+		r = carry_original(from, &original, dir, "upper", e);
+	}
+	deny_done(&denied);
+	if (r < 0) {
+		return r == -EFBIG ? err_advise(e, "raise execution.limits.copy (--copy), or keep "
+						   "the state (ATOLL_HOME) where an overlay can be "
+						   "made")
+				   : r;
+	}
+	c->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (c->upper < 0) {
+		return err_sys(e, errno, "cannot open what was copied");
+	}
+	r = measure_born(c, e);
+	return r < 0 ? r : mark_whole(dir, e);
+}
+
+int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan, uid_t uid,
+	      gid_t gid, struct err *e)
 {
 	_cleanup_fd_ int dir = FD_NONE;
 	int r = reserve(home, c->note);
@@ -248,6 +341,8 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 		r = make_image(c, dir, e);
 	} else if (c->layers.kind == TIER_COPY_DIRECTORY) {
 		r = make_layers(c, dir, e);
+	} else if (c->layers.kind == TIER_COPY_FILES) {
+		r = make_files(c, dir, plan, uid, gid, e);
 	}
 	return r < 0 ? err_wrap(e, "cannot make the copy of '%s'", plan->workspace.path) : 0;
 }
@@ -384,6 +479,43 @@ int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e)
 	return r < 0 || mounted ? r : copy_settle(home, c->note, e);
 }
 
+/* Since when copy/ holds every file; 0: it does not, or is not whole. */
+static int64_t whole_since(int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, WHOLE, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : ctime_of(&st);
+}
+
+/* Nothing is different in a copy of every file. What cannot be told is. */
+static bool is_same(int upper, int64_t made_ns, const json_t *note)
+{
+	const char *path = json_string_value(json_object_get(note, "workspace"));
+	_cleanup_fd_ int original = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : FD_NONE;
+	struct deny_rules denied = {};
+	struct changes found = {};
+	struct change_view view = {
+		.rules = &denied,
+		.workspace = path,
+		.begun_ns = json_integer_value(json_object_get(note, "begun_ns")),
+		.made_ns = made_ns,
+	};
+	bool same = original >= 0 &&
+		    denied_from_json(json_object_get(note, "deny"), &denied, NULL) >= 0 &&
+		    changes_find(original, upper, &view, false, &found, NULL) >= 0 && found.n == 0;
+
+	changes_done(&found);
+	deny_done(&denied);
+	return same;
+}
+
+static bool is_unchanged(int dir, int upper, const json_t *note)
+{
+	int64_t made_ns = whole_since(dir);
+
+	return made_ns > 0 ? is_same(upper, made_ns, note) : changes_none(upper);
+}
+
 /* What is in an image cannot be told if it cannot be mounted: then it waits, and who looks at it
  * hears why. But while it is still written, the whole sandbox is to wait. */
 static int settle_image(const struct state_sandbox *home, int dir, const json_t *note,
@@ -424,7 +556,7 @@ int copy_settle(const struct state_sandbox *home, const json_t *note, struct err
 	if (upper < 0) {
 		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
 	}
-	return changes_none(upper) ? 0 : keep(home, note, e);
+	return is_unchanged(dir, upper, note) ? 0 : keep(home, note, e);
 }
 
 /* What kept.json says; the file is ours, and nobody else's to write. */
@@ -505,6 +637,7 @@ static int open_upper(struct kept *k, struct err *e)
 		r = err_sys(e, ENODATA, "nothing is in it");
 	} else if (r == -ENOENT && dir >= 0) {
 		k->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		k->made_ns = whole_since(dir);
 		r = k->upper < 0 ? err_sys(e, errno, "nothing is left of it") : 0;
 	}
 	return r < 0 ? err_wrap(e, "cannot open the copy of sandbox %s", k->home.id) : 0;

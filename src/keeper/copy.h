@@ -5,7 +5,9 @@
  *   HOME/sandboxes/ID/copy/upper   the upper layer of an overlay: what the payload changed
  *   HOME/sandboxes/ID/copy/work    overlayfs's own; gone after the end
  *   HOME/sandboxes/ID/copy/image   a file system with both (image.h), instead of them
- *   HOME/sandboxes/ID/kept.json    what an ended sandbox's copy is a copy of
+ *   HOME/sandboxes/ID/copy/whole   says that copy/upper is no layer but holds every file, and by
+ * its ctime since when; nothing of the payload's has run by then HOME/sandboxes/ID/kept.json what
+ * an ended sandbox's copy is a copy of
  *
  * sandbox.json says from the start what the copy belongs to. A sandbox that ends with something
  * changed keeps its directory: kept.json is written, then the end of the trail, then everything but
@@ -28,6 +30,7 @@
 #include <jansson.h>
 
 #include "keeper/state.h"
+#include "linux/tree.h"
 #include "policy/deny.h"
 #include "tier/tier.h"
 
@@ -40,6 +43,7 @@ struct copy {
 	json_t *note;            /* what sandbox.json says of it */
 	int mount;               /* of the image */
 	int upper;               /* FD_NONE until it is there */
+	struct tree_usage born;  /* what it held when it was whole, of every file */
 };
 
 /*
@@ -59,10 +63,11 @@ void copy_done(struct copy *c);
 int copy_name(struct copy *c, const char *id, const struct plan *plan,
 	      const struct deny_layers *denied, struct err *e);
 
-/* Makes what the tier does not: copy/upper and copy/work, or the image with them. `upper` has the
- * mode of the workspace. */
-int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan,
-	      struct err *e);
+/* Makes what the tier does not: copy/upper and copy/work, the image with them, or the copy of every
+ * file, which belongs to `uid` and `gid` where root is the caller. `upper` has the mode of the
+ * workspace. */
+int copy_make(struct copy *c, const struct state_sandbox *home, const struct plan *plan, uid_t uid,
+	      gid_t gid, struct err *e);
 
 /* Reads back that the file system of the layers is no larger than `size`; -EBADMSG. */
 int copy_check_size(int upper, uint64_t size, struct err *e);
@@ -91,6 +96,7 @@ struct kept {
 	int upper;
 	struct deny_rules denied; /* what the sandbox could not see of it */
 	int64_t begun_ns;         /* CLOCK_REALTIME, before anything of the payload ran */
+	int64_t made_ns;          /* the same, where it holds every file: since it did; else 0 */
 	int64_t ended_ns;
 	int64_t until_ns; /* when it is removed */
 };

@@ -136,7 +136,7 @@ static int prepare(struct keeper *k, struct err *e)
 		r = scratch_make(&k->scratch, k->spec.host_uid, k->spec.host_gid, e);
 	}
 	if (r >= 0 && k->copy.layers.kind != TIER_COPY_NONE) {
-		r = copy_make(&k->copy, &k->home, &k->plan, e);
+		r = copy_make(&k->copy, &k->home, &k->plan, k->spec.host_uid, k->spec.host_gid, e);
 		k->spec.copy = k->copy.layers;
 	}
 	if (r >= 0) {

@@ -302,9 +302,10 @@ static uint64_t free_at(int dir)
  * to write unseen. As many files as in a tmpfs of that
  * size (view.c of the container tier); one that is too deep to be looked at is too large.
  */
-static bool is_full(struct limits_walk *w, int dir, uint64_t size)
+static bool is_full(struct limits_walk *w, int dir, const struct tree_usage *born, uint64_t size)
 {
-	const struct tree_usage limit = {size, size / 4096 < 1024 ? 1024 : size / 4096};
+	const struct tree_usage limit = {born->bytes + size,
+					 born->inodes + (size / 4096 < 1024 ? 1024 : size / 4096)};
 	int64_t begin = clock_now_ns();
 	struct tree_usage usage;
 	uint64_t free;
@@ -329,6 +330,7 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms)
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
+	const struct tree_usage nothing = {};
 	uint64_t memory = 0;
 
 	measure(l, sb, &memory);
@@ -351,10 +353,10 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	if (memory > l->plan->memory) {
 		return LIMIT_MEMORY;
 	}
-	if (is_full(&l->scratch, places->scratch, l->plan->scratch)) {
+	if (is_full(&l->scratch, places->scratch, &nothing, l->plan->scratch)) {
 		return LIMIT_SCRATCH;
 	}
-	if (is_full(&l->copy, places->copy, l->plan->copy)) {
+	if (is_full(&l->copy, places->copy, &places->copy_born, l->plan->copy)) {
 		return LIMIT_COPY;
 	}
 	return now - l->last_active_ns >= l->plan->idle ? LIMIT_IDLE : LIMIT_NONE;

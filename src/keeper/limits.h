@@ -19,6 +19,7 @@
 
 #include "keeper/group.h"
 #include "keeper/sample.h"
+#include "linux/tree.h"
 #include "policy/plan.h"
 
 struct err;
@@ -42,6 +43,7 @@ enum limit {
 struct limits_places {
 	int scratch; /* the scratch directory, where no tmpfs has the limit */
 	int copy;    /* the upper layer of the workspace's copy, where no file system has it */
+	struct tree_usage copy_born; /* what that held before */
 };
 
 /* The word after "limit:" in a reason. */

@@ -602,9 +602,12 @@ static int open_signals(struct err *e)
 /* Limits, and where a refusal ends the sandbox also those that only show in counters. */
 static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 {
-	const struct limits_places places = {
-		k->scratch.dir,
-		k->copy.layers.kind == TIER_COPY_DIRECTORY ? k->copy.upper : FD_NONE};
+	const struct limits_places places = {k->scratch.dir,
+					     k->copy.layers.kind == TIER_COPY_DIRECTORY ||
+							     k->copy.layers.kind == TIER_COPY_FILES
+						     ? k->copy.upper
+						     : FD_NONE,
+					     k->copy.born};
 	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), ret_next_ms);
 	int r;
 

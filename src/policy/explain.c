@@ -98,6 +98,9 @@ static const char *template_of(const struct settled *s, const struct schema_key 
 	if (row >= 0) {
 		return at_process_tier[row].say;
 	}
+	if (schema_id(k) == KEY_COPY_BY && s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY) {
+		return NULL;
+	}
 	if (k->type == TYPE_WORD) {
 		return v->set ? k->words[v->num].say : NULL;
 	}

@@ -57,6 +57,7 @@ static const struct field plan_fields[] = {
 	FIELD(tier, FIELD_WORD, KEY_TIER),
 	FIELD(tier_accepted, FIELD_BOOL, KEY_COUNT),
 	FIELD(workspace_mode, FIELD_WORD, KEY_WORKSPACE_MODE),
+	FIELD(copy_by, FIELD_WORD, KEY_COPY_BY),
 	FIELD(exec_any, FIELD_BOOL, KEY_COUNT),
 	FIELD(env_fixed, FIELD_BOOL, KEY_COUNT),
 	FIELD(log, FIELD_U64_OR_0, KEY_LOG),

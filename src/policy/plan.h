@@ -22,6 +22,7 @@ enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
 /* What the payload may do with it, least first: from WORKSPACE_COPY on it writes there. */
 enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_COPY, WORKSPACE_DIRECT };
+enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
@@ -87,6 +88,7 @@ struct plan {
 
 	struct plan_path workspace; /* path NULL when the mode is WORKSPACE_NONE */
 	enum workspace_mode workspace_mode;
+	enum copy_by copy_by;   /* in mode copy */
 	struct plan_path *read; /* further read-only paths: policy and toolchain prefixes */
 	size_t n_read;
 

@@ -133,8 +133,14 @@ static int fill_workspace(const struct policy_request *req, const struct settled
 	int r;
 
 	p->workspace_mode = (enum workspace_mode)s->policy.v[KEY_WORKSPACE_MODE].num;
+	p->copy_by = (enum copy_by)s->policy.v[KEY_COPY_BY].num;
 	if (p->workspace_mode == WORKSPACE_NONE) {
 		return 0;
+	}
+	if (s->copied_for &&
+	    plan_note(p, "Every file of the workspace is copied before the start, no overlay: %s.",
+		      s->copied_for) < 0) {
+		return no_memory(e);
 	}
 	/* At the process tier that was said with it. */
 	if (s->no_copy && !(s->accepted && s->tier == TIER_PROCESS) &&

@@ -81,6 +81,15 @@ static const struct word mode_words[] = {
 	{"direct", "It changes the files of the workspace themselves; there is no copy to review."},
 };
 
+static const struct word copy_by_words[] = {
+	{"overlay",
+	 "Its copy is an overlay: what it does not change is the original's own, as it is "
+	 "at that moment."},
+	{"files",
+	 "Its copy is one of every file, made before the start: by reference where the file "
+	 "system can, else byte by byte."},
+};
+
 static const struct word network_words[] = {
 	{"deny", "It has no network: its only interface is a loopback of its own."},
 };
@@ -174,6 +183,15 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		 WORDS(mode_words),
 		 .doc = "none hides the workspace, read-only shows it, copy lets the "
 			"payload change a copy, direct the original."},
+	[KEY_COPY_BY] =
+		{.path = "filesystem.workspace.copy_by",
+		 .type = TYPE_WORD,
+		 .rule = MERGE_FREE,
+		 .class = CLASS_FACT,
+		 WORDS(copy_by_words),
+		 .doc = "How a copy is made: an overlay, or every file before the start. Without "
+			"it: an overlay, or files where the state directory can hold no overlay "
+			"and the mode copy was named."},
 	[KEY_READ] = {.path = "filesystem.read",
 		      .type = TYPE_PATHS,
 		      .rule = MERGE_SUBSET,

@@ -376,12 +376,29 @@ static int process_available(const struct settled *s, struct err *e)
 	return 0;
 }
 
+/* What has a size of its own is made empty. */
+static int container_available(const struct settled *s, struct err *e)
+{
+	const struct value *by = &s->policy.v[KEY_COPY_BY];
+
+	return s->policy.v[KEY_WORKSPACE_MODE].num == WORKSPACE_COPY && by->set &&
+			       by->num == COPY_BY_FILES &&
+			       s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
+		       ? origin_fail(&by->at, e,
+				     "filesystem.workspace.copy_by: a copy of every file is "
+				     "measured by the keeper, and execution.limits.mechanism "
+				     "'group' asks for limits of the kernel's; use overlay, or "
+				     "accept that with 'mechanism: any' where the trust level "
+				     "allows it")
+		       : 0;
+}
+
 int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
 	if (s->tier == TIER_CONTAINER) {
-		return 0;
+		return container_available(s, e);
 	}
 	if (s->tier == TIER_PROCESS) {
 		return process_available(s, e);
@@ -442,19 +459,30 @@ static int check_fixed(const struct settled *s, struct err *e)
 
 /*
  * A copy that nobody has asked for by name needs what may not be there: then there is nothing to
- * change, and a note says so. What was named is refused where it cannot be had.
+ * change, and a note says so. What was named is refused where it cannot be had; where only an
+ * overlay cannot, and nobody has said how it is to be made, it is one of every file.
  */
 static void settle_copy(const struct policy_request *req, struct settled *s)
 {
 	struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
+	struct value *by = &s->policy.v[KEY_COPY_BY];
+	bool bounded = s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP;
+	bool files = by->set && by->num == COPY_BY_FILES;
 
-	if (mode->num != WORKSPACE_COPY || mode->at.layer != LAYER_PROFILE) {
+	if (mode->num != WORKSPACE_COPY) {
 		return;
 	}
-	s->no_copy = s->tier == TIER_PROCESS ? "the process tier has no mounts to make a copy with"
-		     : req->no_copy          ? req->no_copy
-		     : s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP ? req->no_bounded_copy
-									 : NULL;
+	if (mode->at.layer != LAYER_PROFILE) {
+		if (req->no_copy && !by->set && !bounded) {
+			by->num = COPY_BY_FILES;
+			s->copied_for = req->no_copy;
+		}
+		return;
+	}
+	s->no_copy = s->tier == TIER_PROCESS  ? "the process tier has no mounts to make a copy with"
+		     : req->no_copy && !files ? req->no_copy
+		     : bounded                ? req->no_bounded_copy
+					      : NULL;
 	if (s->no_copy) {
 		mode->num = WORKSPACE_READ_ONLY;
 	}
@@ -464,8 +492,8 @@ static void settle_copy(const struct policy_request *req, struct settled *s)
 static int check_complete(const struct settled *s, struct err *e)
 {
 	static const enum key_id optional[] = {
-		KEY_VERSION, KEY_PROFILE, KEY_OWNER, KEY_PROVENANCE, KEY_EXEC_ALLOW,
-		KEY_ACCOUNT, KEY_PURPOSE, KEY_IO,    KEY_EXPIRES,    KEY_REVIEW};
+		KEY_VERSION, KEY_PROFILE, KEY_COPY_BY, KEY_OWNER,   KEY_PROVENANCE, KEY_EXEC_ALLOW,
+		KEY_ACCOUNT, KEY_PURPOSE, KEY_IO,      KEY_EXPIRES, KEY_REVIEW};
 
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		bool needed = schema_keys[i].type != TYPE_SECTION &&

@@ -24,7 +24,9 @@ struct settled {
 	bool chains;        /* tool chains outside /usr may be shown */
 	const char *
 		no_copy; /* why the profile's copy of the workspace is read-only; NULL: it is not */
-	bool env_fixed;  /* a document says which variables there are */
+	const char *copied_for; /* why a copy is one of every file, which nobody has said; NULL: it
+				   is not */
+	bool env_fixed;         /* a document says which variables there are */
 };
 
 /*

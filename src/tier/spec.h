@@ -35,8 +35,9 @@ struct tier_copy {
 		TIER_COPY_DIRECTORY, /* below a directory of the host */
 		TIER_COPY_MOUNT,     /* on a file system that is mounted, and attached nowhere */
 		TIER_COPY_TMPFS,     /* on one that the tier makes */
+		TIER_COPY_FILES,     /* there are no layers: a directory that holds every file */
 	} kind;
-	const char *directory; /* its path */
+	const char *directory; /* the path of either */
 	int mount;             /* its descriptor, borrowed */
 	uint64_t size;         /* of the tmpfs, in bytes */
 	mode_t mode;           /* of its `upper`, which the payload sees as that of the workspace */

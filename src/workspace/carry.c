@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carrying an upper layer.
+ * Carrying trees.
  *
  * A directory is listed once: what is no directory is copied at once, the directories are
  * remembered and entered one after the other. Its mode, times and attributes come last, because
@@ -24,15 +24,19 @@
 #include "base/utf8.h"
 #include "linux/tree.h"
 #include "workspace/change-internal.h"
+#include "workspace/screen.h"
 
 /* Beside what is made, for as long as that takes. */
 #define PART  "part"
 #define LINKS "links"
+/* As deep as a tree may be: what is longer is not compared with rules, and fails. */
+#define PATHS_MAX ((size_t)16 << 20)
 
 /* A directory that is entered: those in it that are still to be. */
 struct level {
 	char **names;
 	size_t n, room;
+	size_t path; /* how long that of the directory above is */
 	struct stat st;
 };
 
@@ -41,8 +45,18 @@ struct carry {
 	struct level *levels; /* of the cursors' depth, and one */
 	size_t n, room;
 	int links;
+	const struct carry_original *original; /* NULL: a layer */
+	struct screen screen;
+	struct buf path; /* of the directory at work, where there is an original */
+	uint64_t left;
 	char name[256]; /* what was at work, for a message */
 };
+
+/* What is in a layer is ours, and lends us the rights that it denies. */
+static bool own(const struct carry *c)
+{
+	return c->original == NULL;
+}
 
 static void level_done(struct level *l)
 {
@@ -84,7 +98,7 @@ static int push(struct carry *c, const struct stat *st)
 		c->levels = more;
 		c->room = room;
 	}
-	c->levels[c->n++] = (struct level){.st = *st};
+	c->levels[c->n++] = (struct level){.st = *st, .path = c->path.len};
 	return 0;
 }
 
@@ -101,18 +115,41 @@ static mode_t plain(mode_t mode)
 	return mode & (S_IRWXU | S_IRWXG | S_IRWXO);
 }
 
+/* Root's copy of somebody's original is for who stands for them inside. */
+static int give(const struct carry *c, int dir, const char *name, const struct stat *st)
+{
+	const struct carry_original *o = c->original;
+	uid_t uid = o && st->st_uid == o->owner ? o->as_owner : st->st_uid;
+	gid_t gid = o && st->st_gid == o->group ? o->as_group : st->st_gid;
+
+	return o && geteuid() == 0 &&
+			       fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) <
+				       0
+		       ? -errno
+		       : 0;
+}
+
+/* A copy for a sandbox can do without what its file system has no place for. */
+static int take_attributes(const struct carry *c, int from, int to)
+{
+	int r = content_attributes(from, to);
+
+	return r == -EOPNOTSUPP && !own(c) ? 0 : r;
+}
+
 /* A regular file of `source`, made under `name` in directory `dir`. */
 static int make_file(const struct carry *c, const char *source, int dir, const char *name,
 		     const struct stat *st)
 {
-	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, true), to = FD_NONE;
+	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, own(c)), to = FD_NONE;
 	int r = from < 0 ? from : 0;
 
 	if (r == 0) {
 		to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		r = to < 0 ? -errno : content_copy(from, to);
 	}
-	r = r < 0 ? r : content_attributes(from, to);
+	r = r < 0 ? r : take_attributes(c, from, to);
+	r = r < 0 ? r : give(c, to, "", st);
 	if (r == 0 && fchmod(to, plain(st->st_mode)) < 0) {
 		r = -errno;
 	}
@@ -144,6 +181,7 @@ static int make_link(const struct carry *c, const char *name, const struct stat 
 	if (r == 0 && symlinkat(target, cursor_fd(&c->to), name) < 0) {
 		r = -errno;
 	}
+	r = r < 0 ? r : give(c, cursor_fd(&c->to), name, st);
 	return r < 0 ? r : set_times(cursor_fd(&c->to), name, st);
 }
 
@@ -153,21 +191,46 @@ static int make_node(const struct carry *c, const char *name, const struct stat 
 	bool whiteout = S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 	mode_t mode = whiteout ? S_IFCHR : (st->st_mode & S_IFMT) | plain(st->st_mode);
 
-	if (!whiteout && !S_ISFIFO(st->st_mode) && !S_ISSOCK(st->st_mode)) {
-		return -EBADMSG; /* a device: no payload could make one */
+	if (whiteout && c->original) {
+		return 0; /* stands for nothing, as in an overlay */
 	}
-	return mknodat(cursor_fd(&c->to), name, mode, makedev(0, 0)) < 0 ? -errno : 0;
+	if (!whiteout && !S_ISFIFO(st->st_mode) && !S_ISSOCK(st->st_mode)) {
+		return -EOPNOTSUPP; /* a device: no payload could make one */
+	}
+	return mknodat(cursor_fd(&c->to), name, mode, makedev(0, 0)) < 0
+		       ? -errno
+		       : give(c, cursor_fd(&c->to), name, st);
+}
+
+/* Of what an original may take, in blocks: a file of holes is as small as it looks on disk. */
+static int charge(struct carry *c, const struct stat *st)
+{
+	uint64_t size = (uint64_t)st->st_blocks * 512;
+
+	if (c->original && size > c->left) {
+		return -EFBIG;
+	}
+	c->left -= c->original ? size : 0;
+	return 0;
 }
 
 /* What is no directory is copied, a directory is remembered. */
 static int carry_one(struct carry *c, const char *name)
 {
 	struct stat st;
+	int r;
 
+	if (screen_hits(&c->screen, name)) {
+		return 0;
+	}
 	(void)snprintf(c->name, sizeof(c->name), "%s", name);
 	if (fault_hit() ? (errno = EIO, true)
 			: fstatat(cursor_fd(&c->from), name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		return -errno;
+	}
+	r = charge(c, &st);
+	if (r < 0) {
+		return r;
 	}
 	if (S_ISDIR(st.st_mode)) {
 		return remember(&c->levels[c->n - 1], name);
@@ -184,13 +247,16 @@ static int carry_one(struct carry *c, const char *name)
 
 static int list_level(struct carry *c)
 {
-	DIR *list = entry_list(cursor_fd(&c->from), true);
+	DIR *list = entry_list(cursor_fd(&c->from), own(c));
 	struct rights rights = RIGHTS_NONE;
 	struct dirent *entry;
 	int r = list ? 0 : -errno;
 
 	/* Listing lends itself the right to read; looking at what is in it needs that to pass. */
-	entry_pass(cursor_fd(&c->from), &rights);
+	if (own(c)) {
+		entry_pass(cursor_fd(&c->from), &rights);
+	}
+	screen_enter(&c->screen, buf_str(&c->path));
 	errno = 0;
 	while (r == 0 && (entry = readdir(list))) {
 		r = entry_is_dot(entry->d_name) ? 0 : carry_one(c, entry->d_name);
@@ -216,6 +282,10 @@ static int enter(struct carry *c, const char *name)
 		r = -errno;
 	}
 	r = r < 0 ? r : push(c, &st);
+	if (r == 0 && c->screen.rules &&
+	    ((c->path.len > 0 && buf_addc(&c->path, '/') < 0) || buf_adds(&c->path, name) < 0)) {
+		r = -ENOMEM;
+	}
 	return r < 0 ? r : list_level(c);
 }
 
@@ -227,12 +297,17 @@ static int finish_level(struct carry *c)
 	_cleanup_fd_ int from = FD_NONE;
 	_cleanup_fd_ int to = openat(cursor_fd(&c->to), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct timespec times[2] = {l->st.st_atim, l->st.st_mtim};
+	/* What is made in a directory of the original goes on to belong to its group. */
+	mode_t mode = plain(l->st.st_mode) | (own(c) ? 0 : l->st.st_mode & (S_ISGID | S_ISVTX));
 	int r;
 
-	(void)rights_lend(cursor_fd(&c->from), S_IRWXU, &rights);
+	if (own(c)) {
+		(void)rights_lend(cursor_fd(&c->from), S_IRWXU, &rights);
+	}
 	from = openat(cursor_fd(&c->from), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = to < 0 || from < 0 ? -errno : content_attributes(from, to);
-	if (r == 0 && (fchmod(to, plain(l->st.st_mode)) < 0 || futimens(to, times) < 0)) {
+	r = to < 0 || from < 0 ? -errno : take_attributes(c, from, to);
+	r = r < 0 ? r : give(c, to, "", &l->st);
+	if (r == 0 && (fchmod(to, mode) < 0 || futimens(to, times) < 0)) {
 		r = -errno;
 	}
 	return r;
@@ -250,6 +325,7 @@ static int step(struct carry *c)
 		return enter(c, name);
 	}
 	r = finish_level(c);
+	c->path.len = l->path;
 	level_done(l);
 	c->n--;
 	if (r == 0 && c->n > 0) {
@@ -269,7 +345,7 @@ static int make_dir(int dir, const char *name)
 static int carry_all(struct carry *c, int from, int to)
 {
 	struct stat st;
-	int r = cursor_init(&c->from, from, true);
+	int r = cursor_init(&c->from, from, own(c));
 
 	r = r < 0 ? r : cursor_init(&c->to, to, true);
 	if (r == 0 && fstat(from, &st) < 0) {
@@ -289,6 +365,8 @@ static void carry_done(struct carry *c)
 		level_done(&c->levels[--c->n]);
 	}
 	free(c->levels);
+	screen_done(&c->screen);
+	buf_done(&c->path);
 	cursor_done(&c->from);
 	cursor_done(&c->to);
 	c->links = fd_close(c->links);
@@ -300,31 +378,54 @@ static int fail(const struct carry *c, int r, struct err *e)
 
 	buf_init(&shown, 8 * sizeof(c->name));
 	(void)utf8_neutralise(&shown, c->name, strlen(c->name));
-	return err_sys(e, -r, "cannot bring what was changed to the disk, at '%s'",
+	if (r == -EFBIG && c->original) {
+		return err_set(e, ERR_POLICY, EFBIG, "it is larger than its copy may be");
+	}
+	return err_sys(e, -r, c->original ? "cannot copy '%s'" : "cannot bring '%s' to the disk",
 		       buf_str(&shown));
 }
 
-int carry_layer(int from, int dir, const char *name, struct err *e)
+static int carry_to(struct carry *c, int from, int dir, const char *name, struct err *e)
 {
-	struct carry c = {.links = FD_NONE};
 	_cleanup_fd_ int to = FD_NONE;
 	struct err unused = {};
 	int r, gone;
 
-	(void)snprintf(c.name, sizeof(c.name), "%s", name);
-	r = c.links = make_dir(dir, LINKS);
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	r = c->links = make_dir(dir, LINKS);
 	if (r >= 0) {
 		r = to = make_dir(dir, PART);
 	}
-	r = r < 0 ? r : carry_all(&c, from, to);
-	carry_done(&c);
+	r = r < 0 ? r : carry_all(c, from, to);
+	carry_done(c);
 	gone = tree_remove(dir, LINKS, &unused);
 	if (r == 0) {
 		r = gone < 0 ? gone : renameat(dir, PART, dir, name) < 0 ? -errno : 0;
 	}
 	if (r < 0) {
 		(void)tree_remove(dir, PART, &unused);
-		return fail(&c, r, e);
+		return fail(c, r, e);
 	}
 	return 0;
+}
+
+int carry_layer(int from, int dir, const char *name, struct err *e)
+{
+	struct carry c = {.links = FD_NONE};
+
+	return carry_to(&c, from, dir, name, e);
+}
+
+int carry_original(int from, const struct carry_original *original, int dir, const char *name,
+		   struct err *e)
+{
+	struct carry c = {.links = FD_NONE, .original = original, .left = original->room};
+	int r = screen_init(&c.screen, original->denied, original->place);
+
+	buf_init(&c.path, PATHS_MAX);
+	if (r < 0) {
+		carry_done(&c);
+		return err_sys(e, -r, "cannot copy '%s'", original->place);
+	}
+	return carry_to(&c, from, dir, name, e);
 }

@@ -1,21 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carrying an upper layer (change.h) from one file system to another: from a tmpfs, which ends with
- * its sandbox, to the disk, where its changes wait for somebody to look at them.
+ * Carrying trees from one file system to another: an upper layer (change.h) from a tmpfs, which
+ * ends with its sandbox, to the disk, where its changes wait for somebody to look at them; and an
+ * original into a copy of every file, where no overlay can be had.
  *
- * The layer was written by a payload, and nobody writes it any more. It is read like every other
- * tree of a payload's: through descriptors, without following a link, a bounded number of them held
- * whatever the depth. What is made belongs to the caller, and is the same layer: whiteouts, opaque
- * directories, several names of one file, holes, modes but set-id bits, times, attributes user.*.
+ * A layer was written by a payload, and nobody writes it any more. An original may be changed by
+ * anybody meanwhile, and hold what earlier payloads left. Both are read through descriptors,
+ * without following a link, a bounded number of them held whatever the depth. What is made keeps
+ * holes, several names of one file, modes but set-id bits of files, times and attributes user.*.
  */
 #pragma once
 
+#include <stdint.h>
+#include <sys/types.h>
+
+struct deny_rules;
 struct err;
 
 /*
- * Makes `name` in directory `dir` a copy of the directory `from`: whole, or it is not there. 0, or
- * negative errno with the name that was at work in *e. -EMLINK: a file has more names than the file
- * system of `dir` allows. Memory: the names of the directories beside those on the way to the one
- * at work.
+ * Makes `name` in directory `dir` a copy of the layer `from`, whiteouts and opaque directories with
+ * it: whole, or it is not there. It belongs to the caller. 0, or negative errno with the name that
+ * was at work in *e. -EMLINK: a file has more names than the file system of `dir` allows. Memory:
+ * the names of the directories beside those on the way to the one at work.
  */
 int carry_layer(int from, int dir, const char *name, struct err *e);
+
+/* An original, and what becomes of it. */
+struct carry_original {
+	const char *place;               /* its absolute path */
+	const struct deny_rules *denied; /* names that are left out; NULL: none */
+	uint64_t room;                   /* at most so many bytes, of blocks */
+	/* Where root is the caller: what belongs to the one will belong to the other. */
+	uid_t owner, as_owner;
+	gid_t group, as_group;
+};
+
+/* The same of an original. -EFBIG: it is larger than there is room; -EACCES: something of it may
+ * not be read; -EOPNOTSUPP: it holds a device. */
+int carry_original(int from, const struct carry_original *original, int dir, const char *name,
+		   struct err *e);

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-struct change_deny;
+struct change_view;
 struct changes;
 struct err;
 
@@ -102,6 +102,6 @@ int content_attributes(int from, int to);
  * it has another size; negative errno. `out`: DIGEST_HEX_SIZE. */
 int content_digest(int fd, uint64_t size, char *out);
 
-int changes_walk(int original, int upper, const struct change_deny *deny, struct changes *ret,
+int changes_walk(int original, int upper, const struct change_view *view, struct changes *ret,
 		 struct err *e);
 int changes_rename(struct changes *c, int original, int upper);

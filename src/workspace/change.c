@@ -57,13 +57,13 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int changes_find(int original, int upper, const struct change_deny *deny, bool renames,
+int changes_find(int original, int upper, const struct change_view *view, bool renames,
 		 struct changes *ret, struct err *e)
 {
 	int r;
 
 	*ret = (struct changes){};
-	r = changes_walk(original, upper, deny, ret, e);
+	r = changes_walk(original, upper, view, ret, e);
 	if (r >= 0 && renames) {
 		r = changes_rename(ret, original, upper);
 		r = r < 0 ? err_sys(e, -r, "cannot look for renames among the changes") : r;

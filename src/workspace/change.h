@@ -68,10 +68,14 @@ struct changes {
 	size_t n_withheld, room_withheld;
 };
 
-/* What a policy denies (policy/deny.h), for a workspace at that path. */
-struct change_deny {
-	const struct deny_rules *rules;
-	const char *workspace;
+/* How a sandbox saw its workspace. */
+struct change_view {
+	const struct deny_rules *rules; /* what the policy denies (policy/deny.h); NULL: nothing */
+	const char *workspace;          /* where it is */
+	/* The copy is no upper layer of an overlay, but one of every file: by the ctime of both
+	 * trees it was begun at begun_ns and whole at made_ns, before anything of the payload
+	 * ran. 0: it is a layer. */
+	int64_t begun_ns, made_ns;
 };
 
 /*
@@ -94,14 +98,14 @@ struct change_deny {
  * copied up, with the same content and mode, is not a change; owners and times are not looked at.
  * With `renames`, what was deleted and added with the same content is one CHANGE_RENAMED.
  *
- * What `deny` hits (NULL: nothing) is not looked at in the original, which the sandbox could not
+ * What `view` denies (NULL: nothing) is not looked at in the original, which the sandbox could not
  * see there: what the upper layer has is added, what it does not have was not deleted by anybody.
  *
  * 0; -E2BIG beyond CHANGES_MAX or CHANGES_TEXT_MAX; -ENOMEM; -ESTALE if directories of a deep
  * original were moved meanwhile; another negative errno where the copy cannot be read, with the
  * path in *e, neutralised (utf8.h). On failure *ret is empty.
  */
-int changes_find(int original, int upper, const struct change_deny *deny, bool renames,
+int changes_find(int original, int upper, const struct change_view *view, bool renames,
 		 struct changes *ret, struct err *e);
 
 /* True if `upper` holds nothing: a payload that only read has changed nothing. False if unknown. */

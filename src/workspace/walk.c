@@ -24,8 +24,8 @@
 #include "base/fault.h"
 #include "base/mutant.h"
 #include "base/utf8.h"
-#include "policy/deny.h"
 #include "workspace/change.h"
+#include "workspace/screen.h"
 
 /* So much of a path is shown in a message, its end. */
 #define SHOWN_MAX 300
@@ -44,11 +44,10 @@ struct walk {
 	struct buf path; /* of the directory it is in */
 	struct pending *stack, here;
 	size_t n, room;
-	size_t text; /* bytes of what is kept */
-	const struct change_deny *deny;
-	uint64_t *root, *masks, *next; /* of the rules: at the root, where it is, at a name there */
-	bool denied;                   /* all of the directory it is in */
-	int failure;                   /* that *e tells of */
+	size_t text;                    /* bytes of what is kept */
+	const struct change_view *view; /* NULL: of an overlay, and nothing is denied */
+	struct screen screen;
+	int failure; /* that *e tells of */
 	struct err *e;
 };
 
@@ -222,6 +221,26 @@ static int compare(struct walk *w, const char *name, const struct sight *before,
 	return r < 0 ? r : 0;
 }
 
+static int64_t ctime_of(const struct sight *s)
+{
+	return (int64_t)s->st.st_ctim.tv_sec * 1000000000LL + s->st.st_ctim.tv_nsec;
+}
+
+/*
+ * In a copy of every file: what the payload has not touched there, and what is missing because it
+ * came to the original later, is no change of the payload's, whatever the host has done meanwhile.
+ * Nobody sets a ctime.
+ */
+static bool is_as_copied(const struct walk *w, const struct sight *before,
+			 const struct sight *after)
+{
+	if (!w->view || w->view->made_ns == 0) {
+		return false;
+	}
+	return after->there ? ctime_of(after) <= w->view->made_ns
+			    : before->there && ctime_of(before) >= w->view->begun_ns;
+}
+
 /* One name, from what both trees have there. */
 static int judge(struct walk *w, const char *name, const struct sight *before,
 		 const struct sight *after)
@@ -229,6 +248,9 @@ static int judge(struct walk *w, const char *name, const struct sight *before,
 	bool was = S_ISDIR(before->st.st_mode), is = S_ISDIR(after->st.st_mode);
 	int r = 0;
 
+	if (is_as_copied(w, before, after)) {
+		return was || is ? push(w, name, is, was) : 0;
+	}
 	if (before->there && after->there) {
 		r = compare(w, name, before, after);
 	} else if (after->there) {
@@ -241,40 +263,9 @@ static int judge(struct walk *w, const char *name, const struct sight *before,
 
 /* ---- what the policy denies ---- */
 
-static int make_masks(struct walk *w)
-{
-	size_t n = w->deny ? w->deny->rules->n : 0;
-	enum deny_verdict v;
-
-	if (n == 0 || MUTANT(ATOLL_MUTATE_DENY_CHANGES)) {
-		w->deny = NULL;
-		return 0;
-	}
-	w->root = fault_hit() ? NULL : calloc(n, 3 * sizeof(*w->root));
-	if (!w->root) {
-		return -ENOMEM;
-	}
-	w->masks = w->root + n;
-	w->next = w->masks + n;
-	deny_begin(w->deny->rules, 0, w->root);
-	v = deny_walk(w->deny->rules, w->root, w->deny->workspace);
-	/* No sandbox is made of a workspace that is denied as a whole. */
-	return v == DENY_HIT ? -EINVAL : 0;
-}
-
-/* The rules at the directory that the walk is in now. */
-static void arrive(struct walk *w)
-{
-	if (w->deny) {
-		memcpy(w->masks, w->root, w->deny->rules->n * sizeof(*w->masks));
-		w->denied = deny_walk(w->deny->rules, w->masks, buf_str(&w->path)) == DENY_HIT;
-	}
-}
-
 static bool is_denied(const struct walk *w, const char *name)
 {
-	return w->deny &&
-	       (w->denied || deny_step(w->deny->rules, w->masks, name, w->next) == DENY_HIT);
+	return screen_hits(&w->screen, name);
 }
 
 /* What the payload has made there is all that it knows of. */
@@ -396,7 +387,7 @@ static int scan(struct walk *w)
 	_cleanup_list_ DIR *list = NULL;
 	int r;
 
-	arrive(w);
+	screen_enter(&w->screen, buf_str(&w->path));
 	if (!w->here.in_upper) {
 		return scan_original(w);
 	}
@@ -464,14 +455,19 @@ static int step(struct walk *w)
 	return r;
 }
 
-int changes_walk(int original, int upper, const struct change_deny *deny, struct changes *ret,
+int changes_walk(int original, int upper, const struct change_view *view, struct changes *ret,
 		 struct err *e)
 {
 	struct walk w = {.found = ret,
 			 .e = e,
 			 .here = {.in_upper = true, .in_original = true},
-			 .deny = deny};
-	int r = make_masks(&w);
+			 .view = view};
+	int r = screen_init(&w.screen,
+			    MUTANT(ATOLL_MUTATE_DENY_CHANGES) || !view ? NULL : view->rules,
+			    view ? view->workspace : NULL);
+
+	/* A copy of every file is all that there is, as an opaque directory is. */
+	w.here.opaque = view && view->made_ns > 0;
 
 	buf_init(&w.path, CHANGES_TEXT_MAX);
 	if (r >= 0) {
@@ -493,7 +489,7 @@ int changes_walk(int original, int upper, const struct change_deny *deny, struct
 		free(w.stack[--w.n].name);
 	}
 	free(w.stack);
-	free(w.root);
+	screen_done(&w.screen);
 	buf_done(&w.path);
 	cursor_done(&w.upper);
 	cursor_done(&w.original);

@@ -386,7 +386,7 @@ def test_refused(copy, options, why):
 
 
 def test_no_place_for_a_copy(copy, need_root):
-    """An overlay cannot be the upper layer of another: said with the remedy, and nothing is left."""
+    """An overlay cannot be the upper layer of another: said with the remedies, and nothing is left."""
     copy.tree()
     place = copy.atoll.base / "o"
     for name in ("lower", "upper", "work", "merged"):
@@ -394,9 +394,9 @@ def test_no_place_for_a_copy(copy, need_root):
     script = (f"mount -t overlay none -o lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work "
               f"{place}/merged && ATOLL_HOME={place}/merged exec \"$@\"")
     argv = ["unshare", "--mount", "sh", "-c", script, "sh", copy.atoll.binary, "run", "--workspace",
-            f"{copy.root}:copy", "--", "true"]
+            f"{copy.root}:copy", "--copy-by", "overlay", "--", "true"]
     result = runner.capture(argv, env=copy.atoll.environment(), cwd=copy.root)
-    assert result.status == 125 and "ATOLL_HOME" in result.err, result
+    assert result.status == 125 and "ATOLL_HOME" in result.err and "--copy-by files" in result.err, result
     assert os.listdir(place / "upper/sandboxes") == []
 
 

@@ -427,7 +427,7 @@ def test_schema_and_loader_refuse_alike(place, validator, text):
 def test_schema_accepts_what_the_loader_accepts(place, validator):
     text = ("version: 1\nname: all\nprofile: dev-assistant\ntrust: medium\nprovenance: agent\n"
             "tier: container\n"
-            "filesystem: {root: host, workspace: {path: ., mode: read-only}, read: [/opt]}\n"
+            "filesystem: {root: host, workspace: {path: ., mode: read-only, copy_by: files}, read: [/opt]}\n"
             "network: {default: deny, allow: ['example.com:443', '[::1]:22',\n"
             "  {host: '*.example.com', ports: [80]}]}\n"
             "execution: {allow: [sh], syscalls: strict, denials: end, limits: {mechanism: group,\n"

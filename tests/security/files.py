@@ -96,7 +96,12 @@ def metadata_race(t):
     return changed(place, before)
 
 
-def original(t):
+def original_files(t):
+    """The same where the copy is one of every file."""
+    return original(t, "--copy-by", "files")
+
+
+def original(t, *options):
     """Section C: everything that can be done to a file and a name, in a copy; the original stays."""
     place = t.workspace / "tree"
     (place / "full").mkdir(parents=True)
@@ -120,7 +125,7 @@ def original(t):
         try ln -sfn /etc link
         try mkdir full
         try cp /bin/true full/file
-        """, options=("--workspace", f"{t.workspace}:copy"))
+        """, options=("--workspace", f"{t.workspace}:copy", *options))
     t.atoll.tool("discard", *t.atoll.tool("ps", "--kept", "--quiet").out.split())
     return changed(place, before)
 
@@ -213,6 +218,7 @@ CHECKS = [
     Check("C5-denied-spelled", denied_spelled, {"deny": REFUSED, "deny+receipt_compare": "red",
                                                 "deny_fold": "red"}),
     Check("C-original", original, {"copy": REFUSED, "copy+receipt_compare": "red"}),
+    Check("C-original-files", original_files, {"copy": REFUSED, "copy+receipt_compare": "red"}, control=False),
     Check("A14-rights", rights, container=False, process={"landlock": REFUSED, "landlock+receipt_compare": "red"},
           guarded={}),
     Check("C-metadata", metadata, container=False, process={"broker_places": "red"}, guarded={}),

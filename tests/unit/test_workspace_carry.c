@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 
 #include "linux/tree.h"
+#include "policy/deny.h"
 #include "workspace/carry.h"
 #include "workspace/change.h"
 
@@ -283,6 +284,107 @@ static void test_no_place(void **state)
 	(void)close(place);
 }
 
+static int carry(const char *const *rules, size_t n, uint64_t room, struct err *e)
+{
+	struct deny_rules denied = {};
+	const struct carry_original original = {
+		.place = "/w",
+		.denied = &denied,
+		.room = room,
+		.owner = geteuid(),
+		.as_owner = geteuid() == 0 ? 4711 : geteuid(),
+		.group = getegid(),
+		.as_group = getegid() == 0 ? 4712 : getegid(),
+	};
+	int from = open_dir("from"), fds = unit_count_fds(), r;
+
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(deny_add(&denied, rules[i]), 0);
+	}
+	r = carry_original(from, &original, top, "to", e);
+	assert_int_equal(unit_count_fds(), fds);
+	assert_int_equal(r < 0, e->code != 0);
+	assert_int_equal(faccessat(top, "to", F_OK, 0) == 0, r == 0);
+	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
+	(void)close(from);
+	deny_done(&denied);
+	return r;
+}
+
+static void make_original(void)
+{
+	int dir;
+
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	assert_int_equal(mkdirat(top, "from/sub", 0755), 0);
+	assert_int_equal(mkdirat(top, "from/sub/deep", 0755), 0);
+	assert_int_equal(mkdirat(top, "from/secrets", 0755), 0);
+	dir = open_dir("from");
+	put(dir, "file", "text\n", 0640);
+	put(dir, ".env", "secret\n", 0600);
+	put(dir, "sub/.ENV", "secret\n", 0600);
+	put(dir, "sub/deep/kept", "text\n", 06755);
+	put(dir, "secrets/key", "secret\n", 0600);
+	assert_int_equal(linkat(dir, "file", dir, "second", 0), 0);
+	assert_int_equal(fchmodat(dir, "sub", 03775, 0), 0);
+	(void)close(dir);
+}
+
+/* Without what is denied, by any spelling; and it is the payload's. */
+static void test_original(void **state)
+{
+	static const char *const rules[] = {"/w/**/.env", "/w/secrets"};
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	assert_int_equal(carry(rules, 2, 1 << 20, &e), 0);
+	assert_int_equal(faccessat(top, "to/.env", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "to/sub/.ENV", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "to/secrets", F_OK, 0), -1);
+	assert_text("to/sub/deep/kept", "text\n");
+	assert_int_equal(look("to/sub/deep/kept").st_mode & 07777, 0755);
+	assert_int_equal(look("to/sub").st_mode & 07777, 03775);
+	assert_int_equal(look("to/file").st_mode & 07777, 0640);
+	assert_int_equal(look("to/file").st_ino, look("to/second").st_ino);
+	if (geteuid() == 0) {
+		assert_int_equal(look("to").st_uid, 4711);
+		assert_int_equal(look("to/sub/deep").st_gid, 4712);
+		assert_int_equal(look("to/file").st_uid, 4711);
+	}
+	assert_int_equal(look("from/file").st_uid, geteuid());
+	assert_text("from/secrets/key", "secret\n");
+}
+
+static void test_more_than_there_is_room(void **state)
+{
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	assert_int_equal(carry(NULL, 0, 4096, &e), -EFBIG);
+	e = (struct err){};
+	assert_int_equal(carry(NULL, 0, 1 << 20, &e), 0);
+}
+
+/* What is not ours to change does not lend its rights. */
+static void test_original_that_is_shut(void **state)
+{
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	assert_int_equal(fchmodat(top, "from/sub", 0, 0), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(carry(NULL, 0, 1 << 20, &e), 0);
+	} else {
+		assert_int_equal(carry(NULL, 0, 1 << 20, &e), -EACCES);
+		assert_non_null(strstr(e.msg, "'sub'"));
+	}
+	assert_int_equal(look("from/sub").st_mode & 07777, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +392,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_name_that_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_original, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_than_there_is_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_original_that_is_shut, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ static void uproot(struct trees *t)
 static int find(const struct trees *t, const char *rules, struct changes *ret, struct err *e)
 {
 	struct deny_rules list = {};
-	const struct change_deny deny = {&list, "/w"};
+	const struct change_view deny = {.rules = &list, .workspace = "/w"};
 	char *copy = strdup(rules), *rest = copy, *item;
 	int r = 0;
 

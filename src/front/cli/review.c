@@ -28,7 +28,10 @@ int review_open(struct review *r, const char *id, struct err *e)
 
 int review_find(struct review *r, bool renames, struct err *e)
 {
-	const struct change_deny deny = {&r->kept.denied, r->kept.workspace};
+	const struct change_view view = {.rules = &r->kept.denied,
+					 .workspace = r->kept.workspace,
+					 .begun_ns = r->kept.begun_ns,
+					 .made_ns = r->kept.made_ns};
 	struct apply a = review_apply(r);
 	/* What an apply has left that was killed: nobody else is at work on the copy. */
 	int n = apply_clean(&a, e);
@@ -36,7 +39,7 @@ int review_find(struct review *r, bool renames, struct err *e)
 	hazards_done(&r->hazards);
 	changes_done(&r->changes);
 	return n < 0 ? n
-		     : changes_find(r->kept.original, r->kept.upper, &deny, renames, &r->changes,
+		     : changes_find(r->kept.original, r->kept.upper, &view, renames, &r->changes,
 				    e);
 }
 

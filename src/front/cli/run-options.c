@@ -34,6 +34,8 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("tier"), MEMBER(accept_tier)),
 	CLI_TAKES("--workspace", "PATH[:MODE]", CLI_WORKSPACE, "what is worked on",
 		  CLI_OF_KEY("filesystem.workspace.mode"), .take = take_workspace),
+	CLI_TAKES("--copy-by", "WORD", CLI_WORDS, "how a copy of it is made (default overlay)",
+		  CLI_OF_KEY("filesystem.workspace.copy_by"), SETS),
 	CLI_TAKES("--read", "PATH", CLI_FILE, "show PATH read-only", CLI_OF_KEY("filesystem.read"),
 		  SETS, .repeat = true),
 	CLI_TAKES("--env", "NAME[=VALUE]", CLI_VARIABLE, "set a variable, or pass the caller's",

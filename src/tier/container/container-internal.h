@@ -27,7 +27,8 @@ struct view {
 /* Why there may be no overlay, with the remedy. */
 #define VIEW_NO_COPY                                                                              \
 	"no copy of the workspace can be made here; the state directory (ATOLL_HOME) must be on " \
-	"a file system that overlayfs writes to, as ext4, xfs and btrfs are"
+	"a file system that overlayfs writes to, as ext4, xfs and btrfs are, or every file be "   \
+	"copied (--copy-by files)"
 
 /* True where the payload writes into the files of the workspace themselves. */
 bool view_is_direct(const struct plan *plan);

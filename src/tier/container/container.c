@@ -101,7 +101,10 @@ static int make_layer(const struct tier_spec *spec, struct err *e)
 	} else {
 		r = fd = clone_path(&p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
 	}
-	r = r < 0 ? r : translate(spec, &p, fd, &st, e);
+	/* A copy of every file was given to the payload when it was made. */
+	if (r >= 0 && spec->copy.kind != TIER_COPY_FILES) {
+		r = translate(spec, &p, fd, &st, e);
+	}
 	return r < 0 ? err_wrap(e, VIEW_NO_COPY) : TAKE_FD(fd);
 }
 
@@ -121,7 +124,8 @@ static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds,
 	if (!view_is_direct(plan)) {
 		attrs |= MOUNT_ATTR_RDONLY;
 	}
-	if (plan->workspace_mode != WORKSPACE_NONE) {
+	if (plan->workspace_mode != WORKSPACE_NONE &&
+	    (spec->copy.kind != TIER_COPY_FILES || view_is_direct(plan))) {
 		r = fds[*n] = make_workspace(spec, attrs, e);
 		*n += r >= 0;
 		*mounts |= 1U << BUILD_WORKSPACE;

@@ -17,6 +17,7 @@
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 
 #include "base/buf.h"
@@ -91,6 +92,21 @@ static bool is_private(char **rest)
 	return true;
 }
 
+/* One of every file is the directory that was made, and not the original. */
+static int check_files(const struct reading *r, const char *path)
+{
+	_cleanup_fd_ int root = openat(r->dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat inside, made;
+
+	if (root < 0 || fstatat(root, path + 1, &inside, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    stat(r->spec->copy.directory, &made) < 0) {
+		return err_sys(r->e, errno, "cannot read the copy of the workspace back");
+	}
+	return inside.st_dev == made.st_dev && inside.st_ino == made.st_ino
+		       ? 0
+		       : reading_differs(r, path, "another directory", "the copy of it");
+}
+
 /* A copy is an overlay, whatever else could be written to; `rest` begins with the mount's type. */
 static int check_copy(const struct reading *r, char *rest, const char *path)
 {
@@ -99,6 +115,9 @@ static int check_copy(const struct reading *r, char *rest, const char *path)
 
 	if (plan->workspace_mode != WORKSPACE_COPY || strcmp(path, plan->workspace.path) != 0) {
 		return 0;
+	}
+	if (r->spec->copy.kind == TIER_COPY_FILES) {
+		return check_files(r, path);
 	}
 	return type && strcmp(type, "overlay") == 0
 		       ? 0

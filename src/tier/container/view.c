@@ -504,6 +504,15 @@ static int show_copy(struct view *v, struct err *e)
 	return place(v, overlay, p->path + 1, p->is_dir, e);
 }
 
+/* A copy of every file, in the original's place; the keeper has made it, less what is denied. */
+static int show_files(const struct view *v, struct err *e)
+{
+	const struct plan_path *p = &v->spec->plan->workspace;
+	_cleanup_fd_ int copy = open_layer(v, e);
+
+	return copy < 0 ? copy : place(v, copy, p->path + 1, p->is_dir, e);
+}
+
 int view_show_paths(struct view *v, struct err *e)
 {
 	const struct plan *plan = v->spec->plan;
@@ -515,7 +524,7 @@ int view_show_paths(struct view *v, struct err *e)
 		r = show_path(v, &plan->read[i], v->mounts[BUILD_READ + i], RO_TREE, e);
 	}
 	if (r >= 0 && plan->workspace_mode == WORKSPACE_COPY && !direct) {
-		return show_copy(v, e);
+		return v->spec->copy.kind == TIER_COPY_FILES ? show_files(v, e) : show_copy(v, e);
 	}
 	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
 		r = show_path(v, &plan->workspace, v->mounts[BUILD_WORKSPACE],

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A copy of every file (`--copy-by files`): what there is where no overlay can be made."""
+import os
+import shutil
+import stat
+
+import pytest
+
+from harness import runner
+from test_copy import SECOND, WORK, Copy, after_work, picture, write
+
+
+class Files(Copy):
+    def run(self, script, *options, **how):
+        return super().run(script, "--copy-by", "files", *options, **how)
+
+
+@pytest.fixture
+def copy(atoll):
+    return Files(atoll)
+
+
+@pytest.mark.asan
+def test_from_start_to_end(copy, world):
+    before = copy.tree()
+    result = copy.run(WORK + "cat a; grep -c ' - overlay ' /proc/self/mountinfo || :")
+    assert result.status == 0 and result.out == "one\ntwo\nthree\n0\n", result
+    assert result.mechanism("copy") == "keeper, sampler" and picture(copy.root) == before
+    found = {path: c["kind"] for path, c in copy.changes().items()}
+    assert found == {"a": "modified", "sub/b": "deleted", "new": "added", "new/e": "added",
+                     "new/e/f": "added", "prog.sh": "mode", "pointer": "modified", "gone": "deleted",
+                     "gone/1": "deleted", "elsewhere": "renamed", "sub/deep": "type",
+                     "sub/deep/c": "deleted"}
+    assert copy.tool("apply").status == 0
+    after = picture(copy.root)
+    shutil.rmtree(copy.root)
+    copy.root.mkdir()
+    copy.tree()
+    assert after == after_work(copy.root) and copy.state() == []
+
+
+def test_what_is_copied(copy):
+    """Holes, several names of one file, modes, links, and what only its owner may read; no set-id bits of files."""
+    copy.tree()
+    os.truncate(copy.root / "kept", 64 << 20)
+    os.link(copy.root / "a", copy.root / "second")
+    (copy.root / "prog.sh").chmod(0o4755)
+    (copy.root / "sub/b").chmod(0o600)
+    (copy.root / "new\nline").write_text("")
+    os.mkfifo(copy.root / "pipe")
+    before = picture_of_names(copy.root)
+    result = copy.run("stat -c %h,%a a prog.sh sub/b; cat sub/b; echo more >>second; cat a; du -k kept | cut -f1; "
+                      "find . | wc -l; test -p pipe && echo pipe")
+    assert result.out.splitlines() == ["2,644", "1,755", "1,600", "b", "one", "two", "more", "4",
+                                       str(len(before) + 1 + 1), "pipe"], result  # a name of two lines, and "."
+    assert sorted(copy.changes()) == ["a", "second"] and picture_of_names(copy.root) == before
+
+
+def picture_of_names(root):
+    return sorted(str(path) for path in root.rglob("*"))
+
+
+def test_a_view_of_the_start(copy):
+    """What the host does meanwhile is no change of the payload's, nor in its way."""
+    copy.tree()
+    process = copy.atoll.start("/bin/sh", "-c", "echo ready; read x; cat a; ls; echo mine >>kept; rm moved; mkdir d; cat",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    (copy.root / "a").write_text("the host's\n")
+    (copy.root / "late").write_text("the host's\n")
+    (copy.root / "sub/b").unlink()
+    out, _ = process.communicate(b"\n", timeout=20)
+    [copy.id] = copy.kept()
+    assert out.startswith(b"one\ntwo\n") and b"late" not in out
+    assert {p: c["kind"] for p, c in copy.changes().items()} == {"kept": "modified", "moved": "deleted", "d": "added"}
+    assert copy.tool("apply").status == 0
+    assert (copy.root / "a").read_text() == "the host's\n" and (copy.root / "late").exists()
+    assert not (copy.root / "sub/b").exists() and not (copy.root / "moved").exists()
+
+
+def test_both_changed_it(copy):
+    copy.tree()
+    process = copy.atoll.start("/bin/sh", "-c", "echo ready; read x; echo mine >>a; cat",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    (copy.root / "a").write_text("the host's\n")
+    process.communicate(b"\n", timeout=20)
+    [copy.id] = copy.kept()
+    refused = copy.tool("apply")
+    assert refused.status == 1 and "a: conflict" in refused.err and (copy.root / "a").read_text() == "the host's\n"
+
+
+def test_nothing_was_changed(copy, live):
+    """Whatever was read, and whoever asks: a run, or a sandbox that lived."""
+    copy.tree()
+    assert copy.run("cat a; find .").document["copy_kept"] is False and copy.state() == []
+    box = live("--workspace", f"{copy.root}:copy", "--copy-by", "files")
+    assert box.run("/bin/sh", "-c", f"cat {copy.root}/a").out == "one\ntwo\n"
+    assert copy.atoll.tool("stop", box.id).status == 0 and copy.state() == []
+
+
+def test_denied(copy):
+    """What is denied is not copied; what is made at its name stays in the copy."""
+    copy.tree()
+    write(copy.root / ".env", "a secret of the host's\n")
+    write(copy.root / "sub/.ENV", "another\n")
+    result = copy.run("ls -A . sub; cat .env; echo mine >.env; echo x >>a", "--deny", "**/.env")
+    assert ".env" not in result.out.lower() and "secret" not in result.out
+    found = copy.changes()
+    assert sorted(found) == [".env", "a"] and found[".env"]["hazards"][0]["code"] == "denied-path"
+    assert copy.tool("apply", "a").status == 0
+    assert (copy.root / ".env").read_text() == "a secret of the host's\n"
+
+
+def test_larger_than_it_may_be(copy):
+    copy.tree()
+    write(copy.root / "big", b"x" * (3 << 20))
+    result = copy.run("true", "--copy", "2MiB")
+    assert result.status == 125 and "larger than its copy may be" in result.err and "--copy" in result.err
+    assert copy.state() == []
+
+
+def test_its_growth_is_limited(copy):
+    """The limit is for what comes to it."""
+    copy.tree()
+    write(copy.root / "big", b"x" * (3 << 20))
+    assert copy.run("head -c 2M /dev/zero >more; rm more", "--copy", "4MiB").reason == "exited"
+    result = copy.run("head -c 32M /dev/zero >more; sleep 30", "--copy", "4MiB")
+    assert result.status == 137 and result.reason == "limit:copy", result
+
+
+def test_what_may_not_be_read(copy, need_user):
+    """A file that cannot be copied would be taken for one that the payload has removed."""
+    copy.tree()
+    (copy.root / "kept").chmod(0)
+    result = copy.run("true")
+    (copy.root / "kept").chmod(0o600)
+    assert result.status == 125 and "cannot copy 'kept'" in result.err and copy.state() == []
+
+
+def test_a_device(copy, need_root):
+    copy.tree()
+    os.mknod(copy.root / "sub/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    result = copy.run("true")
+    assert result.status == 125 and "cannot copy 'null'" in result.err and copy.state() == []
+
+
+def test_a_keeper_that_is_killed(copy):
+    copy.tree()
+    process = copy.atoll.start("/bin/sh", "-c", "echo x >>a; rm kept; echo ready; sleep 60",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    [copy.id] = copy.state()
+    note = runner.read_json(copy.atoll.home / "sandboxes" / copy.id / "sandbox.json")
+    os.kill(note["keeper"], 9)
+    process.communicate(timeout=20)
+    assert runner.eventually(lambda: copy.kept() == [copy.id])
+    assert sorted(copy.changes()) == ["a", "kept"] and copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_group_limits_ask_for_another(copy):
+    copy.tree()
+    result = copy.run("true", "--limits", "group")
+    assert result.status == 125 and "copy_by" in result.err and copy.state() == []
+
+
+def test_where_no_overlay_can_be_made(copy, need_root):
+    """Named, it is one of every file, and a note says so; the state is on an overlay, as inside containers."""
+    copy.tree()
+    place = copy.atoll.base / "o"
+    for name in ("lower", "upper", "work", "merged"):
+        (place / name).mkdir(parents=True)
+    script = (f"mount -t overlay none -o lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work "
+              f"{place}/merged; export ATOLL_HOME={place}/merged; \"$1\" run --workspace {copy.root}:copy -- sh -c "
+              "'echo x >>a; rm -r gone; mkdir made' && id=$(\"$1\" ps --kept --quiet) && \"$1\" diff $id && \"$1\" apply $id; ls \"$ATOLL_HOME/sandboxes\"")
+    result = runner.capture(["unshare", "--mount", "sh", "-c", script, "sh", copy.atoll.binary],
+                            env=copy.atoll.environment(), cwd=copy.root)
+    assert "Every file of the workspace is copied before the start" in result.err, result
+    assert result.out.splitlines() == ["M  a", "D  gone", "D  gone/1", "A  made (directory)"], result
+    assert (copy.root / "a").read_text() == "one\ntwo\nx\n" and not (copy.root / "gone").exists()
+
+
+def test_changes_right_after_the_start(copy):
+    """The clock that stamps files has gone on before anything of the payload runs: nothing is missed."""
+    copy.tree()
+    for _ in range(5):
+        copy.run("echo x >>a; rm kept; chmod 700 prog.sh")
+        assert sorted(copy.changes()) == ["a", "kept", "prog.sh"]
+        assert copy.tool("discard").status == 0
