@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies of workspaces: made, kept, thrown away. */
+/* Copies of workspaces: whether they can be had, and making them. */
 #include "keeper/copy.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -22,22 +20,14 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mutant.h"
+#include "keeper/copy-internal.h"
 #include "keeper/denied.h"
 #include "keeper/image.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
 #include "workspace/carry.h"
-#include "workspace/change.h"
 
-#define NOTE        "sandbox.json"
-#define KEPT        "kept.json"
-#define NAME        "name" /* keeper/name.h */
-#define COPY        "copy"
-#define WHOLE       "whole"
-#define KEEP_UNSAID (365 * 86400 * 1000000000LL)
-#define PENDING     "apply.json" /* workspace/apply.h */
-/* Until the sandbox has ended: room on disk for KEPT, which a payload that fills it leaves none. */
-#define RESERVED      "." KEPT
+/* What is reserved beyond the note. */
 #define RESERVED_SIZE 8192
 #define PAGE          4096
 
@@ -86,7 +76,7 @@ const char *copy_impossible(void)
 		       : NULL;
 }
 
-static int64_t ctime_of(const struct stat *st)
+int64_t copy_ctime_of(const struct stat *st)
 {
 	return (int64_t)st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec;
 }
@@ -123,7 +113,7 @@ void copy_init(struct copy *c)
 }
 
 /* The image is let go with the last of these. */
-static void copy_close(struct copy *c)
+void copy_close(struct copy *c)
 {
 	c->upper = fd_close(c->upper);
 	c->mount = fd_close(c->mount);
@@ -165,7 +155,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 	if (stat(w->path, &st) < 0) {
 		return err_sys(e, errno, "cannot look at '%s'", w->path);
 	}
-	if (buf_addf(&b, "/sandboxes/%s/" COPY, id) < 0) {
+	if (buf_addf(&b, "/sandboxes/%s/" COPY_DIR, id) < 0) {
 		return err_set(e, ERR_USER, ENAMETOOLONG,
 			       "the path of the state directory is too long");
 	}
@@ -196,7 +186,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 static int reserve(const struct state_sandbox *home, const json_t *note)
 {
 	size_t size = json_dumpb(note, NULL, 0, JSON_COMPACT) + RESERVED_SIZE;
-	_cleanup_fd_ int fd = openat(home->dir, RESERVED,
+	_cleanup_fd_ int fd = openat(home->dir, COPY_RESERVED,
 				     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	static const char room[RESERVED_SIZE];
 
@@ -255,13 +245,14 @@ static int wait_for_tick(int64_t stamp, struct err *e)
 /* Says that the copy is whole, and since when. */
 static int mark_whole(int dir, struct err *e)
 {
-	_cleanup_fd_ int fd = openat(dir, WHOLE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	_cleanup_fd_ int fd =
+		openat(dir, COPY_WHOLE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		return err_sys(e, errno, "cannot mark it");
 	}
-	return wait_for_tick(ctime_of(&st), e);
+	return wait_for_tick(copy_ctime_of(&st), e);
 }
 
 /* What the keeper measures later is what came to this. */
@@ -327,11 +318,12 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 	_cleanup_fd_ int dir = FD_NONE;
 	int r = reserve(home, c->note);
 
-	if (r >= 0 && mkdirat(home->dir, COPY, 0700) < 0) {
+	if (r >= 0 && mkdirat(home->dir, COPY_DIR, 0700) < 0) {
 		r = -errno;
 	}
 	if (r >= 0) {
-		r = dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = dir = openat(home->dir, COPY_DIR,
+				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		r = dir < 0 ? -errno : 0;
 	}
 	if (r < 0) {
@@ -360,372 +352,4 @@ int copy_check_size(int upper, uint64_t size, struct err *e)
 		       ? 0
 		       : err_set(e, ERR_SYSTEM, EBADMSG,
 				 "the file system of the copy is larger than its limit");
-}
-
-/* Everything of the directory but the copy, what says whose it is, and its name. */
-static int empty_but_kept(int home)
-{
-	int copy = openat(home, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-	struct dirent *entry;
-	int r = 0;
-
-	if (!d) {
-		(void)fd_close(copy);
-		return -errno;
-	}
-	while ((entry = readdir(d))) {
-		if (strcmp(entry->d_name, COPY) != 0 && strcmp(entry->d_name, KEPT) != 0 &&
-		    strcmp(entry->d_name, NOTE) != 0 && strcmp(entry->d_name, NAME) != 0 &&
-		    entry->d_name[0] != '.' && unlinkat(home, entry->d_name, 0) < 0) {
-			r = -errno;
-		}
-	}
-	(void)closedir(d);
-	return r < 0 ? r : unlinkat(home, NOTE, 0) < 0 ? -errno : 0;
-}
-
-/* In the room that was reserved; somebody may have begun this before, and died or found none. */
-static int write_kept(const struct state_sandbox *home, const char *text, size_t len, int64_t until)
-{
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW},
-					  {until / 1000000000LL, until % 1000000000LL}};
-	_cleanup_fd_ int fd =
-		openat(home->dir, RESERVED, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0) {
-		return -errno;
-	}
-	errno = ENOSPC;
-	return pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0 ||
-			       futimens(fd, times) < 0 ||
-			       renameat(home->dir, RESERVED, home->dir, KEPT) < 0
-		       ? -errno
-		       : 0;
-}
-
-/* Says what the copy is of, for the time when sandbox.json is gone. */
-static int keep(const struct state_sandbox *home, const json_t *note, struct err *e)
-{
-	_cleanup_json_ json_t *doc = json_deep_copy(note);
-	int64_t now = clock_real_ns(), keep = json_integer_value(json_object_get(note, "keep_ns"));
-	/* A note that does not say is no reason to throw away what somebody may want. */
-	int64_t until = now + (keep > 0 ? keep : KEEP_UNSAID);
-	int64_t expires = json_integer_value(json_object_get(note, "expires_ns"));
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-	int r;
-
-	until = expires > 0 && expires < until ? expires : until;
-	if (!doc || json_put(doc, "ended_ns", json_integer((json_int_t)now)) < 0 ||
-	    json_put(doc, "until_ns", json_integer((json_int_t)until)) < 0 ||
-	    !(text = json_canonical(doc, &len))) {
-		return no_memory(e);
-	}
-	r = faccessat(home->dir, KEPT, F_OK, 0) == 0 ? 0 : write_kept(home, text, len, until);
-	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 1;
-}
-
-int copy_release(const struct state_sandbox *home, struct err *e)
-{
-	int r = empty_but_kept(home->dir);
-
-	return r < 0 ? err_sys(e, -r, "cannot keep the copy of sandbox %s", home->id) : 0;
-}
-
-/* The upper layer of an image. Without a word: -ENOENT, there is no image; -ENODATA, nobody has
- * come to make layers in it. */
-static int open_image(int dir, struct err *e)
-{
-	_cleanup_fd_ int mount = image_open(dir, e);
-	int fd;
-
-	if (mount < 0) {
-		return mount;
-	}
-	fd = openat(mount, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 ? fd : -ENODATA;
-}
-
-/* A descriptor of copy/; -ENOENT without a word. */
-static int open_copy(const struct state_sandbox *home, struct err *e)
-{
-	int dir = openat(home->dir, COPY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return dir >= 0 || errno == ENOENT ? dir < 0 ? -ENOENT : dir
-					   : err_sys(e, errno, "cannot open the sandbox's copy");
-}
-
-/* From the tmpfs, which is gone when its last descriptor is closed. */
-static int bring(struct copy *c, const struct state_sandbox *home, struct err *e)
-{
-	_cleanup_fd_ int dir =
-		c->upper >= 0 && !changes_none(c->upper) ? open_copy(home, e) : -ENOENT;
-
-	return dir == -ENOENT ? 0 : dir < 0 ? dir : carry_layer(c->upper, dir, "upper", e);
-}
-
-int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e)
-{
-	bool mounted = c->layers.kind == TIER_COPY_MOUNT;
-	int r = 0;
-
-	if (c->layers.kind == TIER_COPY_TMPFS) {
-		r = bring(c, home, e);
-	} else if (mounted && c->upper >= 0) {
-		r = changes_none(c->upper) ? 0 : keep(home, c->note, e);
-	}
-	copy_close(c);
-	return r < 0 || mounted ? r : copy_settle(home, c->note, e);
-}
-
-/* Since when copy/ holds every file; 0: it does not, or is not whole. */
-static int64_t whole_since(int dir)
-{
-	struct stat st;
-
-	return fstatat(dir, WHOLE, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : ctime_of(&st);
-}
-
-/* Nothing is different in a copy of every file. What cannot be told is. */
-static bool is_same(int upper, int64_t made_ns, const json_t *note)
-{
-	const char *path = json_string_value(json_object_get(note, "workspace"));
-	_cleanup_fd_ int original = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : FD_NONE;
-	struct deny_rules denied = {};
-	struct changes found = {};
-	struct change_view view = {
-		.rules = &denied,
-		.workspace = path,
-		.begun_ns = json_integer_value(json_object_get(note, "begun_ns")),
-		.made_ns = made_ns,
-	};
-	bool same = original >= 0 &&
-		    denied_from_json(json_object_get(note, "deny"), &denied, NULL) >= 0 &&
-		    changes_find(original, upper, &view, false, &found, NULL) >= 0 && found.n == 0;
-
-	changes_done(&found);
-	deny_done(&denied);
-	return same;
-}
-
-static bool is_unchanged(int dir, int upper, const json_t *note)
-{
-	int64_t made_ns = whole_since(dir);
-
-	return made_ns > 0 ? is_same(upper, made_ns, note) : changes_none(upper);
-}
-
-/* What is in an image cannot be told if it cannot be mounted: then it waits, and who looks at it
- * hears why. But while it is still written, the whole sandbox is to wait. */
-static int settle_image(const struct state_sandbox *home, int dir, const json_t *note,
-			struct err *e)
-{
-	struct err why = {};
-	_cleanup_fd_ int upper = open_image(dir, &why);
-
-	if (upper == -EBUSY) {
-		return err_set(e, why.kind, EBUSY, "%s", why.msg);
-	}
-	return upper == -ENOENT || upper == -ENODATA ? upper
-	       : upper >= 0 && changes_none(upper)   ? 0
-						     : keep(home, note, e);
-}
-
-int copy_settle(const struct state_sandbox *home, const json_t *note, struct err *e)
-{
-	_cleanup_fd_ int dir = open_copy(home, e), upper = FD_NONE;
-	int r = dir;
-
-	if (dir < 0) {
-		return dir == -ENOENT ? 0 : dir;
-	}
-	r = settle_image(home, dir, note, e);
-	if (r != -ENOENT) {
-		return r == -ENODATA ? 0 : r;
-	}
-	r = tree_remove(dir, "work", e);
-	if (r < 0) {
-		return r;
-	}
-	/* The payload may have taken our rights away: this directory was its workspace. */
-	if (fchmodat(dir, "upper", S_IRWXU, 0) < 0 && errno != ENOENT) {
-		return err_sys(e, errno, "cannot open the sandbox's copy");
-	}
-	upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (upper < 0) {
-		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
-	}
-	return is_unchanged(dir, upper, note) ? 0 : keep(home, note, e);
-}
-
-/* What kept.json says; the file is ours, and nobody else's to write. */
-static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
-{
-	_cleanup_fd_ int fd = openat(k->home.dir, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-	const char *path = NULL;
-	int64_t device = 0, inode = 0;
-	int r;
-
-	if (!doc) {
-		return err_set(e, ERR_SYSTEM, EBADMSG, "'%s' of sandbox %s cannot be read", KEPT,
-			       k->home.id);
-	}
-	r = json_get_str(doc, "workspace", &path, e);
-	r = r < 0 ? r : json_get_int(doc, "device", &device, e);
-	r = r < 0 ? r : json_get_int(doc, "inode", &inode, e);
-	r = r < 0 ? r : json_get_int(doc, "begun_ns", &k->begun_ns, e);
-	r = r < 0 ? r : json_get_int(doc, "ended_ns", &k->ended_ns, e);
-	r = r < 0 ? r : json_get_int(doc, "until_ns", &k->until_ns, e);
-	r = r < 0 ? r : denied_from_json(json_object_get(doc, "deny"), &k->denied, e);
-	if (r < 0) {
-		return r;
-	}
-	*dev = (dev_t)device;
-	*ino = (ino_t)inode;
-	k->workspace = strdup(path);
-	return k->workspace ? 0 : no_memory(e);
-}
-
-static int open_home(const struct state *s, const char *id, bool lock, struct kept *k)
-{
-	size_t len = strlen(id);
-
-	/* An id is one name: no slashes, nothing hidden. */
-	if (len == 0 || len >= sizeof(k->home.id) || id[0] == '.' || strchr(id, '/')) {
-		return -ENOENT;
-	}
-	memcpy(k->home.id, id, len + 1);
-	k->home.dir = openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (k->home.dir < 0) {
-		return -ENOENT;
-	}
-	if ((lock && flock(k->home.dir, LOCK_EX | LOCK_NB) < 0) ||
-	    faccessat(k->home.dir, NOTE, F_OK, 0) == 0) {
-		return -EBUSY;
-	}
-	return faccessat(k->home.dir, KEPT, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -ENOENT;
-}
-
-static int open_original(struct kept *k, dev_t dev, ino_t ino, struct err *e)
-{
-	_cleanup_fd_ int fd = open(k->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		return err_sys(e, errno, "cannot open the workspace '%s'", k->workspace);
-	}
-	if (st.st_dev != dev || st.st_ino != ino) {
-		return err_set(e, ERR_USER, ESTALE,
-			       "'%s' is not the directory any more that sandbox %s had a copy of",
-			       k->workspace, k->home.id);
-	}
-	k->original = TAKE_FD(fd);
-	return 0;
-}
-
-static int open_upper(struct kept *k, struct err *e)
-{
-	_cleanup_fd_ int dir = open_copy(&k->home, e);
-	int r = dir == -ENOENT ? err_sys(e, ENOENT, "nothing is left of it") : dir;
-
-	if (r >= 0) {
-		r = k->upper = open_image(dir, e);
-	}
-	if (r == -ENODATA) {
-		r = err_sys(e, ENODATA, "nothing is in it");
-	} else if (r == -ENOENT && dir >= 0) {
-		k->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		k->made_ns = whole_since(dir);
-		r = k->upper < 0 ? err_sys(e, errno, "nothing is left of it") : 0;
-	}
-	return r < 0 ? err_wrap(e, "cannot open the copy of sandbox %s", k->home.id) : 0;
-}
-
-static int open_kept(const struct state *s, const char *id, bool lock, struct kept *ret,
-		     struct err *e)
-{
-	dev_t dev = 0;
-	ino_t ino = 0;
-	int r;
-
-	*ret = (struct kept){.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE};
-	r = open_home(s, id, lock, ret);
-	if (r < 0) {
-		state_sandbox_done(&ret->home);
-		return err_set(e, ERR_USER, -r,
-			       r == -ENOENT ? "there is no kept copy of a sandbox '%s'"
-					    : "sandbox '%s' is running, or its copy is in use by "
-					      "another command",
-			       id);
-	}
-	r = read_kept(ret, &dev, &ino, e);
-	r = r < 0 || !lock ? r : open_upper(ret, e);
-	return r < 0 ? r : open_original(ret, dev, ino, e);
-}
-
-/* The time is the file's own, too, so that most are told apart by it alone. */
-bool kept_expired(int dir)
-{
-	int64_t now = clock_real_ns(), until = 0;
-	struct stat st;
-
-	if (fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec > now ||
-	    faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		return false;
-	}
-	_cleanup_fd_ int fd = openat(dir, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-
-	return doc && json_get_int(doc, "until_ns", &until, NULL) >= 0 && until <= now;
-}
-
-int64_t kept_since(int dir)
-{
-	struct stat st;
-
-	return fstatat(dir, KEPT, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			       faccessat(dir, "sandbox.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-			       faccessat(dir, PENDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-		       ? 0
-		       : (int64_t)st.st_ctim.tv_sec * 1000000000LL + st.st_ctim.tv_nsec;
-}
-
-int kept_expire(const struct state *s, const struct state_sandbox *home, struct err *e)
-{
-	struct kept k = {.home = *home, .original = FD_NONE, .upper = FD_NONE};
-
-	return kept_discard(s, &k, e);
-}
-
-int kept_open(const struct state *s, const char *id, struct kept *ret, struct err *e)
-{
-	return open_kept(s, id, true, ret, e);
-}
-
-int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e)
-{
-	return open_kept(s, id, false, ret, e);
-}
-
-void kept_done(struct kept *k)
-{
-	state_sandbox_done(&k->home);
-	free(k->workspace);
-	deny_done(&k->denied);
-	k->workspace = NULL;
-	k->original = fd_close(k->original);
-	k->upper = fd_close(k->upper);
-}
-
-int kept_discard(const struct state *s, struct kept *k, struct err *e)
-{
-	k->upper = fd_close(k->upper);
-	/* First what makes it a kept one: half of a copy is nobody's, and removed as such. */
-	if (unlinkat(k->home.dir, KEPT, 0) < 0) {
-		return err_sys(e, errno, "cannot throw away the copy of sandbox %s", k->home.id);
-	}
-	return state_remove(s, &k->home, e);
 }

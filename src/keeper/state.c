@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "keeper/copy.h"
+#include "keeper/kept.h"
 #include "keeper/group.h"
 #include "keeper/log.h"
 #include "keeper/name.h"

@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
-#include "keeper/copy.h"
+#include "keeper/kept.h"
 #include "keeper/state.h"
 #include "workspace/change.h"
 #include "workspace/hazard.h"

@@ -17,7 +17,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/sandboxes.h"
-#include "keeper/copy.h"
+#include "keeper/kept.h"
 #include "keeper/name.h"
 #include "policy/plan.h"
 #include "policy/scalar.h"
