@@ -118,6 +118,7 @@ struct plan {
 	size_t n_notes;
 
 	char policy_digest[DIGEST_HEX_SIZE]; /* of the merged policy's canonical JSON */
+	json_t *policy; /* document.h; for the record, and not part of the plan as JSON */
 };
 
 void plan_done(struct plan *p);

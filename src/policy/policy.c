@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "linux/disk.h"
 #include "policy/canonical.h"
+#include "policy/document.h"
 #include "policy/identity.h"
 #include "policy/path.h"
 #include "policy/plan-internal.h"
@@ -381,6 +382,10 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
 	    (r = fill_programs(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
 		return r;
+	}
+	p.policy = policy_record(&s, &p);
+	if (!p.policy) {
+		return no_memory(e);
 	}
 	*ret = p;
 	p = (struct plan){};
