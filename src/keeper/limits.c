@@ -179,6 +179,22 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 		       : 0;
 }
 
+/* What the keeper looks at. */
+static const char *idle_mechanism(uint32_t signals)
+{
+	static const char *const said[] = {
+		[IDLE_OUTPUT] = "keeper, by output",
+		[IDLE_CPU] = "keeper, by cpu",
+		[IDLE_EXEC] = "keeper, by exec",
+		[IDLE_OUTPUT | IDLE_CPU] = "keeper, by output and cpu",
+		[IDLE_OUTPUT | IDLE_EXEC] = "keeper, by output and exec",
+		[IDLE_CPU | IDLE_EXEC] = "keeper, by cpu and exec",
+		[IDLE_ALL] = "keeper",
+	};
+
+	return said[signals & IDLE_ALL];
+}
+
 int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t pid, json_t **ret,
 		   struct err *e)
 {
@@ -197,7 +213,7 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		 l->group.kind == GROUP_NONE ? "keeper, sampler"
 					     : "keeper, accounting of the group",
 		 (uint64_t)(p->cpu_time / MS)},
-		{"idle_ms", "keeper", (uint64_t)(p->idle / MS)},
+		{"idle_ms", idle_mechanism(p->idle_signals), (uint64_t)(p->idle / MS)},
 		{"session_ms", "keeper", (uint64_t)(p->session / MS)},
 	};
 	_cleanup_json_ json_t *list = json_array();
@@ -227,6 +243,13 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		*ret = TAKE_PTR(list);
 	}
 	return r;
+}
+
+void limits_begun(struct limits *l)
+{
+	if (l->plan->idle_signals & IDLE_EXEC) {
+		limits_touch(l);
+	}
 }
 
 void limits_touch(struct limits *l)
@@ -321,10 +344,12 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms)
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
+	const uint32_t signals = l->plan->idle_signals;
 	uint64_t memory = 0;
 
 	measure(l, sb, &memory);
-	if (bytes != l->last_bytes || (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE) {
+	if (((signals & IDLE_OUTPUT) && bytes != l->last_bytes) ||
+	    ((signals & IDLE_CPU) && (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE)) {
 		l->last_active_ns = now;
 	}
 	l->last_bytes = bytes;

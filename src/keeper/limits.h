@@ -94,7 +94,10 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 /* The clock starts: for the only command, or for a sandbox whose commands each have their own. */
 void limits_start(struct limits *l, bool one_command);
 
-/* Somebody has begun or ended a command: not idle. */
+/* Somebody has begun or ended a command: not idle, where that counts. */
+void limits_begun(struct limits *l);
+
+/* It is paused or resumed: not idle. */
 void limits_touch(struct limits *l);
 
 /*

@@ -25,6 +25,8 @@ enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_COPY, WORKS
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
+/* What keeps a sandbox from being idle: bits, in the order of the schema's words. */
+enum idle_signal { IDLE_OUTPUT = 1, IDLE_CPU = 2, IDLE_EXEC = 4, IDLE_ALL = 7 };
 
 /* The words of a policy document for the enumerations above; "?" outside the range. */
 const char *trust_name(enum trust t);
@@ -62,6 +64,7 @@ struct plan_limits {
 	int64_t wall;
 	int64_t cpu_time;
 	int64_t idle;
+	uint32_t idle_signals; /* of enum idle_signal, at least one */
 	int64_t session; /* from its start to its end, whatever it does */
 	int64_t keep;    /* from its end until what it changed in a copy is removed */
 };

@@ -253,6 +253,31 @@ def test_commands_keep_it_from_being_idle(live):
     assert runner.eventually(box.is_gone, 20)
 
 
+BUSY = {"output": "import time\nwhile True: print(flush=True); time.sleep(0.3)", "cpu": "while True: pass",
+        "exec": "import time; time.sleep(60)"}  # beside which the test begins others
+
+
+@pytest.mark.parametrize("signal_of", sorted(BUSY))
+def test_what_keeps_it_from_being_idle(live, signal_of):
+    """What is busy in one way is idle where only the others count, and is not where that one does."""
+    others = [word for other in sorted(BUSY) if other != signal_of for word in ("--idle-signal", other)]
+    ends, lives = live("--idle", "1s", *others), live("--idle", "1s", "--idle-signal", signal_of)
+    for box in ends, lives:
+        box.start("/usr/bin/python3", "-c", BUSY[signal_of], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def over():
+        """In the other one nothing begins, once its command runs: what it does may not matter."""
+        if signal_of == "exec":
+            lives.run("true")
+        return ends.is_gone()
+    assert runner.eventually(over, 20)
+    assert ends.events()[-2]["data"]["reason"] == "limit:idle"
+    assert not lives.is_gone()
+    [row] = [r for r in ends.events()[1]["data"]["receipt"]["limits"] if r["name"] == "idle_ms"]
+    assert row["mechanism"] == "keeper, by " + {"output": "cpu and exec", "cpu": "output and exec",
+                                                "exec": "output and cpu"}[signal_of]
+
+
 def test_memory_of_all_commands_together(live):
     box = live("--memory", "64MiB")
     hold = "x = b'x' * (40 << 20); print('held', flush=True); input()"

@@ -125,6 +125,24 @@ static void test_odd_values(void **state)
 	assert_int_equal(c.limits.starts_total, 0);
 }
 
+/* A command counts where the policy says so; a pause in every case. */
+static void test_what_counts_as_busy(void **state)
+{
+	struct counted c;
+	uint32_t signals;
+
+	(void)state;
+	for (signals = 1; signals <= IDLE_ALL; signals++) {
+		begin(&c, 100, 2);
+		c.plan.idle_signals = signals;
+		c.limits.last_active_ns = 1;
+		limits_begun(&c.limits);
+		assert_int_equal(c.limits.last_active_ns != 1, (signals & IDLE_EXEC) != 0);
+		limits_touch(&c.limits);
+		assert_true(c.limits.last_active_ns > 1);
+	}
+}
+
 static void test_names(void **state)
 {
 	int i, j;
@@ -144,7 +162,7 @@ int main(void)
 		cmocka_unit_test(test_within),      cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_late_look),   cmocka_unit_test(test_new_second),
 		cmocka_unit_test(test_wrap_around), cmocka_unit_test(test_odd_values),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names),       cmocka_unit_test(test_what_counts_as_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
