@@ -34,7 +34,7 @@ const char *limit_name(enum limit l)
 		[LIMIT_NONE] = "none",       [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
 		[LIMIT_IDLE] = "idle",       [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
 		[LIMIT_STARTS] = "starts",   [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
-		[LIMIT_SESSION] = "session",
+		[LIMIT_SESSION] = "session", [LIMIT_PAUSED] = "paused",
 	};
 
 	return names[l];
@@ -215,6 +215,8 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		 (uint64_t)(p->cpu_time / MS)},
 		{"idle_ms", idle_mechanism(p->idle_signals), (uint64_t)(p->idle / MS)},
 		{"session_ms", "keeper", (uint64_t)(p->session / MS)},
+		{"pauses", "keeper", p->pauses},
+		{"paused_ms", "keeper", (uint64_t)(p->paused / MS)},
 	};
 	_cleanup_json_ json_t *list = json_array();
 	size_t i;
@@ -243,6 +245,18 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		*ret = TAKE_PTR(list);
 	}
 	return r;
+}
+
+void limits_pause(struct limits *l, bool on)
+{
+	l->paused_ns = limits_paused_ns(l);
+	l->paused_at_ns = on ? clock_now_ns() : 0;
+	l->pauses += on;
+}
+
+int64_t limits_paused_ns(const struct limits *l)
+{
+	return l->paused_ns + (l->paused_at_ns > 0 ? clock_now_ns() - l->paused_at_ns : 0);
 }
 
 void limits_begun(struct limits *l)
@@ -293,6 +307,11 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 	int64_t life = l->wall > 0 && l->wall < l->plan->session ? l->wall : l->plan->session;
 	int64_t ms = 250, left = (life - (now - l->started_ns)) / MS + 1;
 
+	if (l->paused_at_ns > 0) {
+		int64_t rest = (l->plan->paused - limits_paused_ns(l)) / MS + 1;
+
+		left = rest < left ? rest : left;
+	}
 	if (l->group.kind == GROUP_NONE) {
 		uint64_t headroom = l->plan->memory > memory ? l->plan->memory - memory : 0;
 		int64_t fill = (int64_t)(headroom / FILL_BYTES_PER_MS);
@@ -361,6 +380,9 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	}
 	if (now - l->started_ns >= l->plan->session) {
 		return LIMIT_SESSION;
+	}
+	if (l->pauses > 0 && limits_paused_ns(l) >= l->plan->paused) {
+		return LIMIT_PAUSED;
 	}
 	if ((int64_t)l->cpu_ns >= l->plan->cpu_time) {
 		return LIMIT_CPU_TIME;

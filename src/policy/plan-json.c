@@ -85,6 +85,8 @@ static const struct field limit_fields[] = {
 	AT("cpu_time_ns", limits.cpu_time, FIELD_U64, KEY_CPU),
 	AT("idle_ns", limits.idle, FIELD_U64, KEY_IDLE),
 	AT("session_ns", limits.session, FIELD_U64, KEY_SESSION),
+	AT("pauses", limits.pauses, FIELD_U32, KEY_PAUSES),
+	AT("paused_ns", limits.paused, FIELD_U64, KEY_PAUSED),
 	AT("keep_ns", limits.keep, FIELD_U64, KEY_KEEP),
 };
 

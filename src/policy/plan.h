@@ -65,8 +65,10 @@ struct plan_limits {
 	int64_t cpu_time;
 	int64_t idle;
 	uint32_t idle_signals; /* of enum idle_signal, at least one */
-	int64_t session; /* from its start to its end, whatever it does */
-	int64_t keep;    /* from its end until what it changed in a copy is removed */
+	uint32_t pauses;       /* how often; 0: never */
+	int64_t paused;        /* all pauses together */
+	int64_t session;       /* from its start to its end, whatever it does */
+	int64_t keep;          /* from its end until what it changed in a copy is removed */
 };
 
 struct plan_identity {

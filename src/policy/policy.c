@@ -305,6 +305,8 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.idle = (int64_t)v[KEY_IDLE].num,
 		.idle_signals = fill_signals(&v[KEY_IDLE_SIGNALS]),
 		.session = (int64_t)v[KEY_SESSION].num,
+		.pauses = (uint32_t)v[KEY_PAUSES].num,
+		.paused = (int64_t)v[KEY_PAUSED].num,
 		.keep = (int64_t)v[KEY_KEEP].num,
 	};
 }

@@ -521,6 +521,45 @@ def test_pause_and_resume(live, atoll):
     process.wait()
 
 
+def test_pauses_are_bounded_in_number(live, atoll):
+    box = live("--pauses", "2")
+    if not can_pause(box):
+        return
+    assert atoll.tool("pause", box.id).status == 0, "once more is no pause"
+    for _ in range(2):
+        assert atoll.tool("resume", box.id).status == 0
+        last = atoll.tool("pause", box.id)
+    assert last.status == 125 and "has been paused 2 times" in last.err and "time.pauses" in last.err
+    row = running(atoll)[box.id]
+    assert (row["state"], row["pauses"]) == ("waiting", 2) and row["paused_ms"] > 0
+    assert box.run("true").status == 0
+    none = live("--pauses", "0")
+    refused = atoll.tool("pause", none.id)
+    assert refused.status == 125 and "paused 0 times" in refused.err
+
+
+def test_pauses_are_bounded_in_time(live, atoll):
+    """All of them together, and no other time; a sandbox that is paused for longer ends."""
+    box = live("--paused", "700ms")
+    process = box.start("sleep", "60")
+    if not can_pause(box):
+        process.kill()
+        process.wait()
+        return
+    assert atoll.tool("resume", box.id).status == 0
+    so_far = running(atoll)[box.id]["paused_ms"]
+    assert box.run("sleep", "0.8").status == 0
+    assert running(atoll)[box.id]["paused_ms"] == so_far, "what it runs for is no pause"
+    begin = time.monotonic()
+    assert atoll.tool("pause", box.id).status == 0
+    assert process.wait(timeout=30) == 124
+    assert time.monotonic() - begin < 0.7 * runner.SLOW + 2
+    assert b"paused limit of 700 ms" in process.stderr.read()
+    assert runner.eventually(box.is_gone, 10)
+    assert box.events()[-2]["data"]["reason"] == "limit:paused"
+    assert [e["data"]["limit"] for e in box.events() if e["event"] == "limit"] == ["paused"]
+
+
 @pytest.mark.parametrize("words", [("stop",), ("rm", "--force")], ids=lambda words: words[0])
 def test_a_paused_one_ends_like_any_other(live, atoll, words):
     box = live("--workspace", ".:copy")
