@@ -218,7 +218,8 @@ static int choose(struct keeper *k, struct err *e)
 	if (r < 0) {
 		return r;
 	}
-	log_init(&k->log, &k->state, k->home.id, k->plan.log, k->plan.limits.keep);
+	log_init(&k->log, &k->state, k->home.id, k->plan.log, k->plan.limits.keep,
+		 k->plan.expires > 0 ? clock_real_ns() + (int64_t)k->plan.expires : 0);
 	k->spec.plan = &k->plan;
 	k->spec.first = k->main ? &k->main->program : NULL;
 	limits_delegate(&k->limits, &k->spec);

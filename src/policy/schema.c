@@ -469,11 +469,11 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .class = CLASS_WALL,
 			 .min = MS,
 			 .max = 365 * DAY,
-			 .doc = "From its start until its end; what it has left in a copy goes "
-				"then, too, with "
-				"the next command.",
-			 .say = "It is ended {} after its start, and what it has left in a copy "
-				"goes, too."},
+			 .doc = "From its start until its end; a copy and the output that it has "
+				"left go then, too, with the next command (output: within ten "
+				"minutes of it).",
+			 .say = "It is ended {} after its start, and what it has left, a copy and "
+				"output, goes, too."},
 	[KEY_REVIEW] = {.path = "governance.review",
 			.type = TYPE_WORD,
 			.rule = MERGE_LOWER,
