@@ -34,10 +34,13 @@ static json_t *cpu_name(void)
 	unsigned leaf, words[4];
 	const char *begin;
 
+	/* In a virtual machine each of them costs a few microseconds: the largest is asked for
+	 * once. */
+	if (__get_cpuid_max(0x80000000U, NULL) < BRAND_LEAF + 2) {
+		return json_null();
+	}
 	for (leaf = 0; leaf < 3; leaf++) {
-		if (!__get_cpuid(BRAND_LEAF + leaf, &words[0], &words[1], &words[2], &words[3])) {
-			return json_null();
-		}
+		__cpuid(BRAND_LEAF + leaf, words[0], words[1], words[2], words[3]);
 		memcpy(name + leaf * sizeof(words), words, sizeof(words));
 	}
 	begin = name + strspn(name, " ");
@@ -46,15 +49,17 @@ static json_t *cpu_name(void)
 
 static int put_cpuid(json_t *to)
 {
-	unsigned a, b, c, d;
+	unsigned a, b, c, d, max = __get_cpuid_max(0, NULL);
 	int r = 0;
 
-	if (__get_cpuid(1, &a, &b, &c, &d)) {
+	if (max >= 1) {
+		__cpuid(1, a, b, c, d);
 		r = put_bits(to, "1.eax", a); /* family, model, stepping */
 		r = r < 0 ? r : put_bits(to, "1.ecx", c);
 		r = r < 0 ? r : put_bits(to, "1.edx", d);
 	}
-	if (r >= 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+	if (r >= 0 && max >= 7) {
+		__cpuid_count(7, 0, a, b, c, d);
 		r = put_bits(to, "7.ebx", b);
 		r = r < 0 ? r : put_bits(to, "7.ecx", c);
 		r = r < 0 ? r : put_bits(to, "7.edx", d);
