@@ -183,7 +183,8 @@ os.chmod("same", 0o755)
 os.symlink("/etc/shadow", "x/leak")
 os.mkfifo("x/pipe")
 os.makedirs(".git/hooks")
-open(".git/hooks/post-checkout\n", "w").write("text")
+os.makedirs("w\n# evil `id`\x1b[2J/.git/hooks")
+open("w\n# evil `id`\x1b[2J/.git/hooks/pre-commit", "w").write("text")
 open(".git/hooks/post-checkout", "wb").write(b"\0")
 os.mkdir("empty\n")
 """
@@ -205,7 +206,7 @@ def test_hostile_names_and_kinds(graduate, world):
         assert data == b"\0" + os.fsencode("..data" if name == "same" else name)
     assert rows[b"same".hex()]["mode"] == "0755"
     readme = (place / "README.md").read_text()
-    assert "\x1b" not in readme and "\n# [a](b)" not in readme
+    assert "\x1b" not in readme and "\n# evil" not in readme and "    w\\x0a# evil" in readme
     assert "    .git/hooks/post-checkout: " in readme and "# Look at these first" in readme
     changes = json.loads((place / "changes.json").read_text())["changes"]
     assert sum(len(c["hazards"]) for c in changes) == len([line for line in readme.splitlines()
