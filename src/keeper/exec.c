@@ -153,7 +153,7 @@ void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds,
 		}
 		if (r >= 0) {
 			k->commands[k->n_commands++] = c;
-			limits_touch(&k->limits);
+			limits_begun(&k->limits);
 			note_denials(k, c);
 			r = begin(k, c, &e);
 			if (r < 0) {
@@ -392,7 +392,7 @@ int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, st
 	}
 	if (r == 1) {
 		command_drain(c);
-		limits_touch(&k->limits);
+		limits_begun(&k->limits);
 	} else if (r == 2) {
 		/* The end of the sandbox is heard of elsewhere; here there is nobody any more. */
 		c->inside.channel = fd_close(c->inside.channel);

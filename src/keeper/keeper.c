@@ -31,6 +31,7 @@
 #include "keeper/message.h"
 #include "keeper/name.h"
 #include "linux/fdpass.h"
+#include "linux/machine.h"
 #include "tier/command.h"
 
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
@@ -95,6 +96,9 @@ static json_t *created_event(const struct keeper *k)
 
 	r = r < 0 ? r : json_put(data, "plan", plan_to_json(&k->plan));
 	r = r < 0 ? r : json_put(data, "plan_digest", json_string(digest));
+	r = r < 0 || !k->plan.policy ? r : json_put(data, "policy", json_incref(k->plan.policy));
+	r = r < 0 ? r : json_put(data, "version", json_string(ATOLL_VERSION));
+	r = r < 0 ? r : json_put(data, "machine", machine_facts());
 	r = r < 0 ? r : json_put(data, "caller", json_integer(getuid()));
 	r = r < 0 || !k->name ? r : json_put(data, "name", json_string(k->name));
 	r = r < 0 || json_object_size(k->labels) == 0
@@ -218,7 +222,8 @@ static int choose(struct keeper *k, struct err *e)
 	if (r < 0) {
 		return r;
 	}
-	log_init(&k->log, &k->state, k->home.id, k->plan.log, k->plan.limits.keep);
+	log_init(&k->log, &k->state, k->home.id, k->plan.log, k->plan.limits.keep,
+		 k->plan.expires > 0 ? clock_real_ns() + (int64_t)k->plan.expires : 0);
 	k->spec.plan = &k->plan;
 	k->spec.first = k->main ? &k->main->program : NULL;
 	limits_delegate(&k->limits, &k->spec);

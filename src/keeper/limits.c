@@ -34,7 +34,7 @@ const char *limit_name(enum limit l)
 		[LIMIT_NONE] = "none",       [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
 		[LIMIT_IDLE] = "idle",       [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
 		[LIMIT_STARTS] = "starts",   [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
-		[LIMIT_SESSION] = "session",
+		[LIMIT_SESSION] = "session", [LIMIT_PAUSED] = "paused",
 	};
 
 	return names[l];
@@ -187,6 +187,22 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 		       : 0;
 }
 
+/* What the keeper looks at. */
+static const char *idle_mechanism(uint32_t signals)
+{
+	static const char *const said[] = {
+		[IDLE_OUTPUT] = "keeper, by output",
+		[IDLE_CPU] = "keeper, by cpu",
+		[IDLE_EXEC] = "keeper, by exec",
+		[IDLE_OUTPUT | IDLE_CPU] = "keeper, by output and cpu",
+		[IDLE_OUTPUT | IDLE_EXEC] = "keeper, by output and exec",
+		[IDLE_CPU | IDLE_EXEC] = "keeper, by cpu and exec",
+		[IDLE_ALL] = "keeper",
+	};
+
+	return said[signals & IDLE_ALL];
+}
+
 int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t pid, json_t **ret,
 		   struct err *e)
 {
@@ -205,8 +221,10 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		 l->group.kind == GROUP_NONE ? "keeper, sampler"
 					     : "keeper, accounting of the group",
 		 (uint64_t)(p->cpu_time / MS)},
-		{"idle_ms", "keeper", (uint64_t)(p->idle / MS)},
+		{"idle_ms", idle_mechanism(p->idle_signals), (uint64_t)(p->idle / MS)},
 		{"session_ms", "keeper", (uint64_t)(p->session / MS)},
+		{"pauses", "keeper", p->pauses},
+		{"paused_ms", "keeper", (uint64_t)(p->paused / MS)},
 	};
 	_cleanup_json_ json_t *list = json_array();
 	size_t i;
@@ -235,6 +253,25 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		*ret = TAKE_PTR(list);
 	}
 	return r;
+}
+
+void limits_pause(struct limits *l, bool on)
+{
+	l->paused_ns = limits_paused_ns(l);
+	l->paused_at_ns = on ? clock_now_ns() : 0;
+	l->pauses += on;
+}
+
+int64_t limits_paused_ns(const struct limits *l)
+{
+	return l->paused_ns + (l->paused_at_ns > 0 ? clock_now_ns() - l->paused_at_ns : 0);
+}
+
+void limits_begun(struct limits *l)
+{
+	if (l->plan->idle_signals & IDLE_EXEC) {
+		limits_touch(l);
+	}
 }
 
 void limits_touch(struct limits *l)
@@ -278,6 +315,11 @@ static int next_look(const struct limits *l, int64_t now, uint64_t memory)
 	int64_t life = l->wall > 0 && l->wall < l->plan->session ? l->wall : l->plan->session;
 	int64_t ms = 250, left = (life - (now - l->started_ns)) / MS + 1;
 
+	if (l->paused_at_ns > 0) {
+		int64_t rest = (l->plan->paused - limits_paused_ns(l)) / MS + 1;
+
+		left = rest < left ? rest : left;
+	}
 	if (l->group.kind == GROUP_NONE) {
 		uint64_t headroom = l->plan->memory > memory ? l->plan->memory - memory : 0;
 		int64_t fill = (int64_t)(headroom / FILL_BYTES_PER_MS);
@@ -331,10 +373,12 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
 	const struct tree_usage nothing = {};
+	const uint32_t signals = l->plan->idle_signals;
 	uint64_t memory = 0;
 
 	measure(l, sb, &memory);
-	if (bytes != l->last_bytes || (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE) {
+	if (((signals & IDLE_OUTPUT) && bytes != l->last_bytes) ||
+	    ((signals & IDLE_CPU) && (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE)) {
 		l->last_active_ns = now;
 	}
 	l->last_bytes = bytes;
@@ -346,6 +390,9 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	}
 	if (now - l->started_ns >= l->plan->session) {
 		return LIMIT_SESSION;
+	}
+	if (l->pauses > 0 && limits_paused_ns(l) >= l->plan->paused) {
+		return LIMIT_PAUSED;
 	}
 	if ((int64_t)l->cpu_ns >= l->plan->cpu_time) {
 		return LIMIT_CPU_TIME;

@@ -37,6 +37,7 @@ enum limit {
 	LIMIT_SCRATCH,
 	LIMIT_COPY,
 	LIMIT_SESSION,
+	LIMIT_PAUSED,
 };
 
 /* Directories of the host that have no limit of their own; FD_NONE: there is none. */
@@ -65,6 +66,9 @@ struct limits {
 		uint64_t free;   /* bytes on its file system then */
 		uint64_t left;   /* that it could still have grown by then */
 	} scratch, copy;
+	unsigned pauses;
+	int64_t paused_ns;    /* those that are over */
+	int64_t paused_at_ns; /* since when it is; 0: it is not */
 	uint64_t last_cpu_ns;
 	uint64_t last_bytes;
 	uint64_t peak_memory;
@@ -96,7 +100,16 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 /* The clock starts: for the only command, or for a sandbox whose commands each have their own. */
 void limits_start(struct limits *l, bool one_command);
 
-/* Somebody has begun or ended a command: not idle. */
+/* Somebody has begun or ended a command: not idle, where that counts. */
+void limits_begun(struct limits *l);
+
+/* It is paused from now on, or not any more. */
+void limits_pause(struct limits *l, bool on);
+
+/* For how long it has been paused, up to now. */
+int64_t limits_paused_ns(const struct limits *l);
+
+/* It is paused or resumed: not idle. */
 void limits_touch(struct limits *l);
 
 /*

@@ -24,7 +24,7 @@
 #define OPEN_TRIES 16
 #define SECOND_NS  1000000000LL
 
-_Static_assert(sizeof(struct log_head) == 16 && sizeof(struct log_frame) == 32,
+_Static_assert(sizeof(struct log_head) == 24 && sizeof(struct log_frame) == 32,
 	       "they are read as they were written");
 
 struct part {
@@ -41,9 +41,14 @@ static struct part part_of(const char *id, int n)
 
 /* ---- writing ---- */
 
-void log_init(struct log *l, const struct state *s, const char *id, uint64_t limit, int64_t keep_ns)
+void log_init(struct log *l, const struct state *s, const char *id, uint64_t limit, int64_t keep_ns,
+	      int64_t until_ns)
 {
-	*l = (struct log){.state = s, .dir = FD_NONE, .fd = FD_NONE, .keep_ns = keep_ns};
+	*l = (struct log){.state = s,
+			  .dir = FD_NONE,
+			  .fd = FD_NONE,
+			  .keep_ns = keep_ns,
+			  .until_ns = until_ns};
 	l->limit = limit > 0 && limit < MIN_LIMIT ? MIN_LIMIT : limit;
 	(void)snprintf(l->id, sizeof(l->id), "%s", id);
 }
@@ -67,7 +72,7 @@ static bool open_dir(struct log *l)
 /* The newer part becomes the older one; there may be neither yet. */
 static bool begin_part(struct log *l)
 {
-	const struct log_head head = {LOG_MAGIC, 1, l->keep_ns};
+	const struct log_head head = {LOG_MAGIC, 2, l->keep_ns, l->until_ns};
 	struct part newer = part_of(l->id, 0), older = part_of(l->id, 1);
 
 	if (l->fd >= 0 && renameat(l->dir, newer.name, l->dir, older.name) < 0) {
@@ -138,18 +143,18 @@ static int open_logs(const struct state *s)
 }
 
 /* FD_NONE: there is no such part, or it is none of ours. */
-static int open_part(int dir, const char *id, int n, int64_t *ret_keep_ns)
+static int open_part(int dir, const char *id, int n, struct log_head *ret)
 {
 	struct part p = part_of(id, n);
 	_cleanup_fd_ int fd = openat(dir, p.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct log_head head;
 
 	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    head.magic != LOG_MAGIC || head.version != 1) {
+	    head.magic != LOG_MAGIC || head.version != 2) {
 		return FD_NONE;
 	}
-	if (ret_keep_ns) {
-		*ret_keep_ns = head.keep_ns;
+	if (ret) {
+		*ret = head;
 	}
 	return TAKE_FD(fd);
 }
@@ -385,20 +390,23 @@ struct kept_log {
 static bool is_left(const struct state *s, int dir, const char *id, struct kept_log *ret)
 {
 	_cleanup_fd_ int fd = FD_NONE;
-	int64_t keep_ns = 0;
+	struct log_head head = {};
 	struct stat st;
 
 	if (faccessat(s->sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
 		return false;
 	}
-	fd = open_part(dir, id, 0, &keep_ns);
-	fd = fd >= 0 ? fd : open_part(dir, id, 1, &keep_ns);
+	fd = open_part(dir, id, 0, &head);
+	fd = fd >= 0 ? fd : open_part(dir, id, 1, &head);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		return false;
 	}
 	memcpy(ret->id, id, STATE_ID_SIZE);
 	ret->written_ns = (int64_t)st.st_mtim.tv_sec * SECOND_NS + st.st_mtim.tv_nsec;
-	ret->until_ns = ret->written_ns + keep_ns;
+	ret->until_ns = ret->written_ns + head.keep_ns;
+	if (head.until_ns > 0 && head.until_ns < ret->until_ns) {
+		ret->until_ns = head.until_ns;
+	}
 	return true;
 }
 

@@ -14,7 +14,7 @@
  * Only the keeper writes, and never changes what it wrote, so a reader needs no lock: it may find
  * the last frame cut short, by a death or because it is being written, and nothing behind it. What
  * is in a frame comes from the payload; that a frame is one does not. The files outlive the sandbox
- * for as long as `keep` in their head says.
+ * for as long as their head says.
  */
 #pragma once
 
@@ -38,8 +38,9 @@ enum log_kind {
 
 struct log_head {
 	uint32_t magic;
-	uint32_t version; /* 1 */
+	uint32_t version; /* 2 */
 	int64_t keep_ns;  /* from the last write until it is removed, once the sandbox is gone */
+	int64_t until_ns; /* CLOCK_REALTIME, when it is in any case; 0: not said */
 };
 
 struct log_frame {
@@ -64,12 +65,14 @@ struct log {
 	uint64_t position;         /* bytes of output so far */
 	uint64_t lost;             /* of them, those that could not be written */
 	int64_t keep_ns;
+	int64_t until_ns;
 	char id[STATE_ID_SIZE];
 };
 
-/* No file is made before there is something to write. A limit is at least 4 KiB. */
-void log_init(struct log *l, const struct state *s, const char *id, uint64_t limit,
-	      int64_t keep_ns);
+/* No file is made before there is something to write. A limit is at least 4 KiB. The times are
+ * those of a part's head. */
+void log_init(struct log *l, const struct state *s, const char *id, uint64_t limit, int64_t keep_ns,
+	      int64_t until_ns);
 void log_done(struct log *l);
 
 /* Whether anything is kept at all. */

@@ -245,6 +245,18 @@ static int take_main(struct keeper *k, const struct message *m, const json_t *do
 	return read_command(c, &k->plan, m, doc, fds[REQUEST_ARGV], e);
 }
 
+/* What the plan was made of goes into the record as it is. */
+static int take_policy(struct keeper *k, json_t *doc, struct err *e)
+{
+	json_t *policy = json_object_get(doc, "policy");
+
+	if (policy && !json_is_object(policy)) {
+		return err_set(e, ERR_BUG, EINVAL, "the request's policy is no object");
+	}
+	k->plan.policy = json_incref(policy);
+	return 0;
+}
+
 static int take_names(struct keeper *k, const json_t *doc, struct err *e)
 {
 	const char *name = json_string_value(json_object_get(doc, "name")), *label;
@@ -278,6 +290,9 @@ static int take_request(struct keeper *k, const struct message *m, int *fds, siz
 
 	if (r >= 0) {
 		r = plan_from_json(json_object_get(doc, "plan"), &k->plan, e);
+	}
+	if (r >= 0) {
+		r = take_policy(k, doc, e);
 	}
 	if (r >= 0) {
 		r = take_names(k, doc, e);

@@ -133,14 +133,15 @@ static const char *state_of(const struct keeper *k)
 
 json_t *keeper_status(const struct keeper *k)
 {
-	return json_pack("{s:s, s:s?, s:O?, s:s, s:o, s:i, s:s, s:f, s:f, s:I, s:o, s:i}",
-			 "sandbox", k->home.id, "name", k->name, "labels", k->labels, "state",
-			 state_of(k), "command", keeper_words(k->main, STATUS_COMMAND), "commands",
-			 (int)k->n_commands, "tier", tier_name(k->plan.tier), "age_ms",
-			 span_ms(k->started_ns, clock_now_ns()), "cpu_ms",
-			 (double)k->limits.cpu_ns / (double)MS, "memory_peak_bytes",
-			 (json_int_t)k->limits.peak_memory, "bytes", bytes_of(k->main), "keeper",
-			 (int)getpid());
+	return json_pack(
+		"{s:s, s:s?, s:O?, s:s, s:o, s:i, s:s, s:f, s:f, s:I, s:o, s:i, s:f, s:i}",
+		"sandbox", k->home.id, "name", k->name, "labels", k->labels, "state", state_of(k),
+		"command", keeper_words(k->main, STATUS_COMMAND), "commands", (int)k->n_commands,
+		"tier", tier_name(k->plan.tier), "age_ms", span_ms(k->started_ns, clock_now_ns()),
+		"cpu_ms", (double)k->limits.cpu_ns / (double)MS, "memory_peak_bytes",
+		(json_int_t)k->limits.peak_memory, "bytes", bytes_of(k->main), "pauses",
+		(int)k->limits.pauses, "paused_ms",
+		(double)limits_paused_ns(&k->limits) / (double)MS, "keeper", (int)getpid());
 }
 
 static json_t *commands_of(const struct keeper *k)

@@ -269,10 +269,16 @@ static json_t *freeze(struct keeper *k, bool on)
 
 	if (k->ended_ns) {
 		r = err_set(&e, ERR_USER, ECHILD, "the sandbox is ending");
+	} else if (on && !k->frozen && k->limits.pauses >= k->plan.limits.pauses) {
+		r = err_set(&e, ERR_POLICY, EDQUOT,
+			    "it has been paused %u times, which is as often as its policy allows "
+			    "(time.pauses)",
+			    k->limits.pauses);
 	} else if (k->frozen != on) {
 		r = group_freeze(&k->limits.group, on, &e);
 		if (r >= 0) {
 			k->frozen = on;
+			limits_pause(&k->limits, on);
 			r = keeper_record(k, on ? "paused" : "resumed", json_object(), &k->error);
 		}
 	}

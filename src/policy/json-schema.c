@@ -123,6 +123,9 @@ static json_t *of_key(const struct schema_key *k)
 	    json_put(j, "maxItems", json_integer(POLICY_ITEMS_MAX)) < 0) {
 		return NULL;
 	}
+	if (k->type == TYPE_NAMES && k->n_words > 0 && json_put(j, "items", words(k)) < 0) {
+		return NULL;
+	}
 	if (k->nonempty && json_put(j, "minItems", json_integer(1)) < 0) {
 		return NULL;
 	}

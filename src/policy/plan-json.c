@@ -86,6 +86,8 @@ static const struct field limit_fields[] = {
 	AT("cpu_time_ns", limits.cpu_time, FIELD_U64, KEY_CPU),
 	AT("idle_ns", limits.idle, FIELD_U64, KEY_IDLE),
 	AT("session_ns", limits.session, FIELD_U64, KEY_SESSION),
+	AT("pauses", limits.pauses, FIELD_U32, KEY_PAUSES),
+	AT("paused_ns", limits.paused, FIELD_U64, KEY_PAUSED),
 	AT("keep_ns", limits.keep, FIELD_U64, KEY_KEEP),
 };
 
@@ -184,6 +186,20 @@ static json_t *text_list(char *const *list, size_t n)
 	return TAKE_PTR(j);
 }
 
+/* Bits as the words of their key. */
+static json_t *word_list(uint32_t bits, enum key_id key)
+{
+	_cleanup_json_ json_t *j = json_array();
+
+	for (size_t i = 0; j && i < schema_keys[key].n_words; i++) {
+		if ((bits & 1U << i) &&
+		    json_array_append_new(j, exact_text(schema_keys[key].words[i].word)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(j);
+}
+
 static int put_section(json_t *obj, const char *name, const struct plan *p, const struct field *f,
 		       size_t n)
 {
@@ -207,6 +223,7 @@ json_t *plan_to_json(const struct plan *p)
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
 	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
 	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
+	    json_put(j, "idle_signals", word_list(p->limits.idle_signals, KEY_IDLE_SIGNALS)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
 	    json_put(j, "env", text_list(p->env, p->n_env)) < 0 ||
 	    json_put(j, "notes", text_list(p->notes, p->n_notes)) < 0 ||
@@ -428,6 +445,29 @@ static int read_texts(const json_t *obj, const char *name, char ***ret, size_t *
 	return 0;
 }
 
+/* At least one word, each once. */
+static int read_words(const json_t *obj, const char *name, enum key_id key, uint32_t *ret,
+		      struct err *e)
+{
+	const json_t *list = json_object_get(obj, name);
+	uint32_t bits = 0;
+
+	if (json_array_size(list) == 0) {
+		return bad(e, name, "is missing or no list");
+	}
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *word = json_string_value(json_array_get(list, i));
+		int n = word ? schema_word(&schema_keys[key], word) : -1;
+
+		if (n < 0 || (bits & 1U << n)) {
+			return bad(e, name, "has no known word, or one twice");
+		}
+		bits |= 1U << n;
+	}
+	*ret = bits;
+	return 0;
+}
+
 /* What the members must be to each other. */
 static int check_whole(const struct plan *p, struct err *e)
 {
@@ -473,8 +513,8 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* limits, identity, workspace, read, deny, scopes, exec, env, notes, policy_digest */
-#define OTHER_MEMBERS 10
+/* limits, identity, workspace, read, deny, scopes, idle_signals, exec, env, notes, policy_digest */
+#define OTHER_MEMBERS 11
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -493,6 +533,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_paths(j, "read", &p.read, &p.n_read, e)) < 0 ||
 	    (r = read_paths(j, "exec", &p.exec, &p.n_exec, e)) < 0 ||
 	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||
+	    (r = read_words(j, "idle_signals", KEY_IDLE_SIGNALS, &p.limits.idle_signals, e)) < 0 ||
 	    (r = read_texts(j, "scopes", &p.scopes, &p.n_scopes, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||

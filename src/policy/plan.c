@@ -147,5 +147,6 @@ void plan_done(struct plan *p)
 	free(p->purpose);
 	free(p->review);
 	strings_free(p->notes);
+	json_decref(p->policy);
 	*p = (struct plan){};
 }

@@ -26,6 +26,8 @@ enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
+/* What keeps a sandbox from being idle: bits, in the order of the schema's words. */
+enum idle_signal { IDLE_OUTPUT = 1, IDLE_CPU = 2, IDLE_EXEC = 4, IDLE_ALL = 7 };
 
 /* The words of a policy document for the enumerations above; "?" outside the range. */
 const char *trust_name(enum trust t);
@@ -63,8 +65,11 @@ struct plan_limits {
 	int64_t wall;
 	int64_t cpu_time;
 	int64_t idle;
-	int64_t session; /* from its start to its end, whatever it does */
-	int64_t keep;    /* from its end until what it changed in a copy is removed */
+	uint32_t idle_signals; /* of enum idle_signal, at least one */
+	uint32_t pauses;       /* how often; 0: never */
+	int64_t paused;        /* all pauses together */
+	int64_t session;       /* from its start to its end, whatever it does */
+	int64_t keep;          /* from its end until what it changed in a copy is removed */
 };
 
 struct plan_identity {
@@ -120,6 +125,7 @@ struct plan {
 	size_t n_notes;
 
 	char policy_digest[DIGEST_HEX_SIZE]; /* of the merged policy's canonical JSON */
+	json_t *policy; /* document.h; for the record, and not part of the plan as JSON */
 };
 
 void plan_done(struct plan *p);

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "linux/disk.h"
 #include "policy/canonical.h"
+#include "policy/document.h"
 #include "policy/identity.h"
 #include "policy/path.h"
 #include "policy/plan-internal.h"
@@ -280,6 +281,17 @@ static int fill_programs(const struct policy_request *req, const struct settled 
 	return r < 0 ? r : programs_fill(&s->policy.v[KEY_EXEC_ALLOW], &search, p, e);
 }
 
+/* Where nobody has named any, each of them counts. */
+static uint32_t fill_signals(const struct value *v)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < v->n_items; i++) {
+		bits |= 1U << schema_word(&schema_keys[KEY_IDLE_SIGNALS], v->items[i].text);
+	}
+	return v->n_items == 0 ? IDLE_ALL : bits;
+}
+
 static void fill_limits(const struct value *v, struct plan_limits *ret)
 {
 	*ret = (struct plan_limits){
@@ -297,7 +309,10 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.wall = (int64_t)v[KEY_WALL].num,
 		.cpu_time = (int64_t)v[KEY_CPU].num,
 		.idle = (int64_t)v[KEY_IDLE].num,
+		.idle_signals = fill_signals(&v[KEY_IDLE_SIGNALS]),
 		.session = (int64_t)v[KEY_SESSION].num,
+		.pauses = (uint32_t)v[KEY_PAUSES].num,
+		.paused = (int64_t)v[KEY_PAUSED].num,
 		.keep = (int64_t)v[KEY_KEEP].num,
 	};
 }
@@ -387,6 +402,10 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
 	    (r = fill_programs(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
 		return r;
+	}
+	p.policy = policy_record(&s, &p);
+	if (!p.policy) {
+		return no_memory(e);
 	}
 	*ret = p;
 	p = (struct plan){};

@@ -73,6 +73,18 @@ static const struct word require_words[] = {
 	{"review", "How often it is reviewed must be said."},
 };
 
+/* The bits of enum idle_signal, in their order. */
+static const struct word idle_words[] = {
+	{"output", "Output keeps it from being idle."},
+	{"cpu", "Use of the CPU keeps it from being idle."},
+	{"exec", "The start and the end of a command keep it from being idle."},
+};
+
+static const struct absent idle_absent[] = {
+	{"connection", "a sandbox of this version has no connections that could keep it from being "
+		       "idle; leave it out"},
+};
+
 static const struct word mode_words[] = {
 	{"none", "It has no workspace: nothing of the user's files is visible."},
 	{"read-only", "It can read the workspace and cannot change it."},
@@ -383,9 +395,21 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		      .class = CLASS_WALL,
 		      .min = MS,
 		      .max = 365 * DAY,
-		      .doc = "Time without output, use of the CPU, or the start or end of a "
-			     "command.",
+		      .doc = "Time without anything that time.idle_signals names.",
 		      .say = "It is ended when it has been idle for {}."},
+	[KEY_IDLE_SIGNALS] = {.path = "time.idle_signals",
+			      .type = TYPE_NAMES,
+			      .rule = MERGE_SUBSET,
+			      .class = CLASS_WALL,
+			      .nonempty = true,
+			      WORDS(idle_words),
+			      ABSENT(idle_absent),
+			      .doc = "What keeps it from being idle, some of output, cpu (a "
+				     "hundredth of one CPU or more) and exec (the start or end of "
+				     "a command). Without it each of them does.",
+			      .say = "Nothing keeps it from being idle but {}.",
+			      .say_none = "Output, use of the CPU, and the start or end of a "
+					  "command keep it from being idle."},
 	[KEY_SESSION] = {.path = "time.session",
 			 .type = TYPE_DURATION,
 			 .rule = MERGE_LOWER,
@@ -394,6 +418,23 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .max = 365 * DAY,
 			 .doc = "How long a sandbox may live, whatever it does.",
 			 .say = "It lives for {} at most."},
+	[KEY_PAUSES] = {.path = "time.pauses",
+			.type = TYPE_INT,
+			.rule = MERGE_LOWER,
+			.class = CLASS_WALL,
+			.min = 0,
+			.max = 1000000,
+			.doc = "How often a sandbox may be paused; 0: never.",
+			.say = "It may be paused {} times."},
+	[KEY_PAUSED] = {.path = "time.paused",
+			.type = TYPE_DURATION,
+			.rule = MERGE_LOWER,
+			.class = CLASS_WALL,
+			.min = MS,
+			.max = 365 * DAY,
+			.doc = "How long it may be paused, all pauses together. time.session goes "
+			       "on meanwhile.",
+			.say = "It is ended when it has been paused for {} in all."},
 	[KEY_KEEP] =
 		{.path = "time.keep",
 		 .type = TYPE_DURATION,
@@ -446,11 +487,11 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 .class = CLASS_WALL,
 			 .min = MS,
 			 .max = 365 * DAY,
-			 .doc = "From its start until its end; what it has left in a copy goes "
-				"then, too, with "
-				"the next command.",
-			 .say = "It is ended {} after its start, and what it has left in a copy "
-				"goes, too."},
+			 .doc = "From its start until its end; a copy and the output that it has "
+				"left go then, too, with the next command (output: within ten "
+				"minutes of it).",
+			 .say = "It is ended {} after its start, and what it has left, a copy and "
+				"output, goes, too."},
 	[KEY_REVIEW] = {.path = "governance.review",
 			.type = TYPE_WORD,
 			.rule = MERGE_LOWER,

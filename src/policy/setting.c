@@ -102,24 +102,34 @@ static int take_number(const struct schema_key *k, const struct origin *at, cons
 	return 0;
 }
 
-static int take_word(const struct schema_key *k, const struct origin *at, const char *text,
-		     struct value *v, struct err *e)
+/* Why this version has no such word, or NULL. */
+static const char *why_absent(const struct schema_key *k, const char *text)
 {
-	char list[128];
-	int i = schema_word(k, text);
-
-	if (i >= 0) {
-		v->num = (uint64_t)i;
-		return 0;
-	}
 	for (size_t j = 0; j < k->n_absent; j++) {
 		const char *word = k->absent[j].word;
 		size_t len = strlen(word);
 
 		if (strcmp(text, word) == 0 ||
 		    (word[len - 1] == ':' && strncmp(text, word, len) == 0)) {
-			return origin_fail(at, e, "%s: %s", k->path, k->absent[j].why);
+			return k->absent[j].why;
 		}
+	}
+	return NULL;
+}
+
+static int take_word(const struct schema_key *k, const struct origin *at, const char *text,
+		     struct value *v, struct err *e)
+{
+	char list[128];
+	int i = schema_word(k, text);
+	const char *why = why_absent(k, text);
+
+	if (i >= 0) {
+		v->num = (uint64_t)i;
+		return 0;
+	}
+	if (why) {
+		return origin_fail(at, e, "%s: %s", k->path, why);
 	}
 	return origin_fail(at, e, "%s: '%s' is not %s%s", k->path, shown(text).s,
 			   k->n_words > 1 ? "one of " : "",
@@ -162,8 +172,12 @@ static int take_name(const struct schema_key *k, const struct origin *at, const 
 static int check_element_name(const struct schema_key *k, const struct origin *at, const char *text,
 			      struct err *e)
 {
+	const char *why = why_absent(k, text);
 	char list[128];
 
+	if (why) {
+		return origin_fail(at, e, "%s: %s", k->path, why);
+	}
 	if (k->n_words > 0 && schema_word(k, text) < 0) {
 		return origin_fail(at, e, "%s: '%s' is not known; use %s", k->path, shown(text).s,
 				   schema_word_list(k, list, sizeof(list)));

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -156,4 +158,129 @@ int trail_add(struct trail *t, const char *event, json_t *data, struct err *e)
 void trail_done(struct trail *t)
 {
 	t->fd = fd_close(t->fd);
+}
+
+/* ---- copying ---- */
+
+static int write_all(int to, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(to, data, len);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			errno = n < 0 ? errno : EIO;
+			return -1;
+		}
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+struct copying {
+	const char *sandbox;
+	int to;
+	trail_event *fn;
+	void *arg;
+	uint64_t seq;
+	bool cut; /* the line before was no event */
+	char prev[DIGEST_HEX_SIZE];
+};
+
+static int broken(const struct copying *c, const char *why, struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, EBADMSG,
+		       "the record of sandbox %s is broken: line %" PRIu64 " %s", c->sandbox,
+		       c->seq + 1, why);
+}
+
+/* The members of an event, and no others; as they must be behind the lines before. */
+static const char *wrong_with(const struct copying *c, const json_t *j, const char *line,
+			      size_t len)
+{
+	const char *name = json_string_value(json_object_get(j, "event"));
+	const char *prev = json_string_value(json_object_get(j, "prev"));
+	const char *sandbox = json_string_value(json_object_get(j, "sandbox"));
+	const json_t *seq = json_object_get(j, "seq");
+	_cleanup_free_ char *text = json_canonical(j, NULL);
+
+	if (!name || !json_is_object(json_object_get(j, "data")) ||
+	    !json_is_string(json_object_get(j, "time")) || json_object_size(j) != 6) {
+		return "is no event";
+	}
+	if (!prev || strcmp(prev, c->prev) != 0) {
+		return "does not follow from the line before";
+	}
+	if (!json_is_integer(seq) || (uint64_t)json_integer_value(seq) != c->seq) {
+		return "has another number";
+	}
+	if (!sandbox || strcmp(sandbox, c->sandbox) != 0) {
+		return "is about another sandbox";
+	}
+	if (!text || strlen(text) != len || memcmp(text, line, len) != 0) {
+		return "is not as it was written";
+	}
+	return c->cut && strcmp(name, "reaped") != 0 ? "stands behind one that was cut short"
+						     : NULL;
+}
+
+static int copy_line(struct copying *c, const char *line, size_t len, struct err *e)
+{
+	_cleanup_json_ json_t *j = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	const char *why = j ? wrong_with(c, j, line, len) : NULL;
+	int r = 0;
+
+	if (why || (!j && c->cut)) {
+		return broken(c, why ? why : "is no event", e);
+	}
+	if (j) {
+		r = c->fn(c->arg, json_string_value(json_object_get(j, "event")),
+			  json_object_get(j, "data"), e);
+	}
+	if (r >= 0 && c->to >= 0 && write_all(c->to, line, len + 1) < 0) {
+		r = err_sys(e, errno, "cannot copy the record of sandbox %s", c->sandbox);
+	}
+	c->cut = !j;
+	digest_hex(line, len, c->prev);
+	c->seq++;
+	return r;
+}
+
+int trail_copy(int dir, const char *sandbox, int to, trail_event *fn, void *arg,
+	       char head[DIGEST_HEX_SIZE], struct err *e)
+{
+	struct copying c = {.sandbox = sandbox, .to = to, .fn = fn, .arg = arg};
+	_cleanup_free_ char *line = NULL;
+	_cleanup_fclose_ FILE *in = NULL;
+	char name[TRAIL_ID_SIZE + 8];
+	size_t size = 0;
+	ssize_t n;
+	int fd, r = 0;
+
+	memset(c.prev, '0', DIGEST_HEX_SIZE - 1);
+	(void)snprintf(name, sizeof(name), "%s.jsonl", sandbox);
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	in = fd < 0 ? NULL : fdopen(fd, "re");
+	if (!in) {
+		r = err_sys(e, errno, "cannot open the record of sandbox %s", sandbox);
+		(void)fd_close(fd);
+		return r;
+	}
+	while (r >= 0 && (n = getline(&line, &size, in)) > 0) {
+		if (line[n - 1] != '\n') {
+			return broken(&c, "has no end", e);
+		}
+		r = copy_line(&c, line, (size_t)n - 1, e);
+	}
+	if (r >= 0 && ferror(in)) {
+		return err_sys(e, errno, "cannot read the record of sandbox %s", sandbox);
+	}
+	if (r >= 0 && (c.seq == 0 || c.cut)) {
+		return broken(&c, c.cut ? "does not follow" : "is missing", e);
+	}
+	memcpy(head, c.prev, DIGEST_HEX_SIZE);
+	return r;
 }

@@ -41,3 +41,17 @@ int trail_resume(struct trail *t, int dir, const char *sandbox, struct err *e);
 int trail_add(struct trail *t, const char *event, json_t *data, struct err *e);
 
 void trail_done(struct trail *t);
+
+/* What trail_copy() tells of: an event as it stands, in order. Negative ends the copying. */
+typedef int trail_event(void *arg, const char *name, const json_t *data, struct err *e);
+
+/*
+ * Copies the trail of a sandbox that has ended, byte by byte, to the descriptor `to` (FD_NONE:
+ * nowhere), tells `fn` of each event, and verifies it on the way: each line is the canonical JSON
+ * of its event, has the number and the sandbox that it must have, and carries the digest of the
+ * line before. A line that was cut short by a death may stand before the event of whoever found it
+ * ("reaped"), and nowhere else. -EBADMSG, with the line's number, where it does not hold; -ENOENT
+ * where there is none. `head`: the digest of the last line, from which all the others follow.
+ */
+int trail_copy(int dir, const char *sandbox, int to, trail_event *fn, void *arg,
+	       char head[DIGEST_HEX_SIZE], struct err *e);

@@ -52,3 +52,11 @@ int memory_of_file(int root, const char *path, bool own, size_t max, struct err 
 	}
 	return r < 0 ? apply_fail(path ? path : "", r, "cannot read", e) : TAKE_FD(to);
 }
+
+int memory_to_file(int root, const char *path, bool own, size_t max, int to, struct err *e)
+{
+	_cleanup_fd_ int from = entry_open_file(root, path, own);
+	int r = from < 0 ? from : copy(from, to, max);
+
+	return r < 0 ? apply_fail(path, r, "cannot copy", e) : 0;
+}

@@ -14,3 +14,7 @@ struct err;
  * -EFBIG beyond `max`; other errors with the path in *e.
  */
 int memory_of_file(int root, const char *path, bool own, size_t max, struct err *e);
+
+/* The bytes of such a file into `to`, a new file of ours; -EFBIG where there are more than `max`.
+ */
+int memory_to_file(int root, const char *path, bool own, size_t max, int to, struct err *e);

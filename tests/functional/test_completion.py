@@ -11,7 +11,7 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "policy",
+COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "policy",
             "doctor",
             "completion", "version"]
 POLICY = {"new", "show", "check", "explain", "schema"}
@@ -58,6 +58,7 @@ EXACT = {
     "shell work no-such-pro": set(),
     "diff work ag": {"agent.yaml"},
     "apply --dry-run work -- ag": {"agent.yaml"},
+    "graduate work ag": {"agent.yaml"},
     "policy show --trust ": LEVELS,
     "policy show --pr": {"--profile"},
     "policy check --tr": set(),

@@ -13,7 +13,7 @@ POLICY = "version: 1\ntime: {wall: 1m}\n"
 MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
 ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running, or whose copy is kept
 REVIEWS = {"diff", "apply", "discard"}
-LIVING = {"exec", "cp", "shell", "inspect", "events", "logs", "rm", "pause", "resume"}  # need a sandbox "work" that lives
+LIVING = {"exec", "cp", "shell", "inspect", "events", "logs", "rm", "pause", "resume", "graduate"}  # need a sandbox "work" that lives
 
 
 class Place:

@@ -253,6 +253,31 @@ def test_commands_keep_it_from_being_idle(live):
     assert runner.eventually(box.is_gone, 20)
 
 
+BUSY = {"output": "import time\nwhile True: print(flush=True); time.sleep(0.3)", "cpu": "while True: pass",
+        "exec": "import time; time.sleep(60)"}  # beside which the test begins others
+
+
+@pytest.mark.parametrize("signal_of", sorted(BUSY))
+def test_what_keeps_it_from_being_idle(live, signal_of):
+    """What is busy in one way is idle where only the others count, and is not where that one does."""
+    others = [word for other in sorted(BUSY) if other != signal_of for word in ("--idle-signal", other)]
+    ends, lives = live("--idle", "1s", *others), live("--idle", "1s", "--idle-signal", signal_of)
+    for box in ends, lives:
+        box.start("/usr/bin/python3", "-c", BUSY[signal_of], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def over():
+        """In the other one nothing begins, once its command runs: what it does may not matter."""
+        if signal_of == "exec":
+            lives.run("true")
+        return ends.is_gone()
+    assert runner.eventually(over, 20)
+    assert ends.events()[-2]["data"]["reason"] == "limit:idle"
+    assert not lives.is_gone()
+    [row] = [r for r in ends.events()[1]["data"]["receipt"]["limits"] if r["name"] == "idle_ms"]
+    assert row["mechanism"] == "keeper, by " + {"output": "cpu and exec", "cpu": "output and exec",
+                                                "exec": "output and cpu"}[signal_of]
+
+
 def test_memory_of_all_commands_together(live):
     box = live("--memory", "64MiB")
     hold = "x = b'x' * (40 << 20); print('held', flush=True); input()"
@@ -494,6 +519,45 @@ def test_pause_and_resume(live, atoll):
     assert atoll.tool("pause", "no-such").status == 125
     process.kill()
     process.wait()
+
+
+def test_pauses_are_bounded_in_number(live, atoll):
+    box = live("--pauses", "2")
+    if not can_pause(box):
+        return
+    assert atoll.tool("pause", box.id).status == 0, "once more is no pause"
+    for _ in range(2):
+        assert atoll.tool("resume", box.id).status == 0
+        last = atoll.tool("pause", box.id)
+    assert last.status == 125 and "has been paused 2 times" in last.err and "time.pauses" in last.err
+    row = running(atoll)[box.id]
+    assert (row["state"], row["pauses"]) == ("waiting", 2) and row["paused_ms"] > 0
+    assert box.run("true").status == 0
+    none = live("--pauses", "0")
+    refused = atoll.tool("pause", none.id)
+    assert refused.status == 125 and "paused 0 times" in refused.err
+
+
+def test_pauses_are_bounded_in_time(live, atoll):
+    """All of them together, and no other time; a sandbox that is paused for longer ends."""
+    box = live("--paused", "700ms")
+    process = box.start("sleep", "60")
+    if not can_pause(box):
+        process.kill()
+        process.wait()
+        return
+    assert atoll.tool("resume", box.id).status == 0
+    so_far = running(atoll)[box.id]["paused_ms"]
+    assert box.run("sleep", "0.8").status == 0
+    assert running(atoll)[box.id]["paused_ms"] == so_far, "what it runs for is no pause"
+    begin = time.monotonic()
+    assert atoll.tool("pause", box.id).status == 0
+    assert process.wait(timeout=30) == 124
+    assert time.monotonic() - begin < 0.7 * runner.SLOW + 2
+    assert b"paused limit of 700 ms" in process.stderr.read()
+    assert runner.eventually(box.is_gone, 10)
+    assert box.events()[-2]["data"]["reason"] == "limit:paused"
+    assert [e["data"]["limit"] for e in box.events() if e["event"] == "limit"] == ["paused"]
 
 
 @pytest.mark.parametrize("words", [("stop",), ("rm", "--force")], ids=lambda words: words[0])

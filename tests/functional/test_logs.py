@@ -425,6 +425,21 @@ def test_its_time_is_up(live, atoll):
     assert parts(boxes[2]) == []
 
 
+def test_it_expires_with_its_sandbox(live, atoll):
+    """Counted from the start of the sandbox, not once more from the last output."""
+    box, begun = live("--expires", "1h", "--keep", "5h"), time.time()
+    box.shell("echo here")
+    atoll.tool("stop", box.id)
+    [part] = parts(box)
+    head = part.read_bytes()[:24]
+    until = int.from_bytes(head[16:], "little") / 1e9
+    assert begun + 3600 - 30 < until <= time.time() + 3600
+    assert json.loads(atoll.tool("reap", "--json").out)["logs"] == 0
+    with open(part, "r+b") as file:  # an hour later, as the clock has it
+        file.write(head[:16] + int((time.time() - 1) * 1e9).to_bytes(8, "little"))
+    assert json.loads(atoll.tool("reap", "--json").out)["logs"] == 1 and parts(box) == []
+
+
 def test_a_bounded_number(live, atoll):
     box = live()
     box.shell("echo here")

@@ -34,6 +34,40 @@ static void test_vectors(void **state)
 			    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* In pieces of any length, and from a file, it is the same. */
+static void test_pieces(void **state)
+{
+	_cleanup_fd_ int fd = open(*state, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	char data[5000], whole[DIGEST_HEX_SIZE], other[DIGEST_HEX_SIZE];
+	size_t step, at;
+
+	for (at = 0; at < sizeof(data); at++) {
+		data[at] = (char)(at * 7 + at / 256);
+	}
+	digest_hex(data, sizeof(data), whole);
+	for (step = 1; step <= sizeof(data); step = step * 3 + 1) {
+		struct digest d;
+
+		digest_init(&d);
+		for (at = 0; at < sizeof(data); at += step) {
+			digest_add(&d, data + at,
+				   sizeof(data) - at < step ? sizeof(data) - at : step);
+		}
+		digest_end(&d, other);
+		assert_string_equal(other, whole);
+	}
+	assert_true(fd >= 0);
+	for (at = 0; at < 50; at++) {
+		assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
+	}
+	assert_int_equal(digest_file(fd, other), 0);
+	assert_string_not_equal(other, whole);
+	assert_int_equal(ftruncate(fd, sizeof(data)), 0);
+	assert_int_equal(digest_file(fd, other), 0);
+	assert_string_equal(other, whole);
+	assert_int_equal(digest_file(FD_NONE, other), -EBADF);
+}
+
 static void test_clock(void **state)
 {
 	char text[CLOCK_TEXT_SIZE];
@@ -55,6 +89,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
+		cmocka_unit_test_setup_teardown(test_pieces, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test(test_clock),
 	};
 

@@ -65,6 +65,9 @@ static void test_settings(void **state)
 		{"--wall", "10m", "time.wall"},
 		{"--cpu-time", "10m", "time.cpu"},
 		{"--idle", "10m", "time.idle"},
+		{"--pauses", "3", "time.pauses"},
+		{"--paused", "1h", "time.paused"},
+		{"--idle-signal", "cpu", "time.idle_signals"},
 	};
 	struct run_options o;
 	struct words w;

@@ -125,12 +125,53 @@ static void test_odd_values(void **state)
 	assert_int_equal(c.limits.starts_total, 0);
 }
 
+/* A command counts where the policy says so; a pause in every case. */
+static void test_what_counts_as_busy(void **state)
+{
+	struct counted c;
+	uint32_t signals;
+
+	(void)state;
+	for (signals = 1; signals <= IDLE_ALL; signals++) {
+		begin(&c, 100, 2);
+		c.plan.idle_signals = signals;
+		c.limits.last_active_ns = 1;
+		limits_begun(&c.limits);
+		assert_int_equal(c.limits.last_active_ns != 1, (signals & IDLE_EXEC) != 0);
+		limits_touch(&c.limits);
+		assert_true(c.limits.last_active_ns > 1);
+	}
+}
+
+/* A pause counts when it begins; of time only what it was paused for. */
+static void test_pauses(void **state)
+{
+	struct counted c;
+	int64_t first;
+
+	(void)state;
+	begin(&c, 100, 2);
+	assert_int_equal(limits_paused_ns(&c.limits), 0);
+	limits_pause(&c.limits, true);
+	c.limits.paused_at_ns -= 5 * SECOND;
+	assert_true(limits_paused_ns(&c.limits) >= 5 * SECOND);
+	limits_pause(&c.limits, false);
+	first = limits_paused_ns(&c.limits);
+	assert_in_range(first, 5 * SECOND, 8 * SECOND);
+	assert_int_equal(limits_paused_ns(&c.limits), first);
+	assert_int_equal(c.limits.pauses, 1);
+	limits_pause(&c.limits, true);
+	c.limits.paused_at_ns -= 2 * SECOND;
+	assert_in_range(limits_paused_ns(&c.limits), first + 2 * SECOND, first + 5 * SECOND);
+	assert_int_equal(c.limits.pauses, 2);
+}
+
 static void test_names(void **state)
 {
 	int i, j;
 
 	(void)state;
-	for (i = LIMIT_NONE; i <= LIMIT_STARTS; i++) {
+	for (i = LIMIT_NONE; i <= LIMIT_PAUSED; i++) {
 		for (j = LIMIT_NONE; j < i; j++) {
 			assert_string_not_equal(limit_name((enum limit)i),
 						limit_name((enum limit)j));
@@ -141,10 +182,15 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_within),      cmocka_unit_test(test_burst),
-		cmocka_unit_test(test_late_look),   cmocka_unit_test(test_new_second),
-		cmocka_unit_test(test_wrap_around), cmocka_unit_test(test_odd_values),
+		cmocka_unit_test(test_within),
+		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_late_look),
+		cmocka_unit_test(test_new_second),
+		cmocka_unit_test(test_wrap_around),
+		cmocka_unit_test(test_odd_values),
+		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_what_counts_as_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "keeper/log.h"
 #include "keeper/state.h"
 
@@ -105,7 +106,7 @@ static void test_bounds(void **state)
 			char id[16];
 
 			(void)snprintf(id, sizeof(id), "s-%zu-%zu", i, j);
-			log_init(&l, &home, id, limits[i], DAY_NS);
+			log_init(&l, &home, id, limits[i], DAY_NS, 0);
 			while (at < 3 * most && at < 40000 * pieces[j]) {
 				add(&l, at, pieces[j]);
 				at += pieces[j];
@@ -129,7 +130,7 @@ static void test_none(void **state)
 
 	(void)state;
 	assert_non_null(r);
-	log_init(&l, &home, "s-none", 0, DAY_NS);
+	log_init(&l, &home, "s-none", 0, DAY_NS, 0);
 	assert_false(log_is_on(&l));
 	add(&l, 0, 100);
 	log_done(&l);
@@ -151,7 +152,7 @@ static void test_no_room(void **state)
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small = (struct rlimit){10000, before.rlim_max};
-	log_init(&l, &home, "s-full", 1 << 20, DAY_NS);
+	log_init(&l, &home, "s-full", 1 << 20, DAY_NS, 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	add(&l, 0, 8000);
 	add(&l, 8000, 8000);
@@ -177,7 +178,7 @@ static void test_reader_behind(void **state)
 
 	(void)state;
 	assert_non_null(r);
-	log_init(&l, &home, "s-behind", 8192, DAY_NS);
+	log_init(&l, &home, "s-behind", 8192, DAY_NS, 0);
 	add(&l, 0, 1000);
 	assert_int_equal(log_open(r, &home, "s-behind", &e), 0);
 	assert_true(log_next(r, &f));
@@ -206,7 +207,7 @@ static void test_reader_far_behind(void **state)
 
 	(void)state;
 	assert_non_null(r);
-	log_init(&l, &home, "s-far", 8192, DAY_NS);
+	log_init(&l, &home, "s-far", 8192, DAY_NS, 0);
 	add(&l, 0, 1000);
 	assert_int_equal(log_open(r, &home, "s-far", &e), 0);
 	assert_true(log_next(r, &f));
@@ -234,7 +235,7 @@ static void test_bound_reader(void **state)
 
 	(void)state;
 	assert_true(readers[0] && readers[1]);
-	log_init(&l, &home, "s-bound", 8192, DAY_NS);
+	log_init(&l, &home, "s-bound", 8192, DAY_NS, 0);
 	add(&l, 0, 3000);
 	add(&l, 3000, 2000);
 	assert_int_equal(log_open(readers[0], &home, "s-bound", &e), 0);
@@ -254,13 +255,18 @@ static void test_bound_reader(void **state)
 	}
 }
 
-static void keep(const char *id, int64_t keep_ns)
+static void keep_until(const char *id, int64_t keep_ns, int64_t until_ns)
 {
 	struct log l;
 
-	log_init(&l, &home, id, 65536, keep_ns);
+	log_init(&l, &home, id, 65536, keep_ns, until_ns);
 	add(&l, 0, 10);
 	log_done(&l);
+}
+
+static void keep(const char *id, int64_t keep_ns)
+{
+	keep_until(id, keep_ns, 0);
 }
 
 static void test_find(void **state)
@@ -298,6 +304,12 @@ static void test_reap(void **state)
 	keep("s-old", 1);
 	assert_int_equal(log_reap(&home, false, false), 0);
 	assert_int_equal(log_reap(&home, true, false), 1);
+	/* At the time that was said, however lately something was put out; and not later either. */
+	keep_until("s-over", DAY_NS, clock_real_ns() - 1);
+	keep_until("s-later", DAY_NS, clock_real_ns() + DAY_NS / 2);
+	keep_until("s-soon", 1, clock_real_ns() + DAY_NS);
+	assert_int_equal(log_reap(&home, true, false), 2);
+	assert_true(on_disk("s-over") == 0 && on_disk("s-later") > 0 && on_disk("s-soon") == 0);
 }
 
 int main(void)

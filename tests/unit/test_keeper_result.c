@@ -24,6 +24,7 @@ static void test_each(void **state)
 		{LIMIT_WALL, "limit:wall"},     {LIMIT_IDLE, "limit:idle"},
 		{LIMIT_CPU_TIME, "limit:cpu"},  {LIMIT_MEMORY, "limit:memory"},
 		{LIMIT_OUTPUT, "limit:output"}, {LIMIT_STARTS, "limit:starts"},
+		{LIMIT_PAUSED, "limit:paused"},
 	};
 	struct command c = {.exited = true, .status = EXITED(3)};
 	struct keeper k = {.main = &c};

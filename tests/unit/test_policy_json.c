@@ -2,7 +2,9 @@
 /* The plan as JSON: exact both ways, and nothing but a whole plan is read. */
 #include "policy-fixture.h"
 
+#include "base/buf.h"
 #include "base/json.h"
+#include "policy/document.h"
 
 /* A plan that uses every member. */
 static struct plan full_plan(const struct fixture *f)
@@ -155,6 +157,10 @@ static void test_impossible(void **state)
 		{NULL, "workspace_mode", "\"none\""},
 		{NULL, "exec_any", "true"},
 		{NULL, "exec", "[]"},
+		{NULL, "idle_signals", "[]"},
+		{NULL, "idle_signals", "[\"cpu\", \"cpu\"]"},
+		{NULL, "idle_signals", "[\"connection\"]"},
+		{NULL, "idle_signals", "[1]"},
 		{NULL, "env", "[]"},
 		{NULL, "env", "[\"NOVALUE\"]"},
 		{NULL, "env", "[\"=x\"]"},
@@ -172,6 +178,9 @@ static void test_impossible(void **state)
 		{"limits", "wall_ns", "0"},
 		{"limits", "processes", "0"},
 		{"limits", "mechanism", "\"none\""},
+		{"limits", "pauses", "-1"},
+		{"limits", "pauses", "4294967296"},
+		{"limits", "paused_ns", "0"},
 		{"identity", "uid", "4294967296"},
 		{"identity", "uid", "-1"},
 		{"identity", "home", "\"relative\""},
@@ -201,6 +210,76 @@ static void test_impossible(void **state)
 	expect_unreadable(NULL, "there is nothing");
 }
 
+static char *digestless(const struct plan *p)
+{
+	_cleanup_json_ json_t *j = as_json(p);
+
+	assert_int_equal(json_object_del(j, "policy_digest"), 0);
+	return json_canonical(j, NULL);
+}
+
+/* Written out and loaded again, from elsewhere, it means the same. */
+static void test_written_again(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan p = full_plan(f), again;
+	_cleanup_free_ char *one = NULL, *two = NULL, *text = NULL;
+	_cleanup_buf_ struct buf b = {};
+	struct asked a;
+	struct err e = {};
+
+	buf_init(&b, 1 << 20);
+	if (policy_write(p.policy, &b, &e) < 0) {
+		fail_msg("%s", e.msg);
+	}
+	make_dir(f, "elsewhere");
+	ask(&a, f, make_file(f, "elsewhere/again.yaml", 0644, buf_str(&b)));
+	again = planned(&a);
+	one = digestless(&p);
+	two = digestless(&again);
+	assert_string_equal(one, two);
+	/* All that was relative is not any more: what is written now is what was read. */
+	text = json_canonical(again.policy, NULL);
+	free(one);
+	one = json_canonical(p.policy, NULL);
+	assert_string_equal(one, text);
+	plan_done(&p);
+	plan_done(&again);
+}
+
+/* TRUST: a record may have been written by anybody; nothing in it becomes more than a value. */
+static void test_written_from_anything(void **state)
+{
+	static const char *const records[] = {
+		"{}",
+		"[]",
+		"{\"trust\": 1}",
+		"{\"trust\": \"high\\nversion: 2\"}",
+		"{\"trust\": \"\"}",
+		"{\"time.wall\": \"1m # \"}",
+		"{\"trust\": \"high\", \"unknown\": \"x\"}",
+		"{\"time\": \"x\"}",
+		"{\"filesystem.read\": \"/x\"}",
+		"{\"filesystem.read\": [1]}",
+		"{\"data.env\": [\"A\"]}",
+		"{\"data.env\": {\"A: b\": \"x\"}}",
+		"{\"data.env\": {\"A\": 1}}",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(records); i++) {
+		_cleanup_json_ json_t *j = json_loads(records[i], 0, NULL);
+		_cleanup_buf_ struct buf b = {};
+		struct err e = {};
+
+		buf_init(&b, 4096);
+		assert_non_null(j);
+		assert_int_equal(policy_write(j, &b, &e), -EBADMSG);
+		assert_non_null(strstr(e.msg, "the recorded policy"));
+	}
+}
+
 /* The schema has a place for every key, and closes every object. */
 static void test_schema(void **state)
 {
@@ -227,9 +306,13 @@ static void test_schema(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_round_trip), TEST(test_digest_covers_everything),
-		TEST(test_spoilt),     TEST(test_impossible),
+		TEST(test_round_trip),
+		TEST(test_digest_covers_everything),
+		TEST(test_spoilt),
+		TEST(test_impossible),
 		TEST(test_schema),
+		TEST(test_written_again),
+		TEST(test_written_from_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -225,6 +225,139 @@ static void add_under_faults(bool may_fail)
 	trail_done(&t);
 }
 
+/* ---- copying ---- */
+
+/* What was told of: the names, each behind a blank. */
+static int note_event(void *arg, const char *name, const json_t *data, struct err *e)
+{
+	struct buf *b = arg;
+
+	assert_true(json_is_object(data));
+	if (strcmp(name, "refuse") == 0) {
+		return err_set(e, ERR_USER, ECANCELED, "refused");
+	}
+	return buf_addf(b, " %s", name);
+}
+
+/* The errno of a copy to nowhere, with what it says in *e. */
+static int copy_to_nowhere(int dir, struct err *e)
+{
+	_cleanup_buf_ struct buf told = {};
+	char head[DIGEST_HEX_SIZE];
+
+	buf_init(&told, 4096);
+	*e = (struct err){};
+	return trail_copy(dir, NAME, FD_NONE, note_event, &told, head, e);
+}
+
+static void make_trail(int dir, const char *third)
+{
+	struct trail t;
+	struct err e = {};
+
+	(void)unlinkat(dir, NAME ".jsonl", 0);
+	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
+	assert_int_equal(trail_add(&t, "created", json_pack("{s:s}", "a", "b"), &e), 0);
+	assert_int_equal(trail_add(&t, "receipt", NULL, &e), 0);
+	assert_int_equal(trail_add(&t, third, NULL, &e), 0);
+	trail_done(&t);
+}
+
+static void test_copy(void **state)
+{
+	_cleanup_fd_ int dir = open_dir(state);
+	_cleanup_fd_ int to = openat(dir, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	_cleanup_fd_ int from = FD_NONE;
+	_cleanup_buf_ struct buf told = {}, one = {}, two = {};
+	char head[DIGEST_HEX_SIZE], last[DIGEST_HEX_SIZE];
+	struct err e = {};
+
+	buf_init(&told, 4096);
+	buf_init(&one, 1 << 20);
+	buf_init(&two, 1 << 20);
+	make_trail(dir, "ended");
+	assert_int_equal(trail_copy(dir, NAME, to, note_event, &told, head, &e), 0);
+	assert_string_equal(buf_str(&told), " created receipt ended");
+	from = openat(dir, NAME ".jsonl", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(buf_read_fd(&one, from), 0);
+	assert_int_equal(lseek(to, 0, SEEK_SET), 0);
+	assert_int_equal(buf_read_fd(&two, to), 0);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.data, two.data, one.len);
+	one.data[one.len - 1] = '\0';
+	digest_hex(strrchr(one.data, '\n') + 1, strlen(strrchr(one.data, '\n') + 1), last);
+	assert_string_equal(head, last);
+	make_trail(dir, "refuse");
+	assert_int_equal(copy_to_nowhere(dir, &e), -ECANCELED);
+	assert_int_equal(trail_copy(dir, "s-none", FD_NONE, note_event, &told, head, &e), -ENOENT);
+}
+
+/* Any byte changed, any line missing, the end cut anywhere but behind a line. */
+static void test_copy_finds_damage(void **state)
+{
+	_cleanup_fd_ int dir = open_dir(state);
+	_cleanup_buf_ struct buf whole = {};
+	struct err e = {};
+	size_t i;
+
+	buf_init(&whole, 1 << 20);
+	make_trail(dir, "ended");
+	{
+		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_RDONLY | O_CLOEXEC);
+
+		assert_int_equal(buf_read_fd(&whole, fd), 0);
+	}
+	for (i = 0; i < whole.len; i++) {
+		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_WRONLY | O_TRUNC | O_CLOEXEC);
+		size_t last = whole.len - 1;
+		bool in_last;
+
+		while (whole.data[last - 1] != '\n') {
+			last--;
+		}
+		in_last = i >= last;
+		whole.data[i] ^= 1;
+		assert_int_equal(write(fd, whole.data, whole.len), whole.len);
+		whole.data[i] ^= 1;
+		/* In the last line only what the others do not fix can be another one unnoticed:
+		 * its event, its time, its data. */
+		if (copy_to_nowhere(dir, &e) == 0) {
+			assert_true(in_last);
+			continue;
+		}
+		assert_int_equal(e.code, EBADMSG);
+		assert_non_null(strstr(e.msg, "the record of sandbox " NAME " is broken: line "));
+	}
+	for (i = 0; i < whole.len; i++) {
+		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+		assert_int_equal(write(fd, whole.data, i), i);
+		assert_int_equal(copy_to_nowhere(dir, &e),
+				 i > 0 && whole.data[i - 1] == '\n' ? 0 : -EBADMSG);
+	}
+}
+
+/* A line that a death cut short stands before the event of whoever found it, and nowhere else. */
+static void test_copy_of_a_cut_line(void **state)
+{
+	static const char stump[] = "{\"data\":{";
+	_cleanup_fd_ int dir = open_dir(state);
+	struct trail t;
+	struct err e = {};
+
+	make_trail(dir, "started");
+	append_raw(dir, stump, strlen(stump));
+	assert_int_equal(copy_to_nowhere(dir, &e), -EBADMSG);
+	resume_and_end(dir);
+	assert_int_equal(copy_to_nowhere(dir, &e), 0);
+	append_raw(dir, stump, strlen(stump));
+	assert_int_equal(trail_resume(&t, dir, NAME, &e), 0);
+	assert_int_equal(trail_add(&t, "ended", NULL, &e), 0);
+	trail_done(&t);
+	assert_int_equal(copy_to_nowhere(dir, &e), -EBADMSG);
+	assert_non_null(strstr(e.msg, "line 7 stands behind one that was cut short"));
+}
+
 static void test_faults(void **state)
 {
 	(void)state;
@@ -245,6 +378,9 @@ int main(void)
 		IN_DIR(test_large_events),
 		IN_DIR(test_no_room),
 		IN_DIR(test_planted_link),
+		IN_DIR(test_copy),
+		IN_DIR(test_copy_finds_damage),
+		IN_DIR(test_copy_of_a_cut_line),
 		cmocka_unit_test(test_full_device),
 		cmocka_unit_test(test_faults),
 	};

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -46,6 +47,16 @@ int review_refuse_pending(const struct review *r, struct err *e);
 
 /* What an apply is told of the copy. */
 struct apply review_apply(const struct review *r);
+
+/* A path of a change into a document; one that is no UTF-8 has its bytes beside it, in hexadecimal.
+ */
+int review_put_path(json_t *row, const char *key, const char *path);
+
+/* The document of `atoll diff --json`. NULL: out of memory. */
+json_t *review_json(const struct review *r);
+
+/* The bytes of `atoll diff --patch`, as they are where nobody's terminal shows them. */
+int review_patch(const struct review *r, FILE *out, struct err *e);
 
 /* One line for change number i, without its end: "M  src/main.c". */
 void review_line(const struct review *r, size_t i, struct buf *out);

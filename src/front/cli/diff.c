@@ -96,8 +96,7 @@ static void print_names(const struct review *r, bool zero, FILE *out)
 	}
 }
 
-/* A name that is no UTF-8 has its bytes beside it, in hexadecimal. */
-static int put_path(json_t *row, const char *key, const char *path)
+int review_put_path(json_t *row, const char *key, const char *path)
 {
 	_cleanup_buf_ struct buf hex = {};
 	char name[32];
@@ -131,7 +130,7 @@ static json_t *side_json(const struct change_side *s)
 	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)s->mode);
 	n = n < 0 ? n : json_put(row, "mode", json_string(mode));
 	n = n < 0 ? n : json_put(row, "size", json_integer((json_int_t)s->size));
-	n = n < 0 ? n : put_path(row, "target", s->target);
+	n = n < 0 ? n : review_put_path(row, "target", s->target);
 	return n < 0 ? NULL : TAKE_PTR(row);
 }
 
@@ -170,9 +169,9 @@ static json_t *change_json(const struct review *r, size_t i, size_t *next,
 {
 	const struct change *c = &r->changes.list[i];
 	_cleanup_json_ json_t *row = json_object();
-	int n = row ? put_path(row, "path", c->path) : -ENOMEM;
+	int n = row ? review_put_path(row, "path", c->path) : -ENOMEM;
 
-	n = n < 0 ? n : put_path(row, "from", c->from);
+	n = n < 0 ? n : review_put_path(row, "from", c->from);
 	n = n < 0 ? n : json_put(row, "kind", json_string(change_word(c->kind)));
 	n = n < 0 ? n : json_put(row, "before", side_json(&c->before));
 	n = n < 0 ? n : json_put(row, "after", side_json(&c->after));
@@ -189,7 +188,7 @@ static json_t *sum_json(const struct patch_stat *t)
 }
 
 /* `t` is NULL where nobody has counted. */
-static int print_json(const struct review *r, const struct patch_stat *t)
+static json_t *document_of(const struct review *r, const struct patch_stat *t)
 {
 	_cleanup_json_ json_t *doc = json_object();
 	json_t *list = json_array();
@@ -203,7 +202,20 @@ static int print_json(const struct review *r, const struct patch_stat *t)
 	}
 	n = n < 0 ? n : json_put(doc, "changes", json_incref(list));
 	json_decref(list);
-	return cli_print_json(n < 0 ? NULL : TAKE_PTR(doc));
+	return n < 0 ? NULL : TAKE_PTR(doc);
+}
+
+json_t *review_json(const struct review *r)
+{
+	return document_of(r, NULL);
+}
+
+int review_patch(const struct review *r, FILE *out, struct err *e)
+{
+	const struct patch_source source = {
+		.original = r->kept.original, .upper = r->kept.upper, .out = out};
+
+	return patch_print(&source, &r->changes, e);
 }
 
 /* 80 columns where there is no terminal. */
@@ -222,7 +234,7 @@ static int print_stat(const struct patch_source *s, const struct review *r, bool
 	int n = patch_stat_count(s, &r->changes, &t, e);
 
 	if (n >= 0 && json) {
-		return print_json(r, &t);
+		return cli_print_json(document_of(r, &t));
 	}
 	if (n >= 0) {
 		patch_stat_print(s, &r->changes, &t, width_of_output());
@@ -241,7 +253,7 @@ static int print(const struct diff_options *o, const struct review *r, FILE *out
 	int n = 0;
 
 	if (o->json) {
-		return o->stat ? print_stat(&source, r, true, e) : print_json(r, NULL);
+		return o->stat ? print_stat(&source, r, true, e) : cli_print_json(review_json(r));
 	}
 	if (o->stat || o->patch) {
 		n = o->stat ? print_stat(&source, r, false, e) : 0;

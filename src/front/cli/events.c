@@ -66,9 +66,8 @@ static void print_line(const char *line)
 	printf("%s %-10s%s\n", time, name, buf_str(&out));
 }
 
-/* The record of a sandbox that is there, or of one that has ended, by its id or the beginning. */
-static int find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
-		       struct err *e)
+int sandbox_find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
+			struct err *e)
 {
 	int copy = FD_NONE, found = 0;
 	struct err why = {};
@@ -156,7 +155,7 @@ static int events(const struct cli_command *c, int argc, char **argv)
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	r = find_record(&s, words.words[0], id, &e);
+	r = sandbox_find_record(&s, words.words[0], id, &e);
 	if (r >= 0) {
 		(void)snprintf(name, sizeof(name), "%s.jsonl", id);
 		fd = openat(s.trail, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

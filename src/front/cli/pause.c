@@ -59,7 +59,9 @@ const struct cli_command cli_pause_command = {
 		 "What\n"
 		 "they hold of memory they keep. A sandbox that is paused is not idle, but the "
 		 "time\n"
-		 "of its session and of its commands goes on.\n",
+		 "of its session and of its commands goes on. How often, and for how long in all, "
+		 "its\n"
+		 "policy says (time.pauses, time.paused); after that time it is ended.\n",
 	.examples = pause_examples,
 	.run = cmd_pause,
 };

@@ -168,7 +168,8 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	if (strncmp(reason, "limit:", 6) == 0) {
 		say_limit(result, reason + 6);
 		return strcmp(reason, "limit:wall") == 0 || strcmp(reason, "limit:idle") == 0 ||
-				       strcmp(reason, "limit:session") == 0
+				       strcmp(reason, "limit:session") == 0 ||
+				       strcmp(reason, "limit:paused") == 0
 			       ? CLI_TIME_LIMIT
 			       : CLI_LIMIT;
 	}

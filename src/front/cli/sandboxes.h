@@ -37,6 +37,11 @@ int sandbox_tell(const struct state *s, const char *word, enum control_op op, in
  * none. */
 const char *sandbox_written(const json_t *result);
 
+/* The id of a sandbox of which there is a record: that is there, as name_find() finds it, or that
+ * has ended, by its id or the beginning of it. -ENOENT with *e set. */
+int sandbox_find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
+			struct err *e);
+
 /* "sandbox 'WORD' is not running" */
 int sandbox_absent(const char *word, struct err *e);
 
