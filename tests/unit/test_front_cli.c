@@ -85,7 +85,7 @@ static void check_kind(const struct cli_option *o)
 		{TYPE_NAME, CLI_PROFILE},  {TYPE_NAME, CLI_TEXT},  {TYPE_TEXT, CLI_TEXT},
 		{TYPE_PATH, CLI_FILE},     {TYPE_PATHS, CLI_FILE}, {TYPE_PROGRAMS, CLI_PROGRAM},
 		{TYPE_ENV, CLI_VARIABLE},  {TYPE_RULES, CLI_TEXT}, {TYPE_RATE, CLI_TEXT},
-		{TYPE_PATTERNS, CLI_TEXT}, {TYPE_NAMES, CLI_TEXT},
+		{TYPE_PATTERNS, CLI_TEXT}, {TYPE_NAMES, CLI_TEXT}, {TYPE_NAMES, CLI_WORDS},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;

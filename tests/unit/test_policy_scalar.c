@@ -302,8 +302,9 @@ static void test_table(void **state)
 		}
 		if (k->type == TYPE_INT || k->type == TYPE_SIZE || k->type == TYPE_DURATION ||
 		    k->type == TYPE_CPUS) {
-			/* Zero stands for "none" where nothing is kept then, never for "any". */
-			assert_true((k->min > 0 || i == KEY_LOG) && k->min <= k->max);
+			/* Zero stands for "none" where that is a sense, never for "any". */
+			assert_true((k->min > 0 || i == KEY_LOG || i == KEY_PAUSES) &&
+				    k->min <= k->max);
 		}
 		if (schema_is_list(k)) {
 			assert_non_null(k->say_none);
