@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from harness import arms, runner
-from security import files, kernel, later, surroundings
+from security import files, kernel, later, places, surroundings
 
-CHECKS = kernel.CHECKS + surroundings.CHECKS + files.CHECKS + later.CHECKS
+CHECKS = kernel.CHECKS + surroundings.CHECKS + files.CHECKS + later.CHECKS + places.CHECKS
 HERE = pathlib.Path(__file__).parent
 
 

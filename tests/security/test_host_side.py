@@ -5,6 +5,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -62,6 +63,24 @@ def test_paths_that_are_no_workspace(atoll, world, given):
     """C23: the host's own trees cannot be handed in to be written."""
     result = atoll.run("/bin/true", options=("--workspace", f"{given}:direct"))
     assert result.status == 125, result
+
+
+@pytest.mark.parametrize("given", ["/", "/proc", "/proc/1/root", "/sys", "/dev", "/dev/shm", "/run", "relative", "",
+                                   "container:0123", "socket", "link to proc", "link to nowhere", "the state"])
+def test_places_that_are_not_shown(atoll, world, given):
+    """C23: what --read would show: everything, the kernel's, devices, sockets, ourselves, and what is not there."""
+    atoll.home.mkdir(exist_ok=True)
+    (atoll.base / "link to proc").symlink_to("/proc")
+    (atoll.base / "link to nowhere").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(atoll.base / "socket"))
+        path = atoll.home if given == "the state" else \
+            atoll.base / given if given.startswith(("link", "socket")) else given
+        for option in ("--read", "--workspace"):
+            if option == "--workspace" and given == "":
+                continue  # the current directory
+            result = atoll.run("/bin/true", options=(option, str(path)))
+            assert result.status == 125 and result.err.startswith("atoll: "), (option, result)
 
 
 def test_init_cannot_be_replaced(atoll, world):
