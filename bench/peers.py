@@ -33,6 +33,13 @@ def version(*argv):
     return lines[0].strip() if lines else ""
 
 
+def budget(what, value, most):
+    """Prints whether a figure is within its budget, and returns it. None, or 0: it could not be measured."""
+    held = bool(value) and value <= most
+    print(f"  {what}: {value if value else float('nan'):.2f} (at most {most:.2f}): {'held' if held else 'MISSED'}")
+    return held
+
+
 def unescape(path):
     for escape, char in ESCAPES.items():
         path = path.replace(escape, char)

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/fault.h"
+#include "base/mutant.h"
 
 #define LINK_SIZE 48
 
@@ -77,9 +78,15 @@ void entry_pass(int dir, struct rights *ret)
 
 static int open_beneath(int dir, const char *path, int flags, unsigned long long resolve)
 {
-	const struct open_how how = {.flags = (unsigned long long)flags | O_NOFOLLOW | O_CLOEXEC,
-				     .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-						RESOLVE_NO_MAGICLINKS | resolve};
+	struct open_how how = {.flags = (unsigned long long)flags | O_NOFOLLOW | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					  RESOLVE_NO_MAGICLINKS | resolve};
+
+	if (MUTANT(ATOLL_MUTATE_FOLLOW_LINKS)) {
+		how.flags &= ~(unsigned long long)O_NOFOLLOW;
+		how.resolve = 0;
+	}
+
 	long fd = fault_hit() ? (errno = EMFILE, -1)
 			      : syscall(SYS_openat2, dir, path, &how, sizeof(how));
 

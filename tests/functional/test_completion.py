@@ -102,21 +102,33 @@ class Place:
             "HOME": str(base / "home"), "XDG_CONFIG_HOME": "", "TERM": "dumb", "ATOLL_TEST_VARIABLE": "1",
             "PATH": f"{base}/bin:/usr/bin:/bin"})
 
+        self.shells = {}
+
+    def shell(self, shell):
+        """The shell that is asked, started when it is needed for the first time."""
+        if shell not in self.shells:
+            name = shell.split()[0]
+            script = self.base / f"script.{name}"
+            script.write_text(self.atoll.tool("completion", name).out)
+            how = {"cwd": self.work, "env": self.environment}
+            if name == "bash":
+                how["loaded"] = "with" in shell
+            self.shells[shell] = {"bash": shells.Bash, "zsh": shells.Zsh, "fish": shells.Fish}[name](script, **how)
+        return self.shells[shell]
+
     def propose(self, shell, line):
-        name = shell.split()[0]
-        script = self.base / f"script.{name}"
-        script.write_text(self.atoll.tool("completion", name).out)
-        how = {"cwd": self.work, "env": self.environment}
-        if name == "bash":
-            found = shells.bash(script, f"atoll {line}", "with" in shell, **how)
-        else:
-            found = {"zsh": shells.zsh, "fish": shells.fish}[name](script, f"atoll {line}", **how)
-        return {word.rstrip("/ ") for word in found}
+        return {word.rstrip("/ ") for word in self.shell(shell).propose(f"atoll {line}")}
+
+    def close(self):
+        for shell in self.shells.values():
+            shell.close()
 
 
 @pytest.fixture
 def place(base, atoll):
-    return Place(base, atoll)
+    made = Place(base, atoll)
+    yield made
+    made.close()
 
 
 def expected(line, words):
@@ -168,7 +180,7 @@ def test_short_options(place, need_program, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_running_sandboxes(place, need_program, live, shell):
+def test_running_sandboxes(live, place, need_program, shell):
     """By id and by name, for every command that takes them; for one that takes several, again."""
     need_program(shell.split()[0])
     assert place.propose(shell, "stop ") == set()
@@ -183,7 +195,7 @@ def test_running_sandboxes(place, need_program, live, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_kept_copies(place, need_program, world, shell):
+def test_kept_copies(world, place, need_program, shell):
     need_program(shell.split()[0])
     assert place.propose(shell, "diff ") == set()
     assert place.atoll.run("/bin/sh", "-c", "echo x >x", cwd=place.work,
@@ -204,8 +216,13 @@ def test_bash_on_a_terminal(place):
     rc = place.base / "bashrc"
     rc.write_text(f"source {script}\nPS1='rea''dy> '\nbind 'set enable-bracketed-paste off'\n")
     typed = b"atoll run --tru\tme\t --syscalls=st\t --workspace sub:di\t -- no-such-pro\t END\n"
-    shown = shells.converse(["bash", "--rcfile", str(rc), "-i"], b"ready> ", typed, until=rb"END\r?\n",
-                            cwd=place.work, env=place.environment)
+    terminal = shells.Terminal(["bash", "--rcfile", str(rc), "-i"], cwd=place.work, env=place.environment)
+    try:
+        terminal.until(b"ready> ")
+        terminal.type(typed)
+        shown = terminal.until(rb"END\r?\n")
+    finally:
+        terminal.close()
     assert (b"atoll run --trust medium  --syscalls=strict  --workspace sub:direct  -- no-such-program  END"
             in shown), shown
 

@@ -161,7 +161,7 @@ def test_kill_at_some_moments(sweep, world, victim):
 
 @pytest.mark.parametrize("clock, victim", [("front", "front"), ("keeper", "keeper")])
 def test_create_killed_at_some_system_calls(creation, world, clock, victim):
-    creation.every(clock, victim, STEP)
+    creation.every(clock, victim, 3 * STEP)  # each of them waits for the end of a sandbox
 
 
 @pytest.mark.long

@@ -186,8 +186,11 @@ def test_one_mechanism_taken_away(atoll, world, call, code, mechanism, found, re
         pytest.skip("this processor is no x86-64")
     before = left_over()
     document, rows = examine(atoll, preexec_fn=filtered(call, code))
-    # The trial's state was the doctor's own: nobody else would find what it leaves.
-    assert left_over() - before == set()
+    # The trial's state was the doctor's own: nobody else would find what it leaves. What others have here
+    # meanwhile goes by itself.
+    left = left_over() - before
+    runner.eventually(lambda: not left.intersection_update(left_over()) and not left, 20)
+    assert left == set()
     row = rows[mechanism]
     assert row["state"] == "missing" and found in row["found"] and remedy in row["remedy"], row
     assert document["default_policy"] is False

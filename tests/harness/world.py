@@ -17,8 +17,10 @@ VOLATILE = re.compile(r"^/proc/sys/(?:fs/(?:file-nr|inode-nr|inode-state|dentry-
 # what a probe would leave outside. Other test runs of this project come and go.
 OURS = re.compile(r"atoll|canary|probe|landlock|s-[a-z0-9]{10}")
 PASSING = re.compile(r"^atoll-(?:test|report|stage|policy|first-run|bench|unit|crash|host|doctor)-")
-# A control group of a sandbox carries the sandbox's name, and so does its record.
+# A control group or scratch directory of a sandbox carries the sandbox's name, and so does its record.
 SANDBOX = re.compile(r"/atoll-(s-[a-z0-9]+)")
+# And a group that a test has made for itself.
+GROUP = re.compile(r"^/sys/fs/cgroup/.*/atoll-test-[0-9a-f]{12}(?:/|$)")
 
 
 def sysctls():
@@ -81,7 +83,9 @@ class World:
         }
 
     def foreign(self, entry):
-        """True for the control group of a sandbox that another run on this machine has started."""
+        """True for what a sandbox, or a test, of another run on this machine has there."""
+        if GROUP.search(entry):
+            return True
         sandbox = SANDBOX.search(entry)
         return bool(sandbox) and not any(
             sandbox.group(1) in name for mark in self.marks

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs `atoll run` and kills one of its processes at a chosen moment; works on the host, not in a
- * sandbox:  killer REPORT CLOCK VICTIM STEP COMMAND...
+ * sandbox:  killer [--keeper PID] REPORT CLOCK VICTIM STEP COMMAND...
  *
  * Theory of operation. VICTIM is front, keeper or init. CLOCK is one of them as well, and then the
  * victim is killed at the STEP-th system-call stop (entry or exit) of the clock, while the clock
@@ -9,6 +9,10 @@
  * the start, without ptrace. With a clock that is traced, whatever the clock clones waits until the
  * clock's next stop, so that a child finds its parent dead before its own first instruction. The
  * payload is let go at its first stop, because the keeper traces it itself.
+ *
+ * With --keeper the keeper is one that lives already, of the sandbox that COMMAND is about. It is
+ * nobody's child here: when COMMAND has ended and nothing more is heard of it, it is let go, and
+ * what becomes of it and of what it has started is for the caller to look at.
  *
  * This process is the subreaper of everything it starts, and nothing can leave a subreaper: what is
  * not reaped two seconds after the kill has survived. REPORT is written as JSON:
@@ -23,14 +27,16 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "probe.h"
 
 #define QUARTER_NS    250000L
-#define DEATH_SECONDS 2  /* from the kill until nothing may be left */
-#define RUN_SECONDS   30 /* without a kill */
+#define DEATH_SECONDS 2      /* from the kill until nothing may be left */
+#define RUN_SECONDS   30     /* without a kill */
+#define QUIET_US      100000 /* of a keeper that lives on, after the end of the front */
 #define MAX_HELD      16
 #define MAX_SURVIVORS 16
 
@@ -42,6 +48,7 @@ struct killer {
 	long steps;
 	pid_t pids[OTHER]; /* 0: not born; stays set after death */
 	bool alive[OTHER];
+	bool attached;        /* the keeper lived before, and may live on */
 	pid_t held[MAX_HELD]; /* children of the clock that wait for its next stop */
 	int n_held;
 	pid_t newest;           /* what the clock is about to return from cloning */
@@ -250,6 +257,11 @@ static void on_alarm(int unused)
 	(void)unused; /* interrupts waitpid() */
 }
 
+static bool only_the_keeper(const struct killer *k)
+{
+	return k->attached && k->alive[KEEPER] && !k->alive[FRONT];
+}
+
 /* One report of waitpid(2). */
 static void handle(struct killer *k, pid_t pid, int status)
 {
@@ -267,15 +279,37 @@ static void handle(struct killer *k, pid_t pid, int status)
 	}
 }
 
+/* A keeper that lives on goes its own way. */
+static void let_go(struct killer *k)
+{
+	pid_t pid = k->pids[KEEPER];
+	int status;
+
+	(void)alarm(DEATH_SECONDS);
+	(void)ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+	if (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+		(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+	}
+	k->alive[KEEPER] = false;
+	(void)alarm(0);
+}
+
 /* Until there is no process left, or the time is over. */
 static void follow(struct killer *k)
 {
+	const struct itimerval quiet = {.it_value = {.tv_usec = QUIET_US}};
 	int status;
 	pid_t pid;
 
 	/* ECHILD: nobody is left; EINTR: the alarm. */
 	while ((pid = waitpid(-1, &status, __WALL)) > 0) {
 		handle(k, pid, status);
+		if (only_the_keeper(k)) {
+			(void)setitimer(ITIMER_REAL, &quiet, NULL);
+		}
+	}
+	if (k->attached && k->alive[KEEPER]) {
+		let_go(k);
 	}
 }
 
@@ -359,11 +393,30 @@ static void kill_in_time(struct killer *k)
 	}
 }
 
+#define FOLLOWED                                                                                  \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
+	 PTRACE_O_TRACEEXEC)
+
+/* Traces a keeper that lives; it is stopped once where its system calls are counted. */
+static void attach(struct killer *k)
+{
+	pid_t pid = k->pids[KEEPER];
+
+	k->alive[KEEPER] = k->attached = true;
+	if (ptrace(PTRACE_SEIZE, pid, NULL, (long)FOLLOWED) < 0) {
+		fail("seize the keeper");
+	}
+	if (k->clock == KEEPER) {
+		(void)ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+		(void)waitpid(pid, NULL, __WALL);
+		(void)ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+	}
+}
+
 /* Starts the command; it waits for a byte until it is traced. */
 static void start(struct killer *k, char **argv)
 {
-	const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-			     PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+	const long options = FOLLOWED | PTRACE_O_EXITKILL;
 	int go[2];
 	char byte = 0;
 	pid_t pid;
@@ -422,8 +475,14 @@ int main(int argc, char **argv)
 	const struct sigaction action = {.sa_handler = on_alarm};
 	struct killer k = {};
 
+	if (argc > 2 && strcmp(argv[1], "--keeper") == 0) {
+		k.pids[KEEPER] = (pid_t)strtol(argv[2], NULL, 10);
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc < 6) {
-		fprintf(stderr, "usage: killer REPORT CLOCK VICTIM STEP COMMAND...\n");
+		fprintf(stderr,
+			"usage: killer [--keeper PID] REPORT CLOCK VICTIM STEP COMMAND...\n");
 		return 2;
 	}
 	k.clock = role_of(argv[2]);
@@ -434,6 +493,9 @@ int main(int argc, char **argv)
 		fail("subreaper");
 	}
 	(void)alarm(RUN_SECONDS);
+	if (k.pids[KEEPER]) {
+		attach(&k);
+	}
 	start(&k, argv + 5);
 	if (k.clock == TIME) {
 		kill_in_time(&k);

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A14 and what Landlock does not know: files outside, of the payload's own user."""
 import os
+import re
 import shutil
+import subprocess
 import time
 
-from harness.arms import REFUSED, Check
+from harness import runner
+from harness.arms import REFUSED, Check, NoOutcome
 from security.kernel import FILTERED
 
 SHUT = FILTERED | {"EACCES", "EXDEV", "ENOTDIR", "EOPNOTSUPP", "EAFNOSUPPORT", "ESRCH", "EROFS",
@@ -212,7 +215,73 @@ def denied_spelled(t):
     return through
 
 
+DIRECTORIES, ROUNDS = 100, 20  # of them; the races of 100,000 rounds are unit tests
+CARELESS = """
+for d in d*; do [ -L $d ] || cat $d/f; done
+for d in d*; do [ -L $d ] || echo more >>$d/f; done
+"""
+
+
+class Swapped:
+    """Directories of a tree that turn into links out of it, and back, as fast as a program can do it."""
+
+    def __init__(self, t):
+        self.tree, self.links, self.outside = t.base / "tree", t.base / "links", t.base / "beside"
+        self.token = t.canaries.token("a file behind a link")
+        for path in (self.tree, self.links, self.outside):
+            path.mkdir()
+        (self.outside / "f").write_text(self.token + "\n")
+        for i in range(DIRECTORIES):
+            (self.tree / f"d{i}").mkdir()
+            (self.tree / f"d{i}/f").write_text("text\n")
+            (self.links / f"d{i}").symlink_to(self.outside)
+        self.before = picture(self.outside)
+
+    def __enter__(self):
+        self.process = subprocess.Popen([runner.PROBES / "probe-swapper", self.tree, self.links, str(DIRECTORIES)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_):
+        self.swaps = int(self.process.communicate()[0])
+
+    def through(self, shown):
+        return (["what lies behind a link was shown"] if self.token in shown else []) + \
+            changed(self.outside, self.before)
+
+
+def swapped(t):
+    """C2: links in the place of directories while a copy is looked at and taken over."""
+    place, met = Swapped(t), {"directory": 0, "link": 0, "done": 0, "refused": 0}
+    if not t.sandboxed:
+        with place:
+            shown = "".join(runner.capture(["/bin/sh", "-c", CARELESS], cwd=place.tree).out for _ in range(ROUNDS))
+        return place.through(shown)
+    t.run("/bin/sh", "-c", "for d in d*; do echo more >>$d/f; done", quiet=True, cwd=place.tree,
+          options=("--workspace", f"{place.tree}:copy"))
+    [sandbox] = t.atoll.tool("ps", "--kept", "--quiet").out.split()
+    shown = ""
+    with place:
+        for _ in range(ROUNDS):
+            result = t.atoll.tool("diff", "--patch", sandbox)
+            shown += result.out
+            found = len(re.findall(r"^--- a/d\d+/f$", result.out, re.M))
+            met["directory"] += found
+            met["link"] += DIRECTORIES - found
+        for i in range(DIRECTORIES):
+            done = t.atoll.tool("apply", "--keep", sandbox, f"d{i}/f")
+            met["done" if done.status == 0 else "refused"] += 1
+            while "was interrupted" in t.atoll.tool("diff", "--name-only", sandbox).err:
+                t.atoll.tool("apply", "--undo", sandbox)
+    t.atoll.tool("discard", sandbox)
+    if place.swaps < 1000 or 0 in met.values():
+        raise NoOutcome(f"{place.swaps} exchanges, {met}: the race proves nothing")
+    return place.through(shown)
+
+
 CHECKS = [
+    Check("C2-swapped", swapped, {"follow_links": "red"}),
     Check("C3-denied-later", denied_later, {"deny_changes": "red"}),
     Check("C4-denied-above", denied_above, {"deny": REFUSED, "deny+receipt_compare": "red", "deny_changes": "red"}),
     Check("C5-denied-spelled", denied_spelled, {"deny": REFUSED, "deny+receipt_compare": "red",

@@ -530,6 +530,54 @@ static void test_swapped(void **state)
 	(void)close(w.top);
 }
 
+/* The same where files are read: what lies behind the link is not sent, by the way through the
+ * directory above it nor by the file's own path. */
+static void test_swapped_source(void **state)
+{
+	struct swapper w = {.top = open_dir(*state)};
+	const unsigned long rounds = getenv("ATOLL_TEST_LONG") ? ROUNDS : ROUNDS / 10;
+	unsigned long walked = 0, named = 0, i;
+	char path[256], data[4096];
+	int out = memfd_create("stream", MFD_CLOEXEC);
+	pthread_t thread;
+
+	assert_int_equal(mkdirat(w.top, "outside", 0755) | mkdirat(w.top, "dst", 0755) |
+				 mkdirat(w.top, "dst/sub", 0755) |
+				 symlinkat("../outside", w.top, "dst/link"),
+			 0);
+	make_file(w.top, "outside/f", "a secret", 0644);
+	make_file(w.top, "dst/sub/f", "a text", 0644);
+	(void)snprintf(path, sizeof(path), "%s/dst", (const char *)*state);
+	assert_int_equal(pthread_create(&thread, NULL, swap, &w), 0);
+	for (i = 0; i < rounds; i++) {
+		bool by_name = i % 2;
+		int top;
+		ssize_t n;
+
+		(void)snprintf(path, sizeof(path), "%s/dst%s", (const char *)*state,
+			       by_name ? "/sub/f" : "");
+		top = parcel_open(path, true);
+		assert_int_equal(ftruncate(out, 0), 0);
+		assert_int_equal(lseek(out, 0, SEEK_SET), 0);
+		assert_true(top >= 0 || top == -ELOOP);
+		assert_int_equal(parcel_send(out, top), 0);
+		n = pread(out, data, sizeof(data), 0);
+		assert_true(n > 0 && n < (ssize_t)sizeof(data));
+		assert_null(memmem(data, (size_t)n, "a secret", 8));
+		*(by_name ? &named : &walked) += memmem(data, (size_t)n, "a text", 6) != NULL;
+		(void)fd_close(top);
+	}
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	(void)pthread_join(thread, NULL);
+	/* Sent by either way, and not by name; the way through the directory meets it by its other
+	 * name where it is not under the one. */
+	assert_true(w.swaps > 1000 && walked > 100 && named > 100 && rounds / 2 - named > 100);
+	(void)fprintf(stderr, "# %lu rounds, %lu swaps, %lu sent in the directory, %lu by name\n",
+		      rounds, w.swaps, walked, named);
+	(void)close(out);
+	(void)close(w.top);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +590,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_deep, unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(test_swapped, unit_dir_setup, unit_dir_teardown),
+		cmocka_unit_test_setup_teardown(test_swapped_source, unit_dir_setup,
+						unit_dir_teardown),
 	};
 
 	(void)umask(022);
