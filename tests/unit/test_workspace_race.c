@@ -148,8 +148,9 @@ static void test_looked_at(void **state)
 		assert_int_equal(failed, 0);
 		if (c.n != 1 && c.n != 2) {
 			for (size_t k = 0; k < c.n; k++) {
-				(void)fprintf(stderr, "# %s %s %lu %o\n", change_word(c.list[k].kind),
-					      c.list[k].path, c.list[k].before.size, c.list[k].before.mode);
+				(void)fprintf(stderr, "# %s %s %lu %o\n",
+					      change_word(c.list[k].kind), c.list[k].path,
+					      c.list[k].before.size, c.list[k].before.mode);
 			}
 			fail_msg("%zu changes in round %lu", c.n, i);
 		}
