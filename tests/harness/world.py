@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the host looks like from outside, before and after: nothing may be left behind or changed."""
 import os
+import pwd
 import re
 
 from . import runner
@@ -63,6 +64,24 @@ def listing(path):
         return set()
 
 
+def ipc(kind):
+    """Numbers of System V objects, but for those of another account: of the arm that runs beside this one.
+    Root's payloads are ids that no account has."""
+    head, *lines = (text_of(f"/proc/sysvipc/{kind}") or "\n").splitlines() or [""]
+    for line in lines:
+        row = dict(zip(head.split(), line.split()))
+        if int(row["cuid"]) == os.geteuid() or not is_account(int(row["cuid"])):
+            yield line.split()[1]
+
+
+def is_account(uid):
+    try:
+        pwd.getpwuid(uid)
+        return True
+    except KeyError:
+        return False
+
+
 class World:
     """A snapshot; changes() waits a moment for what is on its way out, then names the difference."""
 
@@ -75,8 +94,7 @@ class World:
     def look():
         return {
             "mounts": set((text_of("/proc/self/mountinfo") or "").splitlines()),
-            "System V IPC": {f"{kind} {line.split()[1]}" for kind in ("shm", "msg", "sem")
-                             for line in (text_of(f"/proc/sysvipc/{kind}") or "").splitlines()[1:]},
+            "System V IPC": {f"{kind} {number}" for kind in ("shm", "msg", "sem") for number in ipc(kind)},
             "temporary files": {f"{d}/{n}" for d in ("/tmp", "/var/tmp", "/dev/shm", "/run")
                                 for n in listing(d) if OURS.search(n) and not PASSING.match(n)},
             "cgroups": {d for d in directories("/sys/fs/cgroup") if OURS.search(d)},

@@ -181,12 +181,22 @@ class Later:
         repository = f"git init -q . && echo text >file && git add file && {GIT} commit -q -m first" if s.git else ":"
         self.on_host(s, f"{repository}; {s.had or ':'}", True)
 
+    def settle(self):
+        """Until a file that is made now is newer than all that is there: a sandbox takes the time of its start."""
+        probe = self.t.base / "newer"
+        last = max(path.lstat().st_ctime_ns for path in self.root.rglob("*"))
+        while True:
+            probe.write_text("")
+            if probe.stat().st_ctime_ns > last:
+                return
+
     def write(self):
         """All of them by one payload."""
         if not self.t.sandboxed:
             for s in self.scenarios:
                 self.on_host(s, s.writes, True)
             return None
+        self.settle()
         script = "\n".join(f"(cd '{self.place(s)}' && export M='{self.program(s)}' && {{ {s.writes}; }}) "
                            f"|| echo 'failed: {s.name}'" for s in self.scenarios)
         result = self.t.run("/bin/sh", "-c", script, quiet=True, cwd=self.root,
