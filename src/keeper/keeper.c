@@ -343,7 +343,8 @@ static int start(struct keeper *k, struct err *e)
 		r = k->tier->confine(&k->sandbox, k->limits.group.tasks, k->limits.group.n_tasks,
 				     e);
 	}
-	if (k->sandbox.upper >= 0) {
+	/* A sandbox that was never begun is all zeros, and has none. */
+	if (r >= 0 && k->sandbox.upper >= 0) {
 		k->copy.upper = TAKE_FD(k->sandbox.upper);
 	}
 	if (r >= 0) {

@@ -106,7 +106,8 @@ def graduate(atoll):
 
 
 @pytest.mark.asan
-def test_a_kept_copy(graduate, world):
+def test_a_kept_copy(graduate, world, need_program):
+    need_program("patch")
     sandbox = graduate.kept("echo two >>a; mkdir new; echo b >new/b; ln -sfn /etc/passwd link")
     diff = graduate.atoll.tool("diff", "--json", sandbox).stdout
     patch = graduate.atoll.tool("diff", "--patch", sandbox).stdout
