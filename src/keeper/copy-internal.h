@@ -12,7 +12,8 @@ struct state_sandbox;
 #define COPY_NOTE  "sandbox.json"
 #define COPY_KEPT  "kept.json"
 #define COPY_DIR   "copy"
-#define COPY_WHOLE "whole" /* in COPY_DIR */
+#define COPY_FILES "files" /* in COPY_DIR: it is to hold every file */
+#define COPY_WHOLE "whole" /* and does */
 /* Until the sandbox has ended: room on disk for COPY_KEPT, which a payload that fills it leaves
  * none. */
 #define COPY_RESERVED "." COPY_KEPT

@@ -113,7 +113,9 @@ int copy_open_image(int dir, struct err *e)
 		return mount;
 	}
 	fd = openat(mount, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 ? fd : -ENODATA;
+	return fd >= 0           ? fd
+	       : errno == ENOENT ? -ENODATA
+				 : err_sys(e, errno, "cannot open what is in its image");
 }
 
 /* A descriptor of copy/; -ENOENT without a word. */
@@ -141,8 +143,11 @@ int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e)
 
 	if (c->layers.kind == TIER_COPY_TMPFS) {
 		r = bring(c, home, e);
-	} else if (mounted && c->upper >= 0) {
-		r = changes_none(c->upper) ? 0 : keep(home, c->note, e);
+	} else if (mounted && c->upper >= 0 && !changes_none(c->upper)) {
+		/* The image has holes: a full disk shows only when all is written. */
+		r = syncfs(c->upper) < 0
+			    ? err_sys(e, errno, "cannot write what was changed to the disk")
+			    : keep(home, c->note, e);
 	}
 	copy_close(c);
 	return r < 0 || mounted ? r : copy_settle(home, c->note, e);
@@ -224,6 +229,10 @@ int copy_settle(const struct state_sandbox *home, const json_t *note, struct err
 	upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (upper < 0) {
 		return errno == ENOENT ? 0 : err_sys(e, errno, "cannot open the sandbox's copy");
+	}
+	if (faccessat(dir, COPY_FILES, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    copy_whole_since(dir) == 0) {
+		return 0; /* nothing of the payload's has run */
 	}
 	return is_unchanged(dir, upper, note) ? 0 : keep(home, note, e);
 }

@@ -30,6 +30,7 @@
 /* What is reserved beyond the note. */
 #define RESERVED_SIZE 8192
 #define PAGE          4096
+#define TICK_TRIES    1000 /* milliseconds */
 
 /* File systems that overlayfs takes as no upper layer (linux/magic.h, and the kernel's sources). */
 static bool is_unfit(const struct statfs *fs)
@@ -233,8 +234,15 @@ static int make_image(struct copy *c, int dir, struct err *e)
 static int wait_for_tick(int64_t stamp, struct err *e)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
+	int tries;
 
-	while (clock_stamp_ns() <= stamp) {
+	for (tries = 0; clock_stamp_ns() <= stamp; tries++) {
+		if (tries == TICK_TRIES) {
+			return err_set(e, ERR_SYSTEM, ETIME,
+				       "the clock of the state directory's file system is ahead of "
+				       "this host's; keep the state (ATOLL_HOME) on a disk of its "
+				       "own");
+		}
 		if (nanosleep(&moment, NULL) < 0 && errno != EINTR) {
 			return err_sys(e, errno, "cannot wait for the clock");
 		}
@@ -278,6 +286,9 @@ static int make_files(struct copy *c, int dir, const struct plan *plan, uid_t ui
 
 	if (from < 0 || fstat(from, &st) < 0) {
 		return err_sys(e, errno, "cannot open it");
+	}
+	if (mknodat(dir, COPY_FILES, S_IFREG | 0600, 0) < 0) {
+		return err_sys(e, errno, "cannot say what it is to be");
 	}
 	if (st.st_dev != w->dev || st.st_ino != w->ino) {
 		return err_set(e, ERR_SYSTEM, ESTALE,

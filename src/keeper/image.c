@@ -119,10 +119,13 @@ int image_make(int dir, uint64_t size, struct err *e)
 int image_open(int dir, struct err *e)
 {
 	_cleanup_fd_ int fd = openat(dir, IMAGE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
 	if (fd < 0) {
 		return errno == ENOENT ? -ENOENT
 				       : err_sys(e, errno, "cannot open the image of a copy");
 	}
-	return mount_image(fd, true, e);
+	r = mount_image(fd, true, e);
+	/* That there is no loop device must not be taken for there being no image. */
+	return r == -ENOENT ? -ENODEV : r;
 }

@@ -482,7 +482,9 @@ static void finish(struct keeper *k)
 	struct err e = {};
 	size_t i;
 	bool clean = tear_down(k, &e);
-	int kept = clean && k->copy.layers.kind != TIER_COPY_NONE && k->home.dir >= 0
+	/* What else could not be removed waits for the next command; a tmpfs does not. */
+	bool settle = clean || (k->copy.layers.kind == TIER_COPY_TMPFS && !k->sandbox.survivors);
+	int kept = settle && k->copy.layers.kind != TIER_COPY_NONE && k->home.dir >= 0
 			   ? copy_end(&k->copy, &k->home, &e)
 			   : 0;
 

@@ -134,7 +134,7 @@ static int take_attributes(const struct carry *c, int from, int to)
 {
 	int r = content_attributes(from, to);
 
-	return r == -EOPNOTSUPP && !own(c) ? 0 : r;
+	return (r == -EOPNOTSUPP || r == -ENOSPC || r == -E2BIG || r == -ERANGE) && !own(c) ? 0 : r;
 }
 
 /* A regular file of `source`, made under `name` in directory `dir`. */
@@ -159,10 +159,11 @@ static int make_file(const struct carry *c, const char *source, int dir, const c
 /* The first of its names makes it; -ENOENT of a link says that none has yet. */
 static int make_linked(const struct carry *c, const char *name, const struct stat *st)
 {
-	char known[32];
+	char known[64];
 	int to = cursor_fd(&c->to), r;
 
-	(void)snprintf(known, sizeof(known), "%llu", (unsigned long long)st->st_ino);
+	(void)snprintf(known, sizeof(known), "%llx-%llu", (unsigned long long)st->st_dev,
+		       (unsigned long long)st->st_ino);
 	if (linkat(c->links, known, to, name, 0) == 0) {
 		return 0;
 	}
@@ -226,7 +227,7 @@ static int carry_one(struct carry *c, const char *name)
 	(void)snprintf(c->name, sizeof(c->name), "%s", name);
 	if (fault_hit() ? (errno = EIO, true)
 			: fstatat(cursor_fd(&c->from), name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		return -errno;
+		return errno == ENOENT && c->original ? 0 : -errno; /* the host has removed it */
 	}
 	r = charge(c, &st);
 	if (r < 0) {

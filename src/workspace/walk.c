@@ -36,6 +36,9 @@ struct pending {
 	size_t depth, base;
 	bool in_upper, in_original;
 	bool opaque; /* what is in the original's is not in the copy's */
+	/* Of a copy of every file: the original's directory was changed since, or that or one above
+	 * it but the root; the copy's, or one above it but the root, was touched. */
+	bool changed, fresh, moved;
 };
 
 struct walk {
@@ -109,7 +112,10 @@ static int push(struct walk *w, const char *name, bool in_upper, bool in_origina
 			    .base = w->path.len,
 			    .in_upper = in_upper,
 			    .in_original = in_original,
-			    .opaque = w->here.opaque};
+			    .opaque = w->here.opaque,
+			    .changed = w->here.changed,
+			    .fresh = w->here.fresh,
+			    .moved = w->here.moved};
 	int r = charge(w, strlen(name) + sizeof(p));
 
 	if (r < 0) {
@@ -206,6 +212,7 @@ static int note(struct walk *w, const char *name, enum change_kind kind, const s
 static int compare(struct walk *w, const char *name, const struct sight *before,
 		   const struct sight *after)
 {
+	mode_t differ = before->st.st_mode ^ after->st.st_mode;
 	int r;
 
 	if ((before->st.st_mode ^ after->st.st_mode) & S_IFMT) {
@@ -215,7 +222,11 @@ static int compare(struct walk *w, const char *name, const struct sight *before,
 	if (r == 0) {
 		return note(w, name, CHANGE_MODIFIED, before, after);
 	}
-	if (r > 0 && before->st.st_mode != after->st.st_mode && !S_ISLNK(after->st.st_mode)) {
+	/* A copy of every file was made without set-id bits. */
+	if (w->view && w->view->made_ns > 0 && !S_ISDIR(after->st.st_mode)) {
+		differ &= ~(mode_t)(S_ISUID | S_ISGID);
+	}
+	if (r > 0 && differ != 0 && !S_ISLNK(after->st.st_mode)) {
 		return note(w, name, CHANGE_MODE, before, after);
 	}
 	return r < 0 ? r : 0;
@@ -226,19 +237,29 @@ static int64_t ctime_of(const struct sight *s)
 	return (int64_t)s->st.st_ctim.tv_sec * 1000000000LL + s->st.st_ctim.tv_nsec;
 }
 
+/* The host has changed it, or a directory above it, since the copy was begun. */
+static bool is_fresh(const struct walk *w, const struct sight *before)
+{
+	return w->here.fresh || (before->there && ctime_of(before) >= w->view->begun_ns);
+}
+
 /*
- * In a copy of every file: what the payload has not touched there, and what is missing because it
- * came to the original later, is no change of the payload's, whatever the host has done meanwhile.
- * Nobody sets a ctime.
+ * In a copy of every file, where the host has changed something meanwhile: what is missing in the
+ * copy is the host's, and what the payload has not touched there is no change of the payload's.
+ * Nobody sets a ctime; but what lies in a directory that was moved keeps its own, so below one that
+ * was touched it says nothing. Where the host has changed nothing, contents decide alone.
  */
-static bool is_as_copied(const struct walk *w, const struct sight *before,
+static bool is_the_hosts(const struct walk *w, const struct sight *before,
 			 const struct sight *after)
 {
 	if (!w->view || w->view->made_ns == 0) {
 		return false;
 	}
-	return after->there ? ctime_of(after) <= w->view->made_ns
-			    : before->there && ctime_of(before) >= w->view->begun_ns;
+	if (!after->there) {
+		return is_fresh(w, before);
+	}
+	return (before->there ? is_fresh(w, before) : w->here.changed) && !w->here.moved &&
+	       ctime_of(after) <= w->view->made_ns;
 }
 
 /* One name, from what both trees have there. */
@@ -248,8 +269,8 @@ static int judge(struct walk *w, const char *name, const struct sight *before,
 	bool was = S_ISDIR(before->st.st_mode), is = S_ISDIR(after->st.st_mode);
 	int r = 0;
 
-	if (is_as_copied(w, before, after)) {
-		return was || is ? push(w, name, is, was) : 0;
+	if (is_the_hosts(w, before, after)) {
+		return is ? push(w, name, is, was) : 0;
 	}
 	if (before->there && after->there) {
 		r = compare(w, name, before, after);
@@ -380,6 +401,30 @@ static int scan_original(struct walk *w)
 	return w->failure < 0 || entry_failed(r) ? r : 0;
 }
 
+/* What the times of the two directories that the cursors are in say of what is in them. */
+static int read_times(struct walk *w)
+{
+	struct sight before = {}, after = {};
+
+	if (!w->view || w->view->made_ns == 0) {
+		return 0;
+	}
+	if ((w->here.in_upper && fstat(cursor_fd(&w->upper), &after.st) < 0) ||
+	    (w->here.in_original && fstat(cursor_fd(&w->original), &before.st) < 0)) {
+		return -errno;
+	}
+	/* Where the original has no directory any more, what held for the one above does. */
+	if (w->here.in_original) {
+		w->here.changed = ctime_of(&before) >= w->view->begun_ns;
+	}
+	if (w->here.depth > 0) {
+		w->here.fresh = w->here.fresh || (w->here.in_original && w->here.changed);
+		w->here.moved =
+			w->here.moved || (w->here.in_upper && ctime_of(&after) > w->view->made_ns);
+	}
+	return 0;
+}
+
 /* Looks at the directory that the cursors are in. */
 static int scan(struct walk *w)
 {
@@ -388,6 +433,10 @@ static int scan(struct walk *w)
 	int r;
 
 	screen_enter(&w->screen, buf_str(&w->path));
+	r = read_times(w);
+	if (r < 0) {
+		return r;
+	}
 	if (!w->here.in_upper) {
 		return scan_original(w);
 	}

@@ -168,6 +168,27 @@ def test_no_image_can_be_made(atoll, world, need_root, hide, word):
     assert copy.state() == []
 
 
+def test_an_image_that_cannot_be_mounted_stays(atoll, need_root):
+    """A killed keeper, and no loop devices for the next command: what was changed waits until there are."""
+    copy = Bounded(atoll, "image", ())
+    copy.tree()
+    process = subprocess.Popen(copy.arguments("/bin/sh", "-c", "echo x >>a; echo ready; sleep 60"),
+                               env=atoll.environment(), cwd=copy.root, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, start_new_session=True)
+    atoll.started.append(process)
+    assert process.stdout.readline() == b"ready\n"
+    [copy.id] = copy.state()
+    note = json.loads((atoll.home / "sandboxes" / copy.id / "sandbox.json").read_text())
+    os.kill(note["keeper"], 9)
+    process.communicate(timeout=20)
+    hidden = ["unshare", "--mount", "/bin/sh", "-c", 'mount --make-rprivate / && mount -t tmpfs none /dev && exec "$@"', "sh"]
+    for _ in range(3):
+        runner.capture([*hidden, atoll.binary, "reap"], env=atoll.environment(), cwd=copy.root)
+    assert (atoll.home / "sandboxes" / copy.id / "copy/image").exists()
+    assert runner.eventually(lambda: copy.kept() == [copy.id])
+    assert [*copy.changes()] == ["a"] and copy.tool("discard").status == 0 and copy.state() == []
+
+
 def test_damaged_image(atoll, need_root):
     """It can be seen, and thrown away."""
     copy = Bounded(atoll, "image", ())

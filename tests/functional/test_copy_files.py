@@ -78,6 +78,42 @@ def test_a_view_of_the_start(copy):
     assert not (copy.root / "sub/b").exists() and not (copy.root / "moved").exists()
 
 
+def test_directories_that_are_moved(copy):
+    """What lies in them has the times that it had."""
+    copy.tree()
+    write(copy.root / "old/x", "of old\n")
+    write(copy.root / "src/x", "of src\n")
+    copy.run("mv src t; mv old src; mv t old; mv sub elsewhere")
+    found = {p: (c["kind"], c.get("from")) for p, c in copy.changes().items()}
+    assert found["old/x"][0] == found["src/x"][0] == "modified" or {found[p][0] for p in ("old/x", "src/x")} == {"renamed"}
+    assert "elsewhere/b" in found and "elsewhere/deep/c" in found
+    assert copy.tool("apply").status == 0
+    assert (copy.root / "old/x").read_text() == "of src\n" and (copy.root / "src/x").read_text() == "of old\n"
+    assert (copy.root / "elsewhere/b").read_text() == "b\n" and not (copy.root / "sub").exists() and copy.state() == []
+
+
+def test_directories_that_the_host_moves(copy):
+    """They are not taken for what the payload has removed, nor removed by an apply."""
+    copy.tree()
+    write(copy.atoll.base / "other/f", "older than the start\n")
+    write(copy.root / "d/a", "one\n")
+    write(copy.root / "e/a", "another\n")
+    write(copy.root / "e/b", "only here\n")
+    process = copy.atoll.start("/bin/sh", "-c", "echo ready; read x; echo mine >>kept; cat",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    os.rename(copy.atoll.base / "other", copy.root / "new")
+    os.rename(copy.root / "sub", copy.root / "sub2")
+    os.rename(copy.root / "d", copy.root / "d.bak")
+    os.rename(copy.root / "e", copy.root / "d")
+    process.communicate(b"\n", timeout=20)
+    [copy.id] = copy.kept()
+    assert [*copy.changes()] == ["kept"]
+    assert copy.tool("apply").status == 0
+    assert (copy.root / "new/f").exists() and (copy.root / "sub2/b").exists() and (copy.root / "d/b").exists()
+    assert (copy.root / "d/a").read_text() == "another\n" and (copy.root / "d.bak/a").read_text() == "one\n"
+
+
 def test_both_changed_it(copy):
     copy.tree()
     process = copy.atoll.start("/bin/sh", "-c", "echo ready; read x; echo mine >>a; cat",

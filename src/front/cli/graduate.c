@@ -110,7 +110,8 @@ static int make_place(struct graduate *g, struct err *e)
 		if (r < 0) {
 			return r;
 		}
-		if (mkdirat(g->parent, name, 0700) < 0 && errno != EEXIST) {
+		/* Whoever is there before us is somebody else. */
+		if (mkdirat(g->parent, name, 0700) < 0) {
 			return err_sys(e, errno, "cannot make '%s'", name);
 		}
 	}
