@@ -476,17 +476,24 @@ static void report(struct keeper *k, bool clean)
 	}
 }
 
+/* What is in a copy is kept. What else could not be removed waits for the next command, and so does
+ * the copy; a tmpfs does not wait. */
+static int settle_copy(struct keeper *k, bool clean, struct err *e)
+{
+	enum tier_copy_kind kind = k->copy.layers.kind;
+	bool now = clean || (kind == TIER_COPY_TMPFS && !k->sandbox.survivors);
+
+	return now && kind != TIER_COPY_NONE && k->home.dir >= 0 ? copy_end(&k->copy, &k->home, e)
+								 : 0;
+}
+
 /* The end of every life, however far it came. */
 static void finish(struct keeper *k)
 {
 	struct err e = {};
 	size_t i;
 	bool clean = tear_down(k, &e);
-	/* What else could not be removed waits for the next command; a tmpfs does not. */
-	bool settle = clean || (k->copy.layers.kind == TIER_COPY_TMPFS && !k->sandbox.survivors);
-	int kept = settle && k->copy.layers.kind != TIER_COPY_NONE && k->home.dir >= 0
-			   ? copy_end(&k->copy, &k->home, &e)
-			   : 0;
+	int kept = settle_copy(k, clean, &e);
 
 	clean = clean && kept >= 0;
 	k->copy_kept = kept > 0;
