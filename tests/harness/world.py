@@ -17,7 +17,7 @@ VOLATILE = re.compile(r"^/proc/sys/(?:fs/(?:file-nr|inode-nr|inode-state|dentry-
 # Other programs of the machine make files and groups too: only what can be the product's counts, or
 # what a probe would leave outside. Other test runs of this project come and go.
 OURS = re.compile(r"atoll|canary|probe|landlock|s-[a-z0-9]{10}")
-PASSING = re.compile(r"^atoll-(?:test|report|stage|policy|first-run|bench|unit|crash|host|doctor)-")
+PASSING = re.compile(r"^atoll-(?:test|report|stage|policy|first-run|bench|unit|hide|crash|host|doctor)-")
 # A control group or scratch directory of a sandbox carries the sandbox's name, and so does its record.
 SANDBOX = re.compile(r"/atoll-(s-[a-z0-9]+)")
 # And a group that a test has made for itself.
