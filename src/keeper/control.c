@@ -223,8 +223,11 @@ int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err
 	if (fd < 0 || !text) {
 		return fd < 0 ? fd : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 ||
-	    poll(&pfd, 1, op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
+	n = send(fd, &request, sizeof(request), MSG_NOSIGNAL);
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+		return -ENOENT; /* it ended between the connection and the question */
+	}
+	if (n < 0 || poll(&pfd, 1, op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
 		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
 	}
 	n = fdpass_recv(fd, text, CONTROL_MAX_REPLY, &long_fd, &n_fds);

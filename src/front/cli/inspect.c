@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* atoll inspect, atoll rm: one sandbox, whatever state it is in. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -90,9 +94,30 @@ const struct cli_command cli_inspect_command = {
 	.run = inspect,
 };
 
+#define TEARDOWN_PAUSES 2000 /* of 5 ms */
+#define OTHERS_PAUSES   40
+
 struct rm_options {
 	bool force;
 };
+
+/*
+ * A keeper that was told to end, or answers nobody any more, is through in a moment and then lets
+ * go of the directory, whose note goes before. Without a note it may be another command that holds
+ * it.
+ */
+static void await_teardown(const struct state *s, const char *id, bool told)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	_cleanup_fd_ int dir =
+		openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool note = dir >= 0 && faccessat(dir, "sandbox.json", F_OK, 0) == 0;
+	int pauses = told || note ? TEARDOWN_PAUSES : OTHERS_PAUSES;
+
+	while (dir >= 0 && pauses-- > 0 && flock(dir, LOCK_SH | LOCK_NB) < 0) {
+		(void)nanosleep(&pause, NULL);
+	}
+}
 
 /* Its keeper tears it down; what it changed is then a kept copy. */
 static int end_running(const struct state *s, const char *id, const char *word, bool force,
@@ -101,6 +126,9 @@ static int end_running(const struct state *s, const char *id, const char *word, 
 	_cleanup_json_ json_t *reply = NULL;
 	int r = sandbox_ask(s, id, force ? CONTROL_STOP : CONTROL_STATUS, &reply, e);
 
+	if (force && (r >= 0 || r == -ENOENT)) {
+		await_teardown(s, id, r >= 0);
+	}
 	if (r < 0) {
 		return r == -ENOENT ? 0 : r;
 	}
