@@ -130,6 +130,22 @@ int buf_read_fd(struct buf *b, int fd)
 	}
 }
 
+int buf_write_fd(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno != EINTR) {
+			return -errno;
+		}
+		p += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 const char *buf_str(const struct buf *b)
 {
 	return b->data ? b->data : "";

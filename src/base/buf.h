@@ -30,6 +30,9 @@ int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 
 /* Appends the whole of a descriptor; -E2BIG if there is more than max. */
 int buf_read_fd(struct buf *b, int fd);
 
+/* Writes all of it, whatever write(2) takes at a time. 0 or negative errno. */
+int buf_write_fd(int fd, const void *data, size_t len);
+
 /* The text, never NULL. Valid until the next change. */
 const char *buf_str(const struct buf *b);
 

@@ -110,12 +110,13 @@ int copy_open_image(int dir, struct err *e)
 	int fd;
 
 	if (mount < 0) {
-		return mount;
+		return mount == -ENODATA ? -EIO : mount; /* a disk's own word for a bad block */
 	}
 	fd = openat(mount, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd >= 0           ? fd
 	       : errno == ENOENT ? -ENODATA
-				 : err_sys(e, errno, "cannot open what is in its image");
+				 : err_sys(e, errno == ENODATA ? EIO : errno,
+					   "cannot open what is in its image");
 }
 
 /* A descriptor of copy/; -ENOENT without a word. */

@@ -162,24 +162,6 @@ void trail_done(struct trail *t)
 
 /* ---- copying ---- */
 
-static int write_all(int to, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(to, data, len);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			errno = n < 0 ? errno : EIO;
-			return -1;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 struct copying {
 	const char *sandbox;
 	int to;
@@ -240,8 +222,9 @@ static int copy_line(struct copying *c, const char *line, size_t len, struct err
 		r = c->fn(c->arg, json_string_value(json_object_get(j, "event")),
 			  json_object_get(j, "data"), e);
 	}
-	if (r >= 0 && c->to >= 0 && write_all(c->to, line, len + 1) < 0) {
-		r = err_sys(e, errno, "cannot copy the record of sandbox %s", c->sandbox);
+	if (r >= 0 && c->to >= 0) {
+		r = buf_write_fd(c->to, line, len + 1);
+		r = r < 0 ? err_sys(e, -r, "cannot copy the record of sandbox %s", c->sandbox) : 0;
 	}
 	c->cut = !j;
 	digest_hex(line, len, c->prev);

@@ -88,6 +88,11 @@ WORK = """set -e
 echo three >>a; rm sub/b; mkdir -p new/e; echo y >new/e/f; chmod 755 prog.sh; ln -sfn kept pointer
 rm -r gone; mv moved elsewhere; touch kept; rm sub/deep/c; rmdir sub/deep; echo now-a-file >sub/deep
 """
+# What a diff calls it.
+AFTER_WORK = {"a": "modified", "sub/b": "deleted", "new": "added", "new/e": "added",
+              "new/e/f": "added", "prog.sh": "mode", "pointer": "modified", "gone": "deleted",
+              "gone/1": "deleted", "elsewhere": "renamed", "sub/deep": "type",
+              "sub/deep/c": "deleted"}
 
 
 def after_work(root):
@@ -105,10 +110,7 @@ def test_a_copy_from_start_to_end(copy, world):
     assert f"'atoll diff {copy.id}' shows it" in result.err
     assert picture(copy.root) == before
     found = {path: c["kind"] for path, c in copy.changes().items()}
-    assert found == {"a": "modified", "sub/b": "deleted", "new": "added", "new/e": "added",
-                     "new/e/f": "added", "prog.sh": "mode", "pointer": "modified", "gone": "deleted",
-                     "gone/1": "deleted", "elsewhere": "renamed", "sub/deep": "type",
-                     "sub/deep/c": "deleted"}
+    assert found == AFTER_WORK
     applied = copy.tool("apply")
     assert applied.status == 0 and "taken over into" in applied.err, applied
     assert copy.state() == [] and copy.kept() == []

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import groups, runner
-from test_copy import WORK, Copy, after_work, picture
+from test_copy import AFTER_WORK, WORK, Copy, after_work, picture
 
 LIMIT = 16 << 20
 MECHANISM = {"image": "size of its image", "tmpfs": "tmpfs size"}
@@ -86,10 +86,7 @@ def test_from_start_to_end(copy, world, base):
     assert result.mechanism("copy") == MECHANISM[copy.kind] and result.document["copy_kept"] is True
     assert picture(copy.root) == before and loops_of(base) == []
     found = {path: c["kind"] for path, c in copy.changes().items()}
-    assert found == {"a": "modified", "sub/b": "deleted", "new": "added", "new/e": "added",
-                     "new/e/f": "added", "prog.sh": "mode", "pointer": "modified", "gone": "deleted",
-                     "gone/1": "deleted", "elsewhere": "renamed", "sub/deep": "type",
-                     "sub/deep/c": "deleted"}
+    assert found == AFTER_WORK
     assert copy.tool("apply").status == 0
     after = picture(copy.root)
     shutil.rmtree(copy.root)
@@ -187,6 +184,20 @@ def test_an_image_that_cannot_be_mounted_stays(atoll, need_root):
     assert (atoll.home / "sandboxes" / copy.id / "copy/image").exists()
     assert runner.eventually(lambda: copy.kept() == [copy.id])
     assert [*copy.changes()] == ["a"] and copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_a_full_disk_under_an_image(atoll, need_root):
+    """The payload was told that all is written; who started it is told that it is not."""
+    copy = Copy(atoll)
+    copy.tree()
+    place = atoll.base / "small"
+    place.mkdir()
+    script = f"""mount --make-rprivate /; mount -t tmpfs -o size=8m,mode=0700 none {place}; export ATOLL_HOME={place}
+"$1" run --limits group --copy 64MiB --workspace {copy.root}:copy -- sh -c 'head -c 32M /dev/urandom >big && echo written'
+echo "status $?" """
+    result = runner.capture(["unshare", "--mount", "/bin/sh", "-c", script, "sh", atoll.binary],
+                            env=atoll.environment(), cwd=copy.root)
+    assert "cannot write what was changed to the disk" in result.err and "status 0" not in result.out, result
 
 
 def test_damaged_image(atoll, need_root):

@@ -3,11 +3,12 @@
 import os
 import shutil
 import stat
+import time
 
 import pytest
 
 from harness import runner
-from test_copy import SECOND, WORK, Copy, after_work, picture, write
+from test_copy import AFTER_WORK, SECOND, WORK, Copy, after_work, picture, write
 
 
 class Files(Copy):
@@ -27,10 +28,7 @@ def test_from_start_to_end(copy, world):
     assert result.status == 0 and result.out == "one\ntwo\nthree\n0\n", result
     assert result.mechanism("copy") == "keeper, sampler" and picture(copy.root) == before
     found = {path: c["kind"] for path, c in copy.changes().items()}
-    assert found == {"a": "modified", "sub/b": "deleted", "new": "added", "new/e": "added",
-                     "new/e/f": "added", "prog.sh": "mode", "pointer": "modified", "gone": "deleted",
-                     "gone/1": "deleted", "elsewhere": "renamed", "sub/deep": "type",
-                     "sub/deep/c": "deleted"}
+    assert found == AFTER_WORK
     assert copy.tool("apply").status == 0
     after = picture(copy.root)
     shutil.rmtree(copy.root)
@@ -83,6 +81,7 @@ def test_directories_that_are_moved(copy):
     copy.tree()
     write(copy.root / "old/x", "of old\n")
     write(copy.root / "src/x", "of src\n")
+    time.sleep(SECOND)
     copy.run("mv src t; mv old src; mv t old; mv sub elsewhere")
     found = {p: (c["kind"], c.get("from")) for p, c in copy.changes().items()}
     assert found["old/x"][0] == found["src/x"][0] == "modified" or {found[p][0] for p in ("old/x", "src/x")} == {"renamed"}
@@ -112,6 +111,24 @@ def test_directories_that_the_host_moves(copy):
     assert copy.tool("apply").status == 0
     assert (copy.root / "new/f").exists() and (copy.root / "sub2/b").exists() and (copy.root / "d/b").exists()
     assert (copy.root / "d/a").read_text() == "another\n" and (copy.root / "d.bak/a").read_text() == "one\n"
+
+
+def test_both_move_things(copy):
+    """What lies in a directory that the payload has moved is told by its content, also where the host was at work."""
+    copy.tree()
+    write(copy.root / "old/x", "of old\n")
+    write(copy.root / "src/x", "of src\n")
+    time.sleep(SECOND)
+    process = copy.atoll.start("/bin/sh", "-c", "mv src t; mv old src; mv t old; echo ready; cat",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    write(copy.root / "old/late", "the host's\n")
+    write(copy.root / "src/late", "the host's\n")
+    process.communicate(timeout=20)
+    [copy.id] = copy.kept()
+    assert sorted(copy.changes()) == ["old/x", "src/x"]
+    assert copy.tool("apply").status == 0
+    assert (copy.root / "old/x").read_text() == "of src\n" and (copy.root / "old/late").exists()
 
 
 def test_both_changed_it(copy):
@@ -192,6 +209,24 @@ def test_a_keeper_that_is_killed(copy):
     process.communicate(timeout=20)
     assert runner.eventually(lambda: copy.kept() == [copy.id])
     assert sorted(copy.changes()) == ["a", "kept"] and copy.tool("discard").status == 0 and copy.state() == []
+
+
+def test_killed_before_it_was_whole(copy):
+    """Nothing of the payload's had run: what has been copied by then is nobody's work."""
+    copy.tree()
+    process = copy.atoll.start("/bin/sh", "-c", "echo x >>a; echo ready; sleep 60",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    [copy.id] = copy.state()
+    home = copy.atoll.home / "sandboxes" / copy.id
+    os.kill(runner.read_json(home / "sandbox.json")["keeper"], 9)
+    process.communicate(timeout=20)
+    if (home / "copy").exists() and (home / "sandbox.json").exists():  # as it was a moment earlier
+        (home / "copy/whole").unlink()
+        assert runner.eventually(lambda: copy.kept() == [] and copy.state() == [])
+    else:
+        copy.tool("discard")
+        pytest.fail("another command was faster")
 
 
 def test_group_limits_ask_for_another(copy):

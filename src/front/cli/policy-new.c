@@ -293,21 +293,6 @@ static int check(const char *text, struct err *e)
 	return r < 0 ? err_wrap(e, "the answers make no policy that may be used here") : 0;
 }
 
-static int write_all(int fd, const char *text)
-{
-	size_t len = strlen(text), done = 0;
-
-	while (done < len) {
-		ssize_t n = write(fd, text + done, len - done);
-
-		if (n < 0 && errno != EINTR) {
-			return -errno;
-		}
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 /* What may be replaced: a plain file; never a device, nor what a link leads to. */
 static int check_place(const char *path, bool force, struct err *e)
 {
@@ -356,7 +341,7 @@ static int write_file(const char *path, const char *text, bool force, struct err
 	if (fd < 0) {
 		return err_sys(e, errno, "cannot write '%s'", path);
 	}
-	r = write_all(fd, text);
+	r = buf_write_fd(fd, text, strlen(text));
 	if (r >= 0) {
 		r = fchmod(fd, 0666 & ~mask) < 0 ? -errno : move(beside, path, force);
 	}
