@@ -190,9 +190,10 @@ def test_a_full_disk_under_an_image(atoll, need_root):
     """The payload was told that all is written; who started it is told that it is not."""
     copy = Copy(atoll)
     copy.tree()
-    place = atoll.base / "small"
-    place.mkdir()
-    script = f"""mount --make-rprivate /; mount -t tmpfs -o size=8m,mode=0700 none {place}; export ATOLL_HOME={place}
+    place = atoll.home / "sandboxes"  # alone: a record that cannot be written is an error of its own
+    place.mkdir(parents=True, mode=0o700)
+    atoll.home.chmod(0o700)
+    script = f"""mount --make-rprivate /; mount -t tmpfs -o size=8m,mode=0700 none {place}
 "$1" run --limits group --copy 64MiB --workspace {copy.root}:copy -- sh -c 'head -c 32M /dev/urandom >big && echo written'
 echo "status $?" """
     result = runner.capture(["unshare", "--mount", "/bin/sh", "-c", script, "sh", atoll.binary],
