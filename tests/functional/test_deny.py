@@ -205,7 +205,8 @@ def test_no_way_of_moving_what_is_above_brings_it_back(copy, world, script):
 def test_a_directory_that_holds_it_does_not_go(copy, world, script, named):
     """The payload could not know of it: the end of the directory is a conflict, and says why."""
     before = tree(copy)
-    copy.run(script + "; echo fine >fine", *deny("**/.env"))
+    done = copy.run(f"set -e; {script}; echo fine >fine", *deny("**/.env"))
+    assert done.status == 0, done
     assert ".env" not in str([p for p, c in copy.changes().items() if c["kind"] == "deleted"])
     refused = copy.tool("apply", *(f"--allow-hazard={p}" for p in copy.changes()))
     assert refused.status != 0 and picture(copy.root) == before, refused
