@@ -137,10 +137,10 @@ def test_nothing_is_left_of_many(live):
     keeper, init = box.keeper(), box.init()
     def held():
         return len(os.listdir(f"/proc/{keeper}/fd")), len(os.listdir(f"/proc/{init}/task"))
-    before = min(held() for _ in range(20))  # the last descriptors of a command go when its front has gone
+    before = min(held() for _ in range(20))  # the last descriptors of a command go when its front has gone, so at most
     for i in range(40):
         assert box.run(*[["true"], ["no-such"], ["sh", "-c", "kill -9 $$"]][i % 3]).status in (0, 127, 137)
-    assert runner.eventually(lambda: held() == before), (before, held())
+    assert runner.eventually(lambda: held() <= before), (before, held())
     assert pathlib.Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split() == [str(init)]
     assert pathlib.Path(f"/proc/{init}/task/{init}/children").read_text() == ""
 
