@@ -533,6 +533,19 @@ bool group_event(const struct group *g)
 	return hit && strtoull(hit + strlen("\noom_kill "), NULL, 10) > 0;
 }
 
+uint64_t group_tasks(const struct group *g)
+{
+	struct err ignored = {};
+	uint64_t n = 0;
+
+	if (g->kind == GROUP_V1) {
+		(void)cgroup1_read(&g->v1, CGROUP1_PIDS, "pids.current", &n, &ignored);
+	} else if (g->v2.dir >= 0) {
+		(void)cgroup2_read(&g->v2, "pids.current", &n, &ignored);
+	}
+	return n;
+}
+
 bool group_ran_out(const struct group *g)
 {
 	if (g->kind == GROUP_V1) {

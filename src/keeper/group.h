@@ -116,6 +116,9 @@ struct pollfd;
 void group_poll(const struct group *g, struct pollfd *pfd);
 bool group_event(const struct group *g);
 
+/* How many processes and threads are in it; 0: nobody says. */
+uint64_t group_tasks(const struct group *g);
+
 /* True if somebody inside was killed for memory. */
 bool group_ran_out(const struct group *g);
 

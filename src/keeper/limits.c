@@ -27,6 +27,11 @@
 #define FIRST_PID_AGAIN 300
 /* How fast memory can fill at worst; decides how often the sampler must look. */
 #define FILL_BYTES_PER_MS (8ULL * 1024 * 1024)
+/* Nothing to see before. Most commands of a busy agent end by then, and no look is paid for. */
+#define FIRST_LOOK_MS 5
+#define LOOK_MS       250
+/* Of a sandbox in which nobody can do anything. */
+#define REST_MS 10000
 
 const char *limit_name(enum limit l)
 {
@@ -255,8 +260,24 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 	return r;
 }
 
+/* From now on somebody can use something again. */
+static void wake(struct limits *l)
+{
+	int64_t now = clock_now_ns();
+
+	if (l->due_ns > now + FIRST_LOOK_MS * MS) {
+		l->due_ns = now + FIRST_LOOK_MS * MS;
+	}
+	if (l->rests) {
+		l->rests = false;
+		l->starts_since_ns = now; /* a rest is no time to spread starts over */
+		l->starts_base = l->starts_total;
+	}
+}
+
 void limits_pause(struct limits *l, bool on)
 {
+	wake(l);
 	l->paused_ns = limits_paused_ns(l);
 	l->paused_at_ns = on ? clock_now_ns() : 0;
 	l->pauses += on;
@@ -269,6 +290,7 @@ int64_t limits_paused_ns(const struct limits *l)
 
 void limits_begun(struct limits *l)
 {
+	wake(l);
 	if (l->plan->idle_signals & IDLE_EXEC) {
 		limits_touch(l);
 	}
@@ -283,6 +305,7 @@ void limits_start(struct limits *l, bool one_command)
 {
 	l->wall = one_command ? l->plan->wall : 0;
 	l->started_ns = l->last_look_ns = l->last_active_ns = l->starts_since_ns = clock_now_ns();
+	l->due_ns = l->started_ns + FIRST_LOOK_MS * MS;
 }
 
 /* Sums up the sandbox now: by the group's accounting, or by looking at every process. */
@@ -309,25 +332,36 @@ static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *r
 	}
 }
 
-/* How long until the nearest deadline could be missed, within 5 to 250 ms. */
-static int next_look(const struct limits *l, int64_t now, uint64_t memory)
+/* Pid 1 is alone: it waits for us, and nobody else will be there before we let a command in. */
+static bool is_alone(const struct limits *l)
+{
+	return (l->group.kind == GROUP_NONE ? l->sampler.n : group_tasks(&l->group)) == 1;
+}
+
+/* How long until the nearest deadline could be missed, and not less than 5 ms. */
+static int64_t next_look(const struct limits *l, int64_t now, uint64_t memory)
 {
 	int64_t life = l->wall > 0 && l->wall < l->plan->session ? l->wall : l->plan->session;
-	int64_t ms = 250, left = (life - (now - l->started_ns)) / MS + 1;
+	int64_t ms = l->rests ? REST_MS : LOOK_MS;
+	int64_t left = (life - (now - l->started_ns)) / MS + 1;
 
 	if (l->paused_at_ns > 0) {
 		int64_t rest = (l->plan->paused - limits_paused_ns(l)) / MS + 1;
 
 		left = rest < left ? rest : left;
 	}
-	if (l->group.kind == GROUP_NONE) {
+	if (l->rests) {
+		int64_t idle = (l->plan->idle - (now - l->last_active_ns)) / MS + 1;
+
+		left = idle < left ? idle : left;
+	} else if (l->group.kind == GROUP_NONE) {
 		uint64_t headroom = l->plan->memory > memory ? l->plan->memory - memory : 0;
 		int64_t fill = (int64_t)(headroom / FILL_BYTES_PER_MS);
 
 		ms = fill < ms ? fill : ms;
 	}
 	ms = left < ms ? left : ms;
-	return ms < 5 ? 5 : (int)ms;
+	return ms < FIRST_LOOK_MS ? FIRST_LOOK_MS : ms;
 }
 
 /* What is free on the file system of a directory; 0: nobody says. */
@@ -369,7 +403,7 @@ static bool is_full(struct limits_walk *w, int dir, const struct tree_usage *bor
 }
 
 enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
-		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms)
+		       const struct limits_places *places, uint64_t bytes, bool unused)
 {
 	int64_t now = clock_now_ns(), since = now - l->last_look_ns;
 	const struct tree_usage nothing = {};
@@ -381,10 +415,14 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	    ((signals & IDLE_CPU) && (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE)) {
 		l->last_active_ns = now;
 	}
+	if (l->paused_at_ns > 0) {
+		l->last_active_ns = now; /* not idle: somebody has asked for it */
+	}
 	l->last_bytes = bytes;
 	l->last_cpu_ns = l->cpu_ns;
 	l->last_look_ns = now;
-	*ret_next_ms = next_look(l, now, memory);
+	l->rests = l->paused_at_ns > 0 || (unused && is_alone(l));
+	l->due_ns = now + next_look(l, now, memory) * MS;
 	if (l->wall > 0 && now - l->started_ns >= l->wall) {
 		return LIMIT_WALL;
 	}

@@ -59,6 +59,8 @@ struct limits {
 	int64_t started_ns;
 	int64_t wall; /* 0: each command has one of its own */
 	int64_t last_look_ns;
+	int64_t due_ns; /* when to look again */
+	bool rests;     /* nobody inside can use anything, until limits_wake() */
 	int64_t last_active_ns;
 	struct limits_walk {
 		int64_t cost_ns; /* what the last walk over the directory took */
@@ -100,7 +102,7 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 /* The clock starts: for the only command, or for a sandbox whose commands each have their own. */
 void limits_start(struct limits *l, bool one_command);
 
-/* Somebody has begun or ended a command: not idle, where that counts. */
+/* Somebody begins or has ended a command: not idle, where that counts; and it may use something. */
 void limits_begun(struct limits *l);
 
 /* It is paused from now on, or not any more. */
@@ -114,10 +116,12 @@ void limits_touch(struct limits *l);
 
 /*
  * Looks at the sandbox; `bytes` is what its output has moved so far. Returns the limit that is
- * broken, or LIMIT_NONE, and in *ret_next_ms when to look again.
+ * broken, or LIMIT_NONE, and sets when to look again. `unused`: it has no command, so that it rests
+ * if pid 1 is alone; as it does while it is paused. A sandbox that rests is looked at when one of
+ * its times is up, and now and then.
  */
 enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
-		       const struct limits_places *places, uint64_t bytes, int *ret_next_ms);
+		       const struct limits_places *places, uint64_t bytes, bool unused);
 
 /* The namespace has handed out pid `last` (of at most `max`). */
 enum limit limits_count(struct limits *l, int32_t last, int32_t max);

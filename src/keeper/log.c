@@ -465,25 +465,6 @@ static struct kept_log *collect(const struct state *s, size_t *ret_n)
 	return list_of;
 }
 
-/* True if nobody has looked for a while; from now on somebody has. */
-static bool is_due(int dir)
-{
-	struct stat st;
-	int fd;
-
-	if (fstatat(dir, SWEPT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    clock_real_ns() / SECOND_NS - st.st_mtim.tv_sec < LOG_SWEEP_S &&
-	    clock_real_ns() / SECOND_NS >= st.st_mtim.tv_sec) {
-		return false;
-	}
-	fd = openat(dir, SWEPT, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0) {
-		(void)futimens(fd, NULL);
-	}
-	(void)fd_close(fd);
-	return true;
-}
-
 int log_reap(const struct state *s, bool now, bool look)
 {
 	_cleanup_fd_ int dir = open_logs(s);
@@ -491,7 +472,7 @@ int log_reap(const struct state *s, bool now, bool look)
 	size_t n = 0, i;
 	int gone = 0;
 
-	if (dir < 0 || (!look && !is_due(dir) && !now)) {
+	if (dir < 0 || (!look && !state_is_due(dir, SWEPT, LOG_SWEEP_S) && !now)) {
 		return 0;
 	}
 	left = collect(s, &n);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "keeper/reap.h"
 
 #define NAMES "names"
 #define FILE_ "name"
@@ -81,6 +82,15 @@ static int link_name(const struct state *s, const struct state_sandbox *sb, cons
 		       : 0;
 }
 
+/* Of a sandbox whose keeper is dead; it may be one of many that nobody has looked at yet. */
+static int free_name(const struct state *s, const char *name, struct err *e)
+{
+	_cleanup_fd_ int names = open_names(s, false);
+	char id[STATE_ID_SIZE];
+
+	return names >= 0 && follow(s, names, name, id) ? reap_sandbox(s, id, e) : 0;
+}
+
 int name_claim(const struct state *s, const struct state_sandbox *sb, const char *name,
 	       struct err *e)
 {
@@ -94,6 +104,10 @@ int name_claim(const struct state *s, const struct state_sandbox *sb, const char
 	}
 	/* First the file: whoever finds us dead knows what to take back. */
 	r = state_write(sb, FILE_, name, strlen(name), e);
+	if (r < 0) {
+		return r;
+	}
+	r = free_name(s, name, e);
 	if (r < 0) {
 		return r;
 	}

@@ -17,18 +17,12 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
-#include "base/json.h"
-#include "keeper/copy.h"
-#include "keeper/kept.h"
-#include "keeper/group.h"
-#include "keeper/log.h"
 #include "keeper/name.h"
-#include "keeper/scratch.h"
 #include "linux/refusal.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
-#include "record/trail.h"
 
 #define HOST_ID_BASE 0x70000000U
 #define HOST_ID_MASK 0x0fffffffU
@@ -283,254 +277,22 @@ void state_sandbox_done(struct state_sandbox *sb)
 	sb->dir = fd_close(sb->dir);
 }
 
-/* Undoes what sandbox.json says was made outside. Without one, nothing had been made yet. */
-static int undo(const struct state_sandbox *sb, json_t *note, struct err *e)
+bool state_is_due(int dir, const char *mark, int seconds)
 {
-	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-	json_t *path;
-	size_t i;
-	int r = 0;
+	const int64_t now = clock_real_ns() / 1000000000;
+	struct stat st;
+	int fd;
 
-	json_array_foreach(json_object_get(doc, "groups"), i, path)
-	{
-		int n = json_is_string(path) ? group_remove_path(json_string_value(path), e) : 0;
-
-		r = r < 0 ? r : n;
-	}
-	if (json_is_true(json_object_get(doc, "scratch"))) {
-		int n = scratch_remove(sb->id, e);
-
-		r = r < 0 ? r : n;
-	}
-	(void)json_put(note, "groups",
-		       json_integer((json_int_t)json_array_size(json_object_get(doc, "groups"))));
-	return r;
-}
-
-/* What its payload changed is kept as by a keeper that ended well. 1: it is. */
-static int settle(const struct state_sandbox *sb, struct err *e)
-{
-	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-	const json_t *note = json_object_get(doc, "copy");
-
-	if (!json_is_object(note)) {
-		/* Damaged when the machine died, after the other one had been written. */
-		return faccessat(sb->dir, "kept.json", F_OK, 0) == 0;
-	}
-	return copy_settle(sb, note, e);
-}
-
-static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
-{
-	json_t *note = json_pack("{s:s}", "why", "the keeper ended without tearing down");
-	struct trail trail;
-	int r;
-
-	if (!note) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	r = undo(sb, note, e);
-	if (r < 0) {
-		json_decref(note);
-		return r;
-	}
-	r = trail_resume(&trail, s->trail, sb->id, e);
-	if (r == 0) {
-		r = trail_add(&trail, "reaped", note, e);
-		trail_done(&trail);
-	} else {
-		json_decref(note);
-		r = r == -ENOENT ? 0 : r; /* it died before the first record */
-	}
-	if (r >= 0) {
-		r = settle(sb, e);
-	}
-	return r < 0 ? r : r > 0 ? copy_release(sb, e) : state_remove(s, sb, e);
-}
-
-/* Ended, with a copy that waits for somebody: nobody's orphan. */
-static bool is_kept(int dir)
-{
-	return faccessat(dir, "sandbox.json", F_OK, 0) < 0 &&
-	       faccessat(dir, "kept.json", F_OK, 0) == 0;
-}
-
-/* A copy whose time is up; or the one that waits since then, where there are too many (0: there are
- * not). */
-static bool may_go(int dir, int64_t since)
-{
-	return kept_expired(dir) || (since > 0 && kept_since(dir) == since);
-}
-
-/* Nobody keeps it any more: it has no keeper, or what it left has waited long enough. */
-static bool is_over(const struct state *s, const char *name, int64_t since, int *ret_dir,
-		    bool *ret_expired)
-{
-	_cleanup_fd_ int dir =
-		openat(s->sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	bool kept = dir >= 0 && is_kept(dir);
-	struct stat opened, now;
-
-	/* First whether it is kept: the lock of such a one would be in the way of who opens it now.
-	 * And again with it: its keeper may have kept it meanwhile. */
-	if (dir < 0 || (kept && !may_go(dir, since)) || flock(dir, LOCK_EX | LOCK_NB) < 0 ||
-	    (is_kept(dir) && !may_go(dir, since))) {
+	if (fstatat(dir, mark, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    now - st.st_mtim.tv_sec < seconds && now >= st.st_mtim.tv_sec) {
 		return false;
 	}
-	*ret_expired = is_kept(dir);
-	/* Removed by its keeper, or by another command, since it was opened: nobody's orphan. */
-	if (fstat(dir, &opened) < 0 || fstatat(s->sandboxes, name, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    opened.st_dev != now.st_dev || opened.st_ino != now.st_ino) {
-		return false;
+	fd = openat(dir, mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0) {
+		(void)futimens(fd, NULL);
 	}
-	*ret_dir = TAKE_FD(dir);
+	(void)fd_close(fd);
 	return true;
-}
-
-/* What waited for longer than its policy says. */
-static int expire_one(const struct state *s, struct state_sandbox *sb, bool surplus, struct err *e)
-{
-	struct trail trail;
-	int r = trail_resume(&trail, s->trail, sb->id, e);
-
-	if (r == 0) {
-		r = trail_add(
-			&trail, "copy_expired",
-			json_pack("{s:s}", "why", surplus ? "too many wait" : "its time was up"),
-			e);
-		trail_done(&trail);
-	}
-	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
-}
-
-/* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
-static int reap_candidate(const struct state *s, const char *name, int64_t since,
-			  struct state_reaped *ret, struct err *e)
-{
-	struct state_sandbox sb = {.dir = FD_NONE};
-	bool expired = false;
-	int r = 0;
-
-	if (strlen(name) >= sizeof(sb.id)) {
-		return 0;
-	}
-	memcpy(sb.id, name, strlen(name) + 1);
-	if (flock(s->sandboxes, LOCK_EX) < 0) {
-		return err_sys(e, errno, "cannot lock the state directory");
-	}
-	if (is_over(s, name, since, &sb.dir, &expired)) {
-		r = expired ? expire_one(s, &sb, since > 0, e) : reap_one(s, &sb, e);
-		ret->orphans += r >= 0 && !expired;
-		ret->expired += r >= 0 && expired;
-	}
-	(void)flock(s->sandboxes, LOCK_UN);
-	state_sandbox_done(&sb);
-	return r;
-}
-
-/* One that is over, as far as can be seen without removing it. */
-static int consider(const struct state *s, const char *name, int64_t since, bool look,
-		    struct state_reaped *ret, struct err *e)
-{
-	bool expired = false;
-	int probe = FD_NONE;
-
-	if (name[0] == '.' || !is_over(s, name, since, &probe, &expired)) {
-		return 0;
-	}
-	(void)fd_close(probe);
-	if (!look) {
-		return reap_candidate(s, name, since, ret, e);
-	}
-	ret->orphans += !expired;
-	ret->expired += expired;
-	return 0;
-}
-
-struct waiting {
-	char id[STATE_ID_SIZE];
-	int64_t since;
-};
-
-static int by_age(const void *a, const void *b)
-{
-	const struct waiting *x = a, *y = b;
-
-	return (x->since > y->since) - (x->since < y->since);
-}
-
-/* Adds it if it is a copy that waits. -ENOMEM. */
-static int note_waiting(const struct state *s, const char *name, struct waiting **list, size_t *n)
-{
-	_cleanup_fd_ int dir =
-		openat(s->sandboxes, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int64_t since = dir < 0 || strlen(name) >= STATE_ID_SIZE ? 0 : kept_since(dir);
-
-	if (since == 0) {
-		return 0;
-	}
-	if (*n % 64 == 0) {
-		struct waiting *more = realloc(*list, (*n + 64) * sizeof(**list));
-
-		if (!more) {
-			return -ENOMEM;
-		}
-		*list = more;
-	}
-	(*list)[*n].since = since;
-	memcpy((*list)[(*n)++].id, name, strlen(name) + 1);
-	return 0;
-}
-
-/* Of more than KEPT_MAX copies the first. */
-static int reap_surplus(const struct state *s, struct waiting *list, size_t n, bool look,
-			struct state_reaped *ret, struct err *e)
-{
-	int failed = 0;
-
-	if (n > KEPT_MAX) {
-		qsort(list, n, sizeof(*list), by_age);
-	}
-	for (size_t i = 0; i + KEPT_MAX < n; i++) {
-		int r = consider(s, list[i].id, list[i].since, look, ret, failed < 0 ? NULL : e);
-
-		failed = failed < 0 ? failed : r;
-	}
-	return failed;
-}
-
-int state_reap(const struct state *s, bool now, bool look, struct state_reaped *ret, struct err *e)
-{
-	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	_cleanup_free_ struct waiting *waiting = NULL;
-	struct dirent *entry;
-	size_t n = 0;
-	int r, failed = 0;
-
-	*ret = (struct state_reaped){};
-	if (!dir) {
-		(void)fd_close(copy);
-		return err_sys(e, errno, "cannot list the state directory");
-	}
-	while ((entry = readdir(dir))) {
-		int before = ret->expired + ret->orphans;
-
-		/* One that cannot be removed must not keep those behind it; the first is said. */
-		r = consider(s, entry->d_name, 0, look, ret, failed < 0 ? NULL : e);
-		failed = failed < 0 ? failed : r;
-		if (entry->d_name[0] != '.' && ret->expired + ret->orphans == before &&
-		    note_waiting(s, entry->d_name, &waiting, &n) < 0 && failed >= 0) {
-			failed = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-		}
-	}
-	(void)closedir(dir);
-	r = reap_surplus(s, waiting, n, look, ret, failed < 0 ? NULL : e);
-	failed = failed < 0 ? failed : r;
-	ret->logs = log_reap(s, now, look);
-	return failed;
 }
 
 /* True if any line "inside outside count" of an id map covers all of our range. */

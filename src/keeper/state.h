@@ -66,21 +66,8 @@ int state_remove(const struct state *s, struct state_sandbox *sb, struct err *e)
 
 void state_sandbox_done(struct state_sandbox *sb);
 
-struct state_reaped {
-	int orphans; /* sandboxes whose keeper was dead */
-	int logs; /* sandboxes whose kept output goes: for its age, or because there is too much */
-	int expired; /* copies, the oldest of more than KEPT_MAX, and those that had waited for as
-			long as their policy says */
-};
-
-/*
- * Finds sandboxes whose keeper is dead, removes what they left (control groups, directory; a copy
- * in which something was changed is kept) and ends their trail; and copies whose time is up. With
- * `look` it removes nothing. Output that was kept is looked at now and then, or `now`. *ret says
- * how many there were; the first error, once all have been tried, is returned when one could not be
- * removed.
- */
-int state_reap(const struct state *s, bool now, bool look, struct state_reaped *ret, struct err *e);
+/* True if nobody has asked so about this mark in `dir` for that long; from now on somebody has. */
+bool state_is_due(int dir, const char *mark, int seconds);
 
 /* A user id that nobody on the host has: 0x70000000 to 0x7fffffff, above what distributions and
  * container managers hand out. -EADDRNOTAVAIL when this user namespace has no such ids; -EPERM when

@@ -40,9 +40,6 @@ enum {
 	W_COUNT = W_COMMANDS + COMMAND_MAX * COMMAND_POLLS
 };
 
-/* Memory fills at 8 MiB a millisecond at worst: nothing to see before. */
-#define FIRST_LOOK_MS 5
-
 /* Calls answered in one turn of the loop, and how long that may keep the rest of it waiting. */
 #define CALLS_PER_TURN 64
 #define CALLS_NS       10000000LL
@@ -606,7 +603,7 @@ static int open_signals(struct err *e)
 }
 
 /* Limits, and where a refusal ends the sandbox also those that only show in counters. */
-static int look(struct keeper *k, int *ret_next_ms, struct err *e)
+static int look(struct keeper *k, struct err *e)
 {
 	const struct limits_places places = {k->scratch.dir,
 					     k->copy.layers.kind == TIER_COPY_DIRECTORY ||
@@ -614,12 +611,10 @@ static int look(struct keeper *k, int *ret_next_ms, struct err *e)
 						     ? k->copy.upper
 						     : FD_NONE,
 					     k->copy.born};
-	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), ret_next_ms);
+	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), k->n_commands == 0);
 	int r;
 
-	if (k->frozen) {
-		limits_touch(&k->limits); /* not idle: somebody has asked for it */
-	} else {
+	if (!k->frozen) {
 		k->tier->count(&k->sandbox);
 	}
 	if (l == LIMIT_NONE && k->sandbox.starts >= 0) {
@@ -650,12 +645,10 @@ static bool over(const struct keeper *k)
 int keeper_watch(struct keeper *k, struct err *e)
 {
 	_cleanup_fd_ int signals = open_signals(e);
-	/* Most commands of a busy agent end before the first look, which then costs nothing. */
-	int next_ms = FIRST_LOOK_MS, r = signals < 0 ? signals : keeper_follow(k);
+	int r = signals < 0 ? signals : keeper_follow(k);
 
 	while (r >= 0 && !k->ended_ns) {
 		struct pollfd w[W_COUNT];
-		int64_t due = k->limits.last_look_ns + next_ms * 1000000LL;
 		int64_t commands = keeper_settle(k);
 
 		if (k->error.code) {
@@ -663,8 +656,8 @@ int keeper_watch(struct keeper *k, struct err *e)
 			break;
 		}
 		fill(k, signals, w);
-		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS, patience(due, commands)) <
-		    0) {
+		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
+			 patience(k->limits.due_ns, commands)) < 0) {
 			if (errno != EINTR) {
 				r = err_sys(e, errno, "cannot wait for events");
 				break;
@@ -672,8 +665,8 @@ int keeper_watch(struct keeper *k, struct err *e)
 			continue;
 		}
 		r = turn(k, signals, w, e);
-		if (r >= 0 && !k->ended_ns && clock_now_ns() >= due) {
-			r = look(k, &next_ms, e);
+		if (r >= 0 && !k->ended_ns && clock_now_ns() >= k->limits.due_ns) {
+			r = look(k, e);
 		}
 		if (r >= 0 && over(k)) {
 			r = end_for_limit(k, LIMIT_OUTPUT, e);

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -287,6 +288,55 @@ def test_memory_of_all_commands_together(live):
     assert second.status == 137 and "memory limit" in second.err
     assert first.wait(timeout=20) == 137
     assert runner.eventually(box.is_gone, 10)
+
+
+def wakes(pid):
+    """How often a process has waited for something."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M).group(1))
+
+
+def test_nobody_is_looked_at_who_can_do_nothing(live):
+    """Hundreds that wait cost no processor time; a limit of time holds all the same, and a command wakes it."""
+    box = live("--idle", "20s")
+    assert box.run("true").status == 0
+    time.sleep(1)
+    before = wakes(box.keeper())
+    time.sleep(2)
+    assert wakes(box.keeper()) - before <= 2, "looked at four times a second"
+    box.start("sleep", "60")
+    assert runner.eventually(lambda: wakes(box.keeper()) - before > 8, 20)
+
+
+def test_one_that_rests_is_idle_in_time(live):
+    box = live("--idle", "3s")
+    begin = time.monotonic()
+    assert runner.eventually(box.is_gone, 30)
+    assert 2 < time.monotonic() - begin < 4 * runner.SLOW + 2
+    assert box.events()[-2]["data"]["reason"] == "limit:idle"
+
+
+def test_what_a_command_left_behind_is_looked_at(live):
+    """No command is there any more, but a process that uses the processor."""
+    box = live("--cpu-time", "1s", "--idle", "60s")
+    assert box.shell("setsid sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &").status == 0
+    assert running(box.atoll)[box.id]["commands"] == 0
+    assert runner.eventually(box.is_gone, 30)
+    assert box.events()[-2]["data"]["reason"] == "limit:cpu"
+
+
+def test_a_paused_one_is_looked_at_again(live, atoll):
+    """Frozen it uses nothing, even with a process inside; its processor time is limited before and after."""
+    box = live("--cpu-time", "2s", "--idle", "60s")
+    process = box.start("/bin/sh", "-c", "echo ready; while :; do :; done")
+    assert process.stdout.readline() == b"ready\n"
+    if can_pause(box):
+        time.sleep(0.5)
+        before = wakes(box.keeper())
+        time.sleep(2)
+        assert wakes(box.keeper()) - before <= 2
+        assert atoll.tool("resume", box.id).status == 0
+    assert process.wait(timeout=30) == 137 and b"cpu limit" in process.stderr.read()
 
 
 # ---- whoever ends ----

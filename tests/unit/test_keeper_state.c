@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "base/buf.h"
+#include "keeper/reap.h"
 #include "keeper/state.h"
 #include "record/trail.h"
 
@@ -29,8 +30,8 @@ static int state_setup(void **state)
 /* How many sandboxes had no keeper any more, or the error. */
 static int reap(const struct state *s, struct err *e)
 {
-	struct state_reaped n;
-	int r = state_reap(s, true, false, &n, e);
+	struct reaped n;
+	int r = reap_run(s, REAP_ALL, &n, e);
 
 	assert_int_equal(n.expired, 0);
 	return r < 0 ? r : n.orphans;

@@ -91,11 +91,11 @@ int cli_print_json(json_t *taken)
 	return cli_written();
 }
 
-void cli_reap(const struct state *s)
+void cli_reap(const struct state *s, enum reap how)
 {
-	struct state_reaped n;
+	struct reaped n;
 	struct err e = {};
-	int r = state_reap(s, false, false, &n, &e);
+	int r = reap_run(s, how, &n, &e);
 
 	if (r < 0) {
 		cli_say("cannot remove what a killed keeper left: %s", e.msg);

@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+#include "keeper/reap.h"
+
 struct err;
 struct state;
 
@@ -43,4 +45,4 @@ int cli_print_json(json_t *taken);
  * Removes what earlier keepers left when they were killed, and says so. One that cannot be removed
  * is said every time, and stops nobody from working.
  */
-void cli_reap(const struct state *s);
+void cli_reap(const struct state *s, enum reap how);

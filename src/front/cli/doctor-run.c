@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "keeper/reap.h"
 #include "keeper/state.h"
 
 #define PAYLOAD "/bin/true"
@@ -138,7 +139,7 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 void doctor_clear(const char *scratch)
 {
 	static const char *const tiers[] = {"container", "process"};
-	struct state_reaped unused;
+	struct reaped unused;
 	struct state state;
 	char path[4096];
 	size_t i;
@@ -150,7 +151,7 @@ void doctor_clear(const char *scratch)
 			continue;
 		}
 		if (state_open(&state, NULL) >= 0) {
-			(void)state_reap(&state, false, false, &unused, NULL);
+			(void)reap_run(&state, REAP_SANDBOXES, &unused, NULL);
 		}
 		state_done(&state);
 	}

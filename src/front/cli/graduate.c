@@ -320,7 +320,7 @@ static int graduate(const struct cli_command *c, int argc, char **argv)
 		state_done(&s);
 		return cli_complain(c->name, "a directory is missing, into which it is exported");
 	}
-	cli_reap(&s);
+	cli_reap(&s, REAP_SANDBOXES);
 	r = sandbox_find_record(&s, words.words[0], g.id, &e);
 	r = r < 0 ? r : graduate_one(&g, &s, words.words[1], &e);
 	state_done(&s);

@@ -68,7 +68,7 @@ static int inspect(const struct cli_command *c, int argc, char **argv)
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	cli_reap(&s);
+	cli_reap(&s, REAP_SANDBOXES);
 	r = sandboxes_each(&s, &words, describe, list);
 	state_done(&s);
 	/* All that were asked about, or nothing: who reads the list need not look for gaps. */
@@ -179,7 +179,7 @@ static int rm(const struct cli_command *c, int argc, char **argv)
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
-	cli_reap(&s);
+	cli_reap(&s, REAP_SANDBOXES);
 	r = sandboxes_each(&s, &words, rm_one, &o);
 	state_done(&s);
 	return r;

@@ -17,7 +17,7 @@ struct reap_options {
 static int reap(const struct cli_command *c, int argc, char **argv)
 {
 	struct reap_options o = {};
-	struct state_reaped n = {};
+	struct reaped n = {};
 	struct cli_operands none;
 	struct state s;
 	struct err e = {};
@@ -27,7 +27,7 @@ static int reap(const struct cli_command *c, int argc, char **argv)
 		return r > 0 ? CLI_OK : -r;
 	}
 	r = state_open(&s, &e);
-	r = r < 0 ? r : state_reap(&s, true, o.dry_run, &n, &e);
+	r = r < 0 ? r : reap_run(&s, o.dry_run ? REAP_LOOK : REAP_ALL, &n, &e);
 	state_done(&s);
 	if (o.json) {
 		int printed = cli_print_json(json_pack("{s:i, s:i, s:i, s:b}", "orphans", n.orphans,

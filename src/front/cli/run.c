@@ -59,7 +59,7 @@ static int reap_orphans(struct err *e)
 	int r = state_open(&state, e);
 
 	if (r >= 0) {
-		cli_reap(&state);
+		cli_reap(&state, REAP_PASSING);
 	}
 	state_done(&state);
 	return r;

@@ -374,7 +374,7 @@ static int ps(const struct cli_command *c, int argc, char **argv)
 	}
 	r = state_open(&s, &e);
 	if (r >= 0) {
-		cli_reap(&s);
+		cli_reap(&s, REAP_SANDBOXES);
 		r = each_sandbox(&s, list, o.kept ? add_kept : add_running, &e);
 	}
 	state_done(&s);
