@@ -69,6 +69,7 @@ struct command {
 	bool killed;      /* it is on its way out */
 	bool stopped;     /* somebody asked for its end */
 	bool cut;         /* the rest of its output went with the sandbox */
+	bool noted;       /* the record has its beginning */
 	bool told;        /* the record has its end */
 	uint64_t signals; /* that came before it was there to get them, by number */
 	int status;

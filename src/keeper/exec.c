@@ -43,11 +43,12 @@
 #define LOOK_NS 20000000LL
 
 /* One that did not come to run, in the record as what it was. */
-static void record_failure(struct keeper *k, const struct command *c, const struct err *why)
+static void record_failure(struct keeper *k, struct command *c, const struct err *why)
 {
 	json_t *event = keeper_started_event(c, RECORDED_WORDS);
 	int code = c->exec_error ? c->exec_error : why->code;
 
+	c->told = true;
 	if (!event || json_put(event, "command", json_integer(c->number)) < 0 ||
 	    json_put(event, "kind",
 		     json_string(c->exec_error ? "exec" : err_kind_name(why->kind))) < 0 ||
@@ -65,7 +66,7 @@ static void give_up(struct keeper *k, struct command *c, const struct err *why)
 	if (c->error.code == 0 && c->exec_error == 0) {
 		c->error = *why;
 	}
-	if (!c->started) {
+	if (!c->noted) {
 		record_failure(k, c, why);
 	}
 	command_close_ends(c);
@@ -201,6 +202,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 	if (r < 0) {
 		return err_set(e, k->error.kind, k->error.code, "%s", k->error.msg);
 	}
+	c->noted = true;
 	keep(k, c, LOG_BEGIN, json_pack("{s:o}", "argv", keeper_words(c, KEPT_WORDS)));
 	r = tier_command_release(&c->inside, e);
 	c->started = r >= 0;
@@ -311,8 +313,15 @@ int keeper_record_end(struct keeper *k, struct command *c, struct err *e)
 {
 	char reason[64];
 
-	if (c->main || !c->started || c->told) {
+	if (c->main || c->told) {
 		return 0;
+	}
+	if (!c->noted) {
+		struct err why = {};
+
+		(void)err_set(&why, ERR_USER, ECANCELED, "the sandbox ended before it ran");
+		record_failure(k, c, &why);
+		return -k->error.code;
 	}
 	c->told = true;
 	keeper_command_reason(k, c, reason, sizeof(reason));

@@ -369,6 +369,27 @@ def test_the_record_has_every_way_out(live):
                       ("exec_ended", 3, None, "stopped"), ("ended", None, None, "stopped"), ("torn_down", None, None, None)]
 
 
+def test_a_stop_at_any_moment_leaves_no_command_out_of_the_record(live, atoll):
+    """What is asked for while the sandbox ends has run and ended, or has failed; each number once."""
+    on_its_way = 0
+    for turn in range(400):
+        if turn >= 24 and on_its_way > 0:
+            break
+        box = live()
+        fronts = [box.start("true", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(6)]
+        time.sleep(turn % 24 * 0.0015)
+        assert atoll.tool("rm", "--force", box.id).status == 0
+        for front in fronts:
+            front.wait(timeout=20)
+        events = [(e["event"], e["data"].get("command"), e["data"].get("message", "")) for e in box.events()]
+        begun = sorted(number for event, number, _ in events if event in ("exec", "exec_failed"))
+        assert begun == list(range(1, len(begun) + 1)), events
+        assert sorted(n for event, n, _ in events if event == "exec") == \
+            sorted(n for event, n, _ in events if event == "exec_ended"), events
+        on_its_way += sum(text == "the sandbox ended before it ran" for _, _, text in events)
+    assert on_its_way > 0, "no stop came at such a moment"
+
+
 # ---- what an attacker found ----
 
 HOLD = r"""
