@@ -175,6 +175,12 @@ void control_reply(struct control *c, size_t i, const json_t *reply)
 	drop(c, i);
 }
 
+void control_reply_fd(struct control *c, size_t i, int fd)
+{
+	(void)fdpass_send_now(c->peers[i].fd, "{}", 2, &fd, 1);
+	drop(c, i);
+}
+
 void control_defer(struct control *c, size_t i)
 {
 	c->peers[i].waiting = true;
@@ -210,31 +216,49 @@ int control_connect(int dir, struct err *e)
 	return TAKE_FD(fd);
 }
 
+/* One question and what comes back: its length, with a descriptor or without one. */
+static ssize_t ask(int dir, const struct message *request, char text[CONTROL_MAX_REPLY],
+		   int *ret_fd, size_t *n_fds, struct err *e)
+{
+	_cleanup_fd_ int fd = control_connect(dir, e);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	ssize_t n;
+
+	if (fd < 0) {
+		return fd;
+	}
+	n = send(fd, request, sizeof(*request), MSG_NOSIGNAL);
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+		return -ENOENT; /* it ended between the connection and the question */
+	}
+	if (n < 0 ||
+	    poll(&pfd, 1, request->op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
+		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
+	}
+	n = fdpass_recv(fd, text, CONTROL_MAX_REPLY, ret_fd, n_fds);
+	*n_fds = n > 0 ? *n_fds : 0;
+	if (n == 0 || n == -ECONNRESET) {
+		return -ENOENT; /* it ended between the question and the answer */
+	}
+	return n > 0 ? n : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer cannot be received");
+}
+
 int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err *e)
 {
 	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
-	_cleanup_fd_ int fd = control_connect(dir, e);
-	struct message request = {.op = op, .a = a};
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	const struct message request = {.op = op, .a = a};
 	size_t len = 0, n_fds = 1;
 	int long_fd = FD_NONE;
 	ssize_t n;
 
-	if (fd < 0 || !text) {
-		return fd < 0 ? fd : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	if (!text) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	n = send(fd, &request, sizeof(request), MSG_NOSIGNAL);
-	if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-		return -ENOENT; /* it ended between the connection and the question */
+	n = ask(dir, &request, text, &long_fd, &n_fds, e);
+	if (n < 0) {
+		return (int)n;
 	}
-	if (n < 0 || poll(&pfd, 1, op == CONTROL_STOP ? STOP_TIMEOUT_MS : ASK_TIMEOUT_MS) != 1) {
-		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "the keeper does not answer");
-	}
-	n = fdpass_recv(fd, text, CONTROL_MAX_REPLY, &long_fd, &n_fds);
-	if (n == 0 || n == -ECONNRESET) {
-		return -ENOENT; /* it ended between the question and the answer */
-	}
-	if (n > 0 && n_fds == 1) {
+	if (n_fds == 1) {
 		free(text);
 		text = message_read_fd(long_fd, CONTROL_MAX_TEXT, &len, e);
 		(void)fd_close(long_fd);
@@ -242,4 +266,27 @@ int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err
 	}
 	*ret = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	return *ret ? 0 : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer is not JSON");
+}
+
+int control_ask_copy(int dir, struct err *e)
+{
+	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
+	const struct message request = {.op = CONTROL_COPY};
+	_cleanup_json_ json_t *reply = NULL;
+	_cleanup_fd_ int fd = FD_NONE;
+	const char *why;
+	size_t n_fds = 1;
+	ssize_t n;
+
+	if (!text) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	n = ask(dir, &request, text, &fd, &n_fds, e);
+	if (n < 0 || n_fds == 1) {
+		return n < 0 ? (int)n : TAKE_FD(fd);
+	}
+	reply = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+	why = json_string_value(json_object_get(reply, "error"));
+	return why ? err_set(e, ERR_USER, ENODATA, "%s", why)
+		   : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer is not JSON");
 }

@@ -24,6 +24,8 @@ enum control_op {
 	CONTROL_PAUSE,        /* reply: {}, or {"error": text} */
 	CONTROL_RESUME,       /* the same */
 	CONTROL_STOP_COMMAND, /* a: its number; reply: {}, or {"error": text} */
+	CONTROL_COPY,         /* reply: {} with a descriptor of the upper layer of its copy, or
+			       * {"error": text} */
 	CONTROL_EXEC, /* the connection becomes that of a command (message.h); a, b: rows and
 		       * columns of its terminal; with the descriptors of a request */
 };
@@ -65,6 +67,9 @@ int control_take(struct control *c, size_t i);
 /* Sends the reply and ends the connection. */
 void control_reply(struct control *c, size_t i, const json_t *reply);
 
+/* Sends a descriptor, which stays the caller's, with an empty reply. */
+void control_reply_fd(struct control *c, size_t i, int fd);
+
 /* Keeps the peer for control_finish(). */
 void control_defer(struct control *c, size_t i);
 
@@ -74,6 +79,9 @@ void control_finish(struct control *c);
 /* The other side: asks the keeper whose directory this is; `a` is of those ops that have one.
  * -ENOENT: there is no socket, or it ended before it answered. */
 int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err *e);
+
+/* Asks for the upper layer of its copy: a descriptor. -ENOENT as above. */
+int control_ask_copy(int dir, struct err *e);
 
 /* Connects, and no more. -ENOENT as above. */
 int control_connect(int dir, struct err *e);

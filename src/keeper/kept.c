@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/control.h"
 #include "keeper/copy-internal.h"
 #include "keeper/denied.h"
 
@@ -24,25 +25,17 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
-/* What kept.json says; the file is ours, and nobody else's to write. */
-static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
+/* What kept.json says, or sandbox.json of a copy; the files are ours, and nobody else's to write.
+ */
+static int take_note(struct kept *k, const json_t *doc, dev_t *dev, ino_t *ino, struct err *e)
 {
-	_cleanup_fd_ int fd = openat(k->home.dir, COPY_KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
 	const char *path = NULL;
 	int64_t device = 0, inode = 0;
-	int r;
+	int r = json_get_str(doc, "workspace", &path, e);
 
-	if (!doc) {
-		return err_set(e, ERR_SYSTEM, EBADMSG, "'%s' of sandbox %s cannot be read",
-			       COPY_KEPT, k->home.id);
-	}
-	r = json_get_str(doc, "workspace", &path, e);
 	r = r < 0 ? r : json_get_int(doc, "device", &device, e);
 	r = r < 0 ? r : json_get_int(doc, "inode", &inode, e);
 	r = r < 0 ? r : json_get_int(doc, "begun_ns", &k->begun_ns, e);
-	r = r < 0 ? r : json_get_int(doc, "ended_ns", &k->ended_ns, e);
-	r = r < 0 ? r : json_get_int(doc, "until_ns", &k->until_ns, e);
 	r = r < 0 ? r : denied_from_json(json_object_get(doc, "deny"), &k->denied, e);
 	if (r < 0) {
 		return r;
@@ -53,18 +46,41 @@ static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
 	return k->workspace ? 0 : no_memory(e);
 }
 
-static int open_home(const struct state *s, const char *id, bool lock, struct kept *k)
+static int read_kept(struct kept *k, dev_t *dev, ino_t *ino, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(k->home.dir, COPY_KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	int r;
+
+	if (!doc) {
+		return err_set(e, ERR_SYSTEM, EBADMSG, "'%s' of sandbox %s cannot be read",
+			       COPY_KEPT, k->home.id);
+	}
+	r = json_get_int(doc, "ended_ns", &k->ended_ns, e);
+	r = r < 0 ? r : json_get_int(doc, "until_ns", &k->until_ns, e);
+	return r < 0 ? r : take_note(k, doc, dev, ino, e);
+}
+
+/* An id is one name: no slashes, nothing hidden. */
+static int open_dir(const struct state *s, const char *id, struct kept *k)
 {
 	size_t len = strlen(id);
 
-	/* An id is one name: no slashes, nothing hidden. */
+	*k = (struct kept){.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE};
 	if (len == 0 || len >= sizeof(k->home.id) || id[0] == '.' || strchr(id, '/')) {
 		return -ENOENT;
 	}
 	memcpy(k->home.id, id, len + 1);
 	k->home.dir = openat(s->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (k->home.dir < 0) {
-		return -ENOENT;
+	return k->home.dir < 0 ? -ENOENT : 0;
+}
+
+static int open_home(const struct state *s, const char *id, bool lock, struct kept *k)
+{
+	int r = open_dir(s, id, k);
+
+	if (r < 0) {
+		return r;
 	}
 	if ((lock && flock(k->home.dir, LOCK_EX | LOCK_NB) < 0) ||
 	    faccessat(k->home.dir, COPY_NOTE, F_OK, 0) == 0) {
@@ -115,7 +131,6 @@ static int open_kept(const struct state *s, const char *id, bool lock, struct ke
 	ino_t ino = 0;
 	int r;
 
-	*ret = (struct kept){.home = {.dir = FD_NONE}, .original = FD_NONE, .upper = FD_NONE};
 	r = open_home(s, id, lock, ret);
 	if (r < 0) {
 		state_sandbox_done(&ret->home);
@@ -173,6 +188,34 @@ int kept_open(const struct state *s, const char *id, struct kept *ret, struct er
 int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e)
 {
 	return open_kept(s, id, false, ret, e);
+}
+
+/* What its keeper wrote at the start, and what it has open. */
+int kept_watch(const struct state *s, const char *id, struct kept *ret, struct err *e)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	_cleanup_fd_ int dir = FD_NONE, fd = FD_NONE;
+	dev_t dev = 0;
+	ino_t ino = 0;
+	int r = open_dir(s, id, ret);
+
+	ret->running = true;
+	if (r < 0) {
+		return r;
+	}
+	r = ret->upper = control_ask_copy(ret->home.dir, e);
+	if (r < 0) {
+		return r;
+	}
+	fd = openat(ret->home.dir, COPY_NOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	if (!doc) {
+		return -ENOENT; /* it has ended */
+	}
+	r = take_note(ret, json_object_get(doc, "copy"), &dev, &ino, e);
+	dir = r < 0 ? FD_NONE : copy_open(&ret->home, e);
+	ret->made_ns = dir >= 0 ? copy_whole_since(dir) : 0;
+	return r < 0 ? r : open_original(ret, dev, ino, e);
 }
 
 void kept_done(struct kept *k)

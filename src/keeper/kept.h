@@ -13,7 +13,8 @@ struct err;
 /* A copy that is waiting. Strings and descriptors belong to it. */
 struct kept {
 	struct state_sandbox home; /* locked */
-	char *workspace;           /* the original's path */
+	bool running;    /* it is not waiting: its sandbox lives, whose keeper has the lock */
+	char *workspace; /* the original's path */
 	int original;
 	int upper;
 	struct deny_rules denied; /* what the sandbox could not see of it */
@@ -34,6 +35,13 @@ int kept_open(const struct state *s, const char *id, struct kept *ret, struct er
 /* The same for who only lists them: takes no lock, so that it is in nobody's way, and finds those
  * that somebody is at work on too; `upper` stays closed. */
 int kept_look(const struct state *s, const char *id, struct kept *ret, struct err *e);
+
+/*
+ * Opens that of a sandbox that lives, to look at and for nothing else: what is in it changes
+ * meanwhile, at the payload's will. `ended_ns` and `until_ns` are 0. -ENOENT: it does not live;
+ * -ENODATA: it has no copy.
+ */
+int kept_watch(const struct state *s, const char *id, struct kept *ret, struct err *e);
 void kept_done(struct kept *k);
 
 /* True for a sandbox's directory whose copy has waited for as long as its policy says, and that no

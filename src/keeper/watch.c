@@ -320,6 +320,16 @@ static void hear_peer(struct keeper *k, size_t i)
 		status = keeper_inspect(k);
 		control_reply(&k->control, i, status);
 		break;
+	case CONTROL_COPY:
+		if (k->copy.upper >= 0 && k->ended_ns == 0) {
+			control_reply_fd(&k->control, i, k->copy.upper);
+			break;
+		}
+		status = json_pack("{s:s}", "error",
+				   k->ended_ns ? "the sandbox is ending"
+					       : "it has no copy of a workspace");
+		control_reply(&k->control, i, status);
+		break;
 	case CONTROL_PAUSE:
 	case CONTROL_RESUME:
 		status = freeze(k, m.op == CONTROL_PAUSE);

@@ -96,6 +96,21 @@ def test_from_start_to_end(copy, world, base):
     assert copy.kept() == [] and copy.state() == [] and loops_of(base) == []
 
 
+def test_looked_at_while_it_runs(copy, world, base):
+    """The layer is reachable through its keeper alone; to have looked does not hold up the end."""
+    before = plant(copy)
+    made = copy.command("create", "--quiet", "--limits", "group", "--copy", str(LIMIT), "--workspace", f"{copy.root}:copy")
+    assert made.status == 0, made
+    copy.id = made.out.strip()
+    assert copy.command("exec", copy.id, "--", "/bin/sh", "-c", "echo n >new; rm a").status == 0
+    shown = copy.tool("diff", "--name-only")
+    assert shown.status == 0 and shown.out == "a\nnew\n" and "is running" in shown.err, shown
+    assert copy.tool("stop").status == 0
+    assert copy.tool("diff", "--name-only").out == "a\nnew\n"
+    assert picture(copy.root) == before
+    assert copy.tool("discard").status == 0 and copy.state() == [] and loops_of(base) == []
+
+
 def test_number_of_files(copy, world):
     """Empty files are bounded, too: so many that a directory of them is no way to hold up who reviews it."""
     plant(copy)

@@ -35,6 +35,12 @@ struct review {
 /* Opens a copy, which is ours alone until review_done(); that is due whatever this returns. */
 int review_open(struct review *r, const char *id, struct err *e);
 
+/* The same, or that of a sandbox that runs: to look at (kept_watch()). */
+int review_open_any(struct review *r, const char *id, struct err *e);
+
+/* To an error with what is in a copy, the remedy where its sandbox runs. Returns it. */
+int review_advise(const struct review *r, struct err *e);
+
 /* Finds what changed, also once more. */
 int review_find(struct review *r, bool renames, struct err *e);
 

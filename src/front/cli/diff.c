@@ -196,6 +196,7 @@ static json_t *document_of(const struct review *r, const struct patch_stat *t)
 	int n = doc ? json_put(doc, "sandbox", json_string(r->kept.home.id)) : -ENOMEM;
 
 	n = n < 0 ? n : json_put(doc, "workspace", json_text(r->kept.workspace));
+	n = n < 0 ? n : json_put(doc, "running", json_boolean(r->kept.running));
 	n = n < 0 || !t ? n : json_put(doc, "stat", sum_json(t));
 	for (i = 0; n == 0 && i < r->changes.n; i++) {
 		n = json_array_append_new(list, change_json(r, i, &next, t ? &t->list[i] : NULL));
@@ -275,12 +276,20 @@ static int review_and_print(const struct diff_options *o, const struct cli_opera
 			    FILE *out, struct err *e)
 {
 	_cleanup_(review_done) struct review r = REVIEW_NONE;
-	int n = review_open(&r, words->words[0], e);
+	int n = review_open_any(&r, words->words[0], e);
 
-	n = n < 0 ? n : review_refuse_pending(&r, e);
+	if (n >= 0 && r.kept.running) {
+		cli_say("sandbox %s is running: this is what is different now", r.kept.home.id);
+	} else {
+		n = n < 0 ? n : review_refuse_pending(&r, e);
+	}
 	n = n < 0 ? n : review_find(&r, !o->no_renames, e);
 	n = n < 0 ? n : review_select(&r, words->words + 1, words->n - 1, e);
-	return n < 0 ? n : print(o, &r, out, e);
+	if (n >= 0) {
+		n = print(o, &r, out, e);
+		n = n < 0 ? review_advise(&r, e) : n;
+	}
+	return n;
 }
 
 static int diff(const struct cli_command *c, int argc, char **argv)
@@ -313,12 +322,14 @@ const struct cli_command cli_diff_command = {
 	.name = "diff",
 	.summary = "show what a sandbox changed in its copy",
 	.operands = "SANDBOX [PATH...]",
-	.operand.kind = CLI_KEPT,
+	.operand.kind = CLI_EITHER,
 	.further.kind = CLI_FILE,
 	.max_operands = SIZE_MAX,
 	.about = "Show what is different in the copy of the workspace that a sandbox has left: A "
 		 "added, M\n"
-		 "modified or with another mode, D deleted, R renamed, T of another type.\n",
+		 "modified or with another mode, D deleted, R renamed, T of another type. Of one "
+		 "that\n"
+		 "runs, what is different at this moment.\n",
 	.notes = "A line with ! names what on the host would obey the file above it, and when.\n",
 	.options = diff_options,
 	.examples = diff_examples,

@@ -15,6 +15,9 @@
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
+/* How often a copy that changes meanwhile is walked over again. */
+#define RUNNING_TRIES 5
+
 int review_open(struct review *r, const char *id, struct err *e)
 {
 	char found[STATE_ID_SIZE];
@@ -26,6 +29,53 @@ int review_open(struct review *r, const char *id, struct err *e)
 	return n < 0 ? n : kept_open(&r->state, found, &r->kept, e);
 }
 
+int review_open_any(struct review *r, const char *id, struct err *e)
+{
+	char found[STATE_ID_SIZE];
+	int n = review_open(r, id, e), again;
+
+	/* It may end between the two questions. */
+	for (again = 0; n == -EBUSY && again < 2; again++) {
+		struct kept running = {};
+		struct err why = {};
+		int m = name_find(&r->state, id, found, &why);
+
+		m = m < 0 ? m : kept_watch(&r->state, found, &running, &why);
+		if (m == -ENOENT) {
+			kept_done(&running);
+			kept_done(&r->kept);
+			n = kept_open(&r->state, found, &r->kept, e);
+			continue;
+		}
+		kept_done(&r->kept);
+		r->kept = running;
+		return m < 0 ? err_set(e, why.kind, why.code, "sandbox '%s' is running: %s", id,
+				       why.msg)
+			     : 0;
+	}
+	return n;
+}
+
+int review_advise(const struct review *r, struct err *e)
+{
+	return r->kept.running
+		       ? err_advise(e, "the sandbox is running and may have changed it meanwhile: "
+				       "try again, or hold it still with 'atoll pause'")
+		       : -e->code;
+}
+
+/* A payload that is at work may take away what was just listed. */
+static int find(struct review *r, const struct change_view *view, bool renames, struct err *e)
+{
+	int tries = 0, n;
+
+	do {
+		n = changes_find(r->kept.original, r->kept.upper, view, renames, &r->changes, e);
+	} while (n < 0 && n != -ENOMEM && n != -E2BIG && r->kept.running &&
+		 ++tries < RUNNING_TRIES);
+	return n < 0 ? review_advise(r, e) : n;
+}
+
 int review_find(struct review *r, bool renames, struct err *e)
 {
 	const struct change_view view = {.rules = &r->kept.denied,
@@ -34,13 +84,11 @@ int review_find(struct review *r, bool renames, struct err *e)
 					 .made_ns = r->kept.made_ns};
 	struct apply a = review_apply(r);
 	/* What an apply has left that was killed: nobody else is at work on the copy. */
-	int n = apply_clean(&a, e);
+	int n = r->kept.running ? 0 : apply_clean(&a, e);
 
 	hazards_done(&r->hazards);
 	changes_done(&r->changes);
-	return n < 0 ? n
-		     : changes_find(r->kept.original, r->kept.upper, &view, renames, &r->changes,
-				    e);
+	return n < 0 ? n : find(r, &view, renames, e);
 }
 
 int review_select(struct review *r, char *const *paths, size_t n, struct err *e)
