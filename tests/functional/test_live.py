@@ -321,7 +321,7 @@ def test_what_a_command_left_behind_is_looked_at(live):
     box = live("--cpu-time", "1s", "--idle", "60s")
     assert box.shell("setsid sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &").status == 0
     assert running(box.atoll)[box.id]["commands"] == 0
-    assert runner.eventually(box.is_gone, 30)
+    assert runner.eventually(box.is_gone, 6), "one at rest is looked at every ten seconds"
     assert box.events()[-2]["data"]["reason"] == "limit:cpu"
 
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "base/buf.h"
+#include "keeper/name.h"
 #include "keeper/reap.h"
 #include "keeper/state.h"
 #include "record/trail.h"
@@ -176,6 +177,52 @@ static void test_write(void **state)
 	assert_string_equal(buf_str(&b), "second");
 	assert_int_equal(state_remove(&s, &sb, &e), 0);
 	state_sandbox_done(&sb);
+	state_done(&s);
+}
+
+/* Beside many, whoever starts one looks for the dead now and then; others always. A name is free
+ * at once. */
+static void test_many(void **state)
+{
+	enum { MANY = REAP_FEW + 6 };
+	struct state_sandbox live[MANY], dead[2];
+	struct err e = {};
+	struct reaped n;
+	struct state s;
+	size_t i;
+
+	(void)state;
+	open_state(&s);
+	for (i = 0; i < MANY; i++) {
+		assert_int_equal(state_name(&live[i], &e), 0);
+		assert_int_equal(state_create(&s, &live[i], &e), 0);
+	}
+	assert_int_equal(reap_run(&s, REAP_PASSING, &n, &e), 0); /* looks, and it is noted */
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(state_name(&dead[i], &e), 0);
+		assert_int_equal(state_create(&s, &dead[i], &e), 0);
+	}
+	assert_int_equal(name_claim(&s, &dead[0], "work", &e), 0);
+	assert_int_equal(name_claim(&s, &live[0], "work", &e), -EEXIST);
+	state_sandbox_done(&dead[0]);
+	state_sandbox_done(&dead[1]);
+	assert_int_equal(reap_run(&s, REAP_PASSING, &n, &e), 0);
+	assert_int_equal(n.orphans, 0);
+	assert_int_equal(name_claim(&s, &live[0], "work", &e), 0);
+	assert_int_equal(reap_run(&s, REAP_SANDBOXES, &n, &e), 0);
+	assert_int_equal(n.orphans, 1);
+	/* Few: at once. */
+	for (i = 10; i < MANY; i++) {
+		assert_int_equal(state_remove(&s, &live[i], &e), 0);
+		state_sandbox_done(&live[i]);
+	}
+	state_sandbox_done(&live[0]);
+	assert_int_equal(reap_run(&s, REAP_PASSING, &n, &e), 0);
+	assert_int_equal(n.orphans, 1);
+	for (i = 1; i < 10; i++) {
+		assert_int_equal(state_remove(&s, &live[i], &e), 0);
+		state_sandbox_done(&live[i]);
+	}
 	state_done(&s);
 }
 
@@ -361,6 +408,7 @@ int main(void)
 		IN_DIR(test_home_that_is_none),
 		IN_DIR(test_create),
 		IN_DIR(test_write),
+		IN_DIR(test_many),
 		IN_DIR(test_the_living),
 		IN_DIR(test_the_dead),
 		IN_DIR(test_half_created),
