@@ -240,7 +240,7 @@ print(done, flush=True)
 
 def test_a_payload_that_speaks_for_the_copier(live, base):
     """It can, for it is its own sandbox; all it gets is a copy that fails."""
-    box = live("--session", "60s")
+    box = live("--session", f"{int(60 * runner.SLOW)}s")
     box.shell("mkdir /tmp/d; for i in 1 2 3; do head -c 20000000 /dev/zero >/tmp/d/$i; done")
     forger = box.start("/usr/bin/python3", "-c", FORGER)
     assert forger.stdout.readline() == b"looking\n"

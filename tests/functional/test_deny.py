@@ -471,6 +471,9 @@ def test_a_mount_below(copy, need_root):
                 env=copy.atoll.environment({"ATOLL_HOME": str(home)} if user else None))
             if user or mode == "copy":
                 assert result.status == 125 and "mounted below" in result.err and result.out == "", result
+            elif "tmpfs from Linux 6.3" in result.err:
+                assert picture(copy.root) == before and SECRET.strip() not in result.out
+                pytest.skip("this kernel translates no owners on tmpfs")
             else:
                 assert result.out == "sub/mounted: absent\nsub/.env: absent\n", result
     assert picture(copy.root) == before

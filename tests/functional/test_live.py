@@ -591,7 +591,8 @@ def test_pauses_are_bounded_in_number(live, atoll):
 def test_pauses_are_bounded_in_time(live, atoll):
     """All of them together, and no other time; a sandbox that is paused for longer ends."""
     box = live("--paused", "700ms")
-    process = box.start("sleep", "60")
+    process = box.start("/bin/sh", "-c", "echo runs; exec sleep 60")
+    assert process.stdout.readline() == b"runs\n"
     if not can_pause(box):
         process.kill()
         process.wait()
