@@ -268,10 +268,10 @@ int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err
 	return *ret ? 0 : err_set(e, ERR_SYSTEM, EPROTO, "the keeper's answer is not JSON");
 }
 
-int control_ask_copy(int dir, struct err *e)
+int control_ask_copy(int dir, int32_t number, struct err *e)
 {
 	_cleanup_free_ char *text = malloc(CONTROL_MAX_REPLY);
-	const struct message request = {.op = CONTROL_COPY};
+	const struct message request = {.op = CONTROL_COPY, .a = number};
 	_cleanup_json_ json_t *reply = NULL;
 	_cleanup_fd_ int fd = FD_NONE;
 	const char *why;

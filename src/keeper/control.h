@@ -24,8 +24,9 @@ enum control_op {
 	CONTROL_PAUSE,        /* reply: {}, or {"error": text} */
 	CONTROL_RESUME,       /* the same */
 	CONTROL_STOP_COMMAND, /* a: its number; reply: {}, or {"error": text} */
-	CONTROL_COPY,         /* reply: {} with a descriptor of the upper layer of its copy, or
-			       * {"error": text} */
+	CONTROL_COPY, /* a: 0, or that of plan->more from 1 on; reply: {} with a descriptor of the
+		       * upper layer of its copy, or
+		       * {"error": text} */
 	CONTROL_EXEC, /* the connection becomes that of a command (message.h); a, b: rows and
 		       * columns of its terminal; with the descriptors of a request */
 };
@@ -80,8 +81,9 @@ void control_finish(struct control *c);
  * -ENOENT: there is no socket, or it ended before it answered. */
 int control_ask(int dir, enum control_op op, int32_t a, json_t **ret, struct err *e);
 
-/* Asks for the upper layer of its copy: a descriptor. -ENOENT as above. */
-int control_ask_copy(int dir, struct err *e);
+/* Asks for the upper layer of its copy, or of another one (CONTROL_COPY): a descriptor. -ENOENT as
+ * above. */
+int control_ask_copy(int dir, int32_t number, struct err *e);
 
 /* Connects, and no more. -ENOENT as above. */
 int control_connect(int dir, struct err *e);

@@ -140,10 +140,9 @@ static int64_t expiry_of(const struct plan *plan)
 	return plan->expires > 0 ? clock_real_ns() + (int64_t)plan->expires : 0;
 }
 
-int copy_name(struct copy *c, const char *id, const struct plan *plan,
+int copy_name(struct copy *c, const char *id, const struct plan *plan, const struct plan_path *w,
 	      const struct deny_layers *denied, struct err *e)
 {
-	const struct plan_path *w = &plan->workspace;
 	_cleanup_buf_ struct buf b = {};
 	struct stat st;
 	int r;
@@ -164,6 +163,7 @@ int copy_name(struct copy *c, const char *id, const struct plan *plan,
 		return err_set(e, ERR_USER, ENAMETOOLONG,
 			       "the path of the state directory is too long");
 	}
+	c->of = w;
 	c->path = strdup(b.data);
 	c->layers = (struct tier_copy){
 		.kind = plan->copy_by == COPY_BY_FILES ? TIER_COPY_FILES
@@ -278,7 +278,7 @@ static int measure_born(struct copy *c, struct err *e)
 static int make_files(struct copy *c, int dir, const struct plan *plan, uid_t uid, gid_t gid,
 		      struct err *e)
 {
-	const struct plan_path *w = &plan->workspace;
+	const struct plan_path *w = c->of;
 	_cleanup_fd_ int from = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct deny_rules denied = {};
 	struct stat st;
@@ -338,7 +338,7 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 		r = dir < 0 ? -errno : 0;
 	}
 	if (r < 0) {
-		return err_sys(e, -r, "cannot make the copy of '%s'", plan->workspace.path);
+		return err_sys(e, -r, "cannot make the copy of '%s'", c->of->path);
 	}
 	if (c->layers.kind == TIER_COPY_MOUNT) {
 		r = make_image(c, dir, e);
@@ -347,7 +347,7 @@ int copy_make(struct copy *c, const struct state_sandbox *home, const struct pla
 	} else if (c->layers.kind == TIER_COPY_FILES) {
 		r = make_files(c, dir, plan, uid, gid, e);
 	}
-	return r < 0 ? err_wrap(e, "cannot make the copy of '%s'", plan->workspace.path) : 0;
+	return r < 0 ? err_wrap(e, "cannot make the copy of '%s'", c->of->path) : 0;
 }
 
 int copy_check_size(int upper, uint64_t size, struct err *e)

@@ -9,6 +9,10 @@
  * its ctime since when; nothing of the payload's has run by then HOME/sandboxes/ID/kept.json what
  * an ended sandbox's copy is a copy of
  *
+ * A further directory that is worked on as a copy (plan->more[n]) has a sandbox's directory of its
+ * own, ID.1 and so on: its keeper is the sandbox's, it has nothing but such a copy, and a
+ * sandbox.json that says so; everything below holds for it too, each for itself.
+ *
  * sandbox.json says from the start what the copy belongs to. A sandbox that ends with something
  * changed keeps its directory: kept.json is written, then the end of the trail, then everything but
  * the copy and kept.json is removed, sandbox.json last. So a directory with sandbox.json has been
@@ -36,14 +40,23 @@
 
 struct err;
 struct plan;
+struct plan_path;
 
 struct copy {
+	const struct plan_path *of; /* the original, of the plan */
 	struct tier_copy layers; /* for who mounts them; TIER_COPY_NONE: this sandbox has no copy */
 	char *path;              /* of copy/ */
 	json_t *note;            /* what sandbox.json says of it */
 	int mount;               /* of the image */
 	int upper;               /* FD_NONE until it is there */
 	struct tree_usage born;  /* what it held when it was whole, of every file */
+};
+
+/* That of a further directory. */
+struct copy_more {
+	struct state_sandbox home; /* ID.1 and so on; no directory: it is no copy */
+	struct copy copy;
+	bool kept; /* after the end: something was changed */
 };
 
 /*
@@ -59,8 +72,8 @@ const char *copy_unbounded(void);
 void copy_init(struct copy *c);
 void copy_done(struct copy *c);
 
-/* Says where the copy of sandbox `id` will be, and what of. */
-int copy_name(struct copy *c, const char *id, const struct plan *plan,
+/* Says where the copy of sandbox `id` will be, and what of: `of` belongs to the plan. */
+int copy_name(struct copy *c, const char *id, const struct plan *plan, const struct plan_path *of,
 	      const struct deny_layers *denied, struct err *e);
 
 /* Makes what the tier does not: copy/upper and copy/work, the image with them, or the copy of every

@@ -158,6 +158,17 @@ static void set_owner(const struct keeper *k, const struct stat *st, bool transl
 	place->group = !from_root ? getegid() : translated ? st->st_gid : NOBODY;
 }
 
+static bool is_work(const struct plan *plan, const struct plan_path *p)
+{
+	enum workspace_mode mode;
+	bool found = false;
+
+	for (size_t i = 0; i < plan_n_works(plan); i++) {
+		found = found || plan_work(plan, i, &mode) == p;
+	}
+	return found;
+}
+
 /* A place that some rule may meet; `path` is borrowed. `p` is what it was when the policy was
  * resolved, NULL: whatever it is. */
 static int add_place(const struct keeper *k, const char *path, const struct plan_path *p,
@@ -165,7 +176,6 @@ static int add_place(const struct keeper *k, const char *path, const struct plan
 {
 	int v = deny_judge(k->plan.deny, k->plan.n_deny, path, NULL);
 	struct hide_place *place = &list->list[list->n];
-	bool workspace = p == &k->plan.workspace;
 	struct stat st;
 
 	if (v < 0) {
@@ -194,7 +204,7 @@ static int add_place(const struct keeper *k, const char *path, const struct plan
 		return 0; /* nothing is below it */
 	}
 	list->n++;
-	set_owner(k, &st, workspace || (p && (st.st_mode & 05) != 05), place);
+	set_owner(k, &st, is_work(&k->plan, p) || (p && (st.st_mode & 05) != 05), place);
 	return p && (st.st_dev != p->dev || st.st_ino != p->ino)
 		       ? err_set(e, ERR_SYSTEM, ESTALE,
 				 "'%s' is not what it was when the policy was resolved", path)
@@ -204,9 +214,8 @@ static int add_place(const struct keeper *k, const char *path, const struct plan
 static int find_places(const struct keeper *k, struct places *list, struct err *e)
 {
 	const struct plan *plan = &k->plan;
-	enum workspace_mode mode = plan->workspace_mode;
-	size_t room = plan->n_read + 1, i;
-	int r;
+	size_t room = plan->n_read + plan_n_works(plan), i;
+	int r = 0;
 
 	for (i = 0; hostview_trees[i]; i++, room++) {
 	}
@@ -217,9 +226,12 @@ static int find_places(const struct keeper *k, struct places *list, struct err *
 	if (!list->list || !list->whole) {
 		return no_memory(e);
 	}
-	r = mode == WORKSPACE_COPY || mode == WORKSPACE_READ_ONLY
-		    ? add_place(k, plan->workspace.path, &plan->workspace, list, e)
-		    : 0;
+	for (i = 0; i < plan_n_works(plan) && r >= 0; i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(plan, i, &mode);
+
+		r = mode == WORKSPACE_DIRECT ? 0 : add_place(k, work->path, work, list, e);
+	}
 	for (i = 0; i < plan->n_read && r >= 0; i++) {
 		r = add_place(k, plan->read[i].path, &plan->read[i], list, e);
 	}

@@ -47,8 +47,9 @@ struct keeper {
 	struct limits limits;
 	struct scratch scratch;
 	struct copy copy;
-	struct deny_layers hidden; /* what the policy hides in the places of the view */
-	struct log log;            /* of what commands put out that are not the main one */
+	struct copy_more more[PLAN_MORE_MAX]; /* of plan.more */
+	struct deny_layers hidden;            /* what the policy hides in the places of the view */
+	struct log log; /* of what commands put out that are not the main one */
 	bool copy_kept; /* the sandbox has ended, and what it changed waits for somebody */
 	struct tier_spec spec;
 	const struct tier_ops *tier;

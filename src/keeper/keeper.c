@@ -111,6 +111,27 @@ static json_t *created_event(const struct keeper *k)
 	return data;
 }
 
+/* The copy of a further directory, where a dead keeper's would be found. */
+static int make_more(struct keeper *k, struct copy_more *m, struct err *e)
+{
+	_cleanup_json_ json_t *doc =
+		json_pack("{s:i, s:s, s:s, s:O}", "keeper", (int)getpid(), "of", k->home.id, "tier",
+			  tier_name(k->plan.tier), "copy", m->copy.note);
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	text = doc ? json_canonical(doc, &len) : NULL;
+	if (!text) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	r = state_create(&k->state, &m->home, e);
+	r = r < 0 ? r : state_write(&m->home, "sandbox.json", text, len, e);
+	return r < 0 ? r
+		     : copy_make(&m->copy, &m->home, &k->plan, k->spec.host_uid, k->spec.host_gid,
+				 e);
+}
+
 /* State and record: everything outside the sandbox, in the order of the header. */
 static int prepare(struct keeper *k, struct err *e)
 {
@@ -143,8 +164,31 @@ static int prepare(struct keeper *k, struct err *e)
 		r = copy_make(&k->copy, &k->home, &k->plan, k->spec.host_uid, k->spec.host_gid, e);
 		k->spec.copy = k->copy.layers;
 	}
+	for (size_t i = 0; r >= 0 && i < k->plan.n_more; i++) {
+		if (k->more[i].copy.layers.kind != TIER_COPY_NONE) {
+			r = make_more(k, &k->more[i], e);
+			k->spec.more[i] = k->more[i].copy.layers;
+		}
+	}
 	if (r >= 0) {
 		r = control_open(&k->control, k->home.dir, e);
+	}
+	return r;
+}
+
+/* Of the copies whose size the kernel is to hold. */
+static int check_sizes(const struct keeper *k, struct err *e)
+{
+	int r = k->copy.layers.kind != TIER_COPY_NONE
+			? copy_check_size(k->copy.upper, k->plan.limits.copy, e)
+			: 0;
+
+	for (size_t i = 0; r >= 0 && i < k->plan.n_more; i++) {
+		const struct copy *c = &k->more[i].copy;
+
+		r = c->layers.kind != TIER_COPY_NONE
+			    ? copy_check_size(c->upper, k->plan.limits.copy, e)
+			    : 0;
 	}
 	return r;
 }
@@ -159,7 +203,7 @@ int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct 
 				   &armed, e);
 	}
 	if (r >= 0 && plan_bounds_copy(&k->plan)) {
-		r = copy_check_size(k->copy.upper, k->plan.limits.copy, e);
+		r = check_sizes(k, e);
 	}
 	if (r < 0) {
 		return r;
@@ -229,8 +273,18 @@ static int choose(struct keeper *k, struct err *e)
 	limits_delegate(&k->limits, &k->spec);
 	r = keeper_find_denied(k, e);
 	if (r >= 0 && k->plan.workspace_mode == WORKSPACE_COPY) {
-		r = copy_name(&k->copy, k->home.id, &k->plan, &k->hidden, e);
+		r = copy_name(&k->copy, k->home.id, &k->plan, &k->plan.workspace, &k->hidden, e);
 		k->spec.copy = k->copy.layers;
+	}
+	for (size_t i = 0; r >= 0 && i < k->plan.n_more; i++) {
+		struct copy_more *m = &k->more[i];
+
+		if (k->plan.more[i].mode == WORKSPACE_COPY) {
+			state_name_more(k->home.id, i, m->home.id);
+			r = copy_name(&m->copy, m->home.id, &k->plan, &k->plan.more[i].place,
+				      &k->hidden, e);
+			k->spec.more[i] = m->copy.layers;
+		}
 	}
 	return r >= 0 && needs_scratch(k) ? name_scratch(k, e) : r;
 }
@@ -487,6 +541,34 @@ static int settle_copy(struct keeper *k, bool clean, struct err *e)
 								 : 0;
 }
 
+/* The same for those of further directories. False: something of them could not be settled. */
+static bool settle_more(struct keeper *k, bool clean, struct err *e)
+{
+	for (size_t i = 0; clean && i < k->plan.n_more; i++) {
+		struct copy_more *m = &k->more[i];
+		int kept = m->home.dir >= 0 ? copy_end(&m->copy, &m->home, e) : 0;
+
+		m->kept = kept > 0;
+		clean = kept >= 0;
+	}
+	return clean;
+}
+
+/* And when all is said: what is kept waits, the rest goes. */
+static bool release_more(struct keeper *k, bool clean, struct err *e)
+{
+	for (size_t i = 0; i < k->plan.n_more; i++) {
+		struct copy_more *m = &k->more[i];
+
+		if (clean && m->home.dir >= 0) {
+			clean = (m->kept ? copy_release(&m->home, e)
+					 : state_remove(&k->state, &m->home, e)) >= 0;
+		}
+		state_sandbox_done(&m->home);
+	}
+	return clean;
+}
+
 /* The end of every life, however far it came. */
 static void finish(struct keeper *k)
 {
@@ -495,7 +577,7 @@ static void finish(struct keeper *k)
 	bool clean = tear_down(k, &e);
 	int kept = settle_copy(k, clean, &e);
 
-	clean = clean && kept >= 0;
+	clean = clean && kept >= 0 && settle_more(k, clean, &e);
 	k->copy_kept = kept > 0;
 
 	/* Nobody inside can end pid 1; without a status there is no success to report. */
@@ -519,6 +601,7 @@ static void finish(struct keeper *k)
 		}
 	}
 	/* What could not be removed keeps its directory, so that the next command tries again. */
+	clean = release_more(k, clean, &e);
 	if (clean && k->home.dir >= 0) {
 		clean = (k->copy_kept ? copy_release(&k->home, &e)
 				      : state_remove(&k->state, &k->home, &e)) >= 0;
@@ -540,6 +623,10 @@ static void keeper_done(struct keeper *k)
 	limits_done(&k->limits);
 	scratch_done(&k->scratch);
 	copy_done(&k->copy);
+	for (i = 0; i < PLAN_MORE_MAX; i++) {
+		copy_done(&k->more[i].copy);
+		state_sandbox_done(&k->more[i].home);
+	}
 	deny_layers_done(&k->hidden);
 	log_done(&k->log);
 	control_done(&k->control);
@@ -615,6 +702,10 @@ int keeper_main(void)
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
 	copy_init(&k.copy);
+	for (size_t i = 0; i < PLAN_MORE_MAX; i++) {
+		copy_init(&k.more[i].copy);
+		k.more[i].home.dir = FD_NONE;
+	}
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);

@@ -190,6 +190,20 @@ int kept_look(const struct state *s, const char *id, struct kept *ret, struct er
 	return open_kept(s, id, false, ret, e);
 }
 
+/* That of a further directory, ID.N, is asked about where its sandbox is. */
+static int ask_keeper(const struct state *s, const char *id, struct err *e)
+{
+	const char *dot = strchr(id, '.');
+	size_t len = dot ? (size_t)(dot - id) : strlen(id);
+	char of[STATE_ID_SIZE] = {};
+	_cleanup_fd_ int dir = FD_NONE;
+
+	memcpy(of, id, len < sizeof(of) ? len : sizeof(of) - 1);
+	dir = openat(s->sandboxes, of, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return dir < 0 ? -ENOENT
+		       : control_ask_copy(dir, dot ? (int32_t)strtol(dot + 1, NULL, 10) : 0, e);
+}
+
 /* What its keeper wrote at the start, and what it has open. */
 int kept_watch(const struct state *s, const char *id, struct kept *ret, struct err *e)
 {
@@ -200,13 +214,11 @@ int kept_watch(const struct state *s, const char *id, struct kept *ret, struct e
 	int r = open_dir(s, id, ret);
 
 	ret->running = true;
+	r = r < 0 ? r : ask_keeper(s, id, e);
 	if (r < 0) {
 		return r;
 	}
-	r = ret->upper = control_ask_copy(ret->home.dir, e);
-	if (r < 0) {
-		return r;
-	}
+	ret->upper = r;
 	fd = openat(ret->home.dir, COPY_NOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
 	if (!doc) {

@@ -103,6 +103,7 @@ static int check_place(const char *mountinfo, const char *path, struct err *e)
 static int check_places(const struct plan *plan, struct err *e)
 {
 	_cleanup_buf_ struct buf mounts = {};
+	enum workspace_mode mode;
 	size_t i;
 	int r;
 
@@ -112,7 +113,9 @@ static int check_places(const struct plan *plan, struct err *e)
 		return err_sys(e, -r, "cannot read what is mounted here");
 	}
 	r = check_place(buf_str(&mounts), "/usr", e);
-	r = r < 0 ? r : check_place(buf_str(&mounts), plan->workspace.path, e);
+	for (i = 0; r >= 0 && i < plan_n_works(plan); i++) {
+		r = check_place(buf_str(&mounts), plan_work(plan, i, &mode)->path, e);
+	}
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
 		r = check_place(buf_str(&mounts), plan->read[i].path, e);
 	}
@@ -441,8 +444,12 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	if (is_full(&l->scratch, places->scratch, &nothing, l->plan->scratch)) {
 		return LIMIT_SCRATCH;
 	}
-	if (is_full(&l->copy, places->copy, &places->copy_born, l->plan->copy)) {
-		return LIMIT_COPY;
+	for (size_t i = 0; i < ARRAY_SIZE(l->copies); i++) {
+		const struct limits_copy *c = &places->copies[i];
+
+		if (is_full(&l->copies[i], c->upper, &c->born, l->plan->copy)) {
+			return LIMIT_COPY;
+		}
 	}
 	return now - l->last_active_ns >= l->plan->idle ? LIMIT_IDLE : LIMIT_NONE;
 }

@@ -43,8 +43,10 @@ enum limit {
 /* Directories of the host that have no limit of their own; FD_NONE: there is none. */
 struct limits_places {
 	int scratch; /* the scratch directory, where no tmpfs has the limit */
-	int copy;    /* the upper layer of the workspace's copy, where no file system has it */
-	struct tree_usage copy_born; /* what that held before */
+	struct limits_copy {
+		int upper; /* the upper layer of a copy, where no file system has the limit */
+		struct tree_usage born; /* what that held before */
+	} copies[1 + PLAN_MORE_MAX];    /* of the workspace, and of plan->more */
 };
 
 /* The word after "limit:" in a reason. */
@@ -67,7 +69,7 @@ struct limits {
 		int64_t look_ns; /* when it ended */
 		uint64_t free;   /* bytes on its file system then */
 		uint64_t left;   /* that it could still have grown by then */
-	} scratch, copy;
+	} scratch, copies[1 + PLAN_MORE_MAX];
 	unsigned pauses;
 	int64_t paused_ns;    /* those that are over */
 	int64_t paused_at_ns; /* since when it is; 0: it is not */

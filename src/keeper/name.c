@@ -161,8 +161,8 @@ static int find_prefix(const struct state *s, const char *word, char id[STATE_ID
 	while (len >= SHORTEST && (d = readdir(dir))) {
 		const char *name = d->d_name;
 
-		if (!could_be_id(name) || strlen(name) >= STATE_ID_SIZE) {
-			continue;
+		if (!could_be_id(name) || strlen(name) >= STATE_ID_SIZE || strchr(name, '.')) {
+			continue; /* copies of further directories have no beginning of their own */
 		}
 		if (strncmp(name, word, len) == 0 || strncmp(name + 2, word, len) == 0) {
 			(void)snprintf(id, STATE_ID_SIZE, "%s", name);
@@ -180,6 +180,33 @@ static int find_prefix(const struct state *s, const char *word, char id[STATE_ID
 				    "there is no sandbox '%s'; 'atoll ps' lists those that run, "
 				    "'atoll ps --kept' those whose copy waits",
 				    word);
+}
+
+/* The copy of a further directory: the name of its sandbox, or the beginning of its id, and ".N".
+ */
+static bool find_more(const struct state *s, const char *word, char id[STATE_ID_SIZE])
+{
+	const char *dot = strrchr(word, '.');
+	char of[NAME_MAX_LENGTH + 1], whole[2 * STATE_ID_SIZE];
+	struct err unused = {};
+	struct stat st;
+
+	if (!dot || dot[1] < '1' || dot[1] > '9' || dot[2] != '\0' ||
+	    (size_t)(dot - word) >= sizeof(of)) {
+		return false;
+	}
+	memcpy(of, word, (size_t)(dot - word));
+	of[dot - word] = '\0';
+	if (name_find(s, of, id, &unused) < 0) {
+		return false;
+	}
+	(void)snprintf(whole, sizeof(whole), "%s%s", id, dot);
+	if (strlen(whole) >= STATE_ID_SIZE ||
+	    fstatat(s->sandboxes, whole, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		return false;
+	}
+	memcpy(id, whole, strlen(whole) + 1);
+	return true;
 }
 
 int name_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
@@ -200,6 +227,9 @@ int name_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], s
 	}
 	if (strchr(word, '/') || word[0] == '.') {
 		return err_set(e, ERR_USER, ENOENT, "there is no sandbox '%s'", word);
+	}
+	if (find_more(s, word, id)) {
+		return 0;
 	}
 	return find_prefix(s, word, id, e);
 }

@@ -130,7 +130,12 @@ static const char *choose_cwd(const struct plan *plan, const char *here)
 	size_t i;
 
 	if (plan->workspace_mode != WORKSPACE_NONE) {
-		return here && is_below(here, plan->workspace.path) ? here : plan->workspace.path;
+		return here && plan_work_around(plan, here, WORKSPACE_READ_ONLY)
+			       ? here
+			       : plan->workspace.path;
+	}
+	if (here && plan_work_around(plan, here, WORKSPACE_READ_ONLY)) {
+		return here;
 	}
 	for (i = 0; here && i < plan->n_read; i++) {
 		if (plan->read[i].is_dir && is_below(here, plan->read[i].path)) {

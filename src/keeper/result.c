@@ -238,6 +238,27 @@ static json_t *denials_of(const struct keeper *k, const struct command *c)
 	return TAKE_PTR(list);
 }
 
+/* The further directories; a copy with the id that it is reviewed by. */
+static json_t *more_of(const struct keeper *k)
+{
+	_cleanup_json_ json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; list && i < k->plan.n_more; i++) {
+		const struct plan_more *m = &k->plan.more[i];
+		bool copy = m->mode == WORKSPACE_COPY;
+		json_t *row =
+			json_pack("{s:o, s:s, s:s?, s:b}", "path", json_text(m->place.path), "mode",
+				  workspace_mode_name(m->mode), "sandbox",
+				  copy ? k->more[i].home.id : NULL, "copy_kept", k->more[i].kept);
+
+		if (!row || json_array_append_new(list, row) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(list);
+}
+
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
@@ -278,6 +299,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r
 		  : json_put(doc, "workspace_mode",
 			     json_string(workspace_mode_name(k->plan.workspace_mode)));
+	r = r < 0 ? r : json_put(doc, "more", more_of(k));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
@@ -309,6 +331,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
+	r = r < 0 ? r : json_put(doc, "more", more_of(k));
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }

@@ -124,12 +124,15 @@ int state_open(struct state *s, struct err *e)
 
 static const char *shown_as(const struct plan *plan, const struct stat *st)
 {
-	const struct plan_path *p = &plan->workspace;
+	const struct plan_path *p;
+	enum workspace_mode mode;
 	size_t i;
 
-	if (plan->workspace_mode != WORKSPACE_NONE && st->st_dev == p->dev &&
-	    st->st_ino == p->ino) {
-		return p->path;
+	for (i = 0; i < plan_n_works(plan); i++) {
+		p = plan_work(plan, i, &mode);
+		if (st->st_dev == p->dev && st->st_ino == p->ino) {
+			return p->path;
+		}
 	}
 	for (i = 0; i < plan->n_read; i++) {
 		p = &plan->read[i];
@@ -198,6 +201,17 @@ int state_name(struct state_sandbox *ret, struct err *e)
 {
 	*ret = (struct state_sandbox){.dir = FD_NONE};
 	return make_id(ret->id, e);
+}
+
+void state_name_more(const char *id, size_t n, char ret[STATE_ID_SIZE])
+{
+	size_t len = strlen(id);
+
+	len = len + 3 > STATE_ID_SIZE ? STATE_ID_SIZE - 3 : len;
+	memcpy(ret, id, len);
+	ret[len] = '.';
+	ret[len + 1] = (char)('1' + n % 9);
+	ret[len + 2] = '\0';
 }
 
 int state_create(const struct state *s, struct state_sandbox *sb, struct err *e)

@@ -22,7 +22,7 @@ struct buf;
 struct err;
 struct plan;
 
-#define STATE_ID_SIZE 16 /* "s-" and ten letters or digits, and the terminator */
+#define STATE_ID_SIZE 16 /* "s-", ten letters or digits, room for ".N", and the terminator */
 
 struct state {
 	int home;
@@ -53,6 +53,9 @@ struct state_sandbox {
 
 /* Names one that is not there yet. */
 int state_name(struct state_sandbox *ret, struct err *e);
+
+/* ID.1 for the first (0) of its further directories, and so on: at most nine. */
+void state_name_more(const char *id, size_t n, char ret[STATE_ID_SIZE]);
 
 /* Makes and locks the directory of a sandbox that has a name. */
 int state_create(const struct state *s, struct state_sandbox *sb, struct err *e);

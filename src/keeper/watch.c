@@ -307,6 +307,7 @@ static void hear_peer(struct keeper *k, size_t i)
 	int fds[REQUEST_FDS];
 	size_t n = REQUEST_FDS;
 	struct message m;
+	int upper;
 
 	switch (control_receive(&k->control, i, &m, fds, &n)) {
 	case CONTROL_EXEC:
@@ -321,8 +322,11 @@ static void hear_peer(struct keeper *k, size_t i)
 		control_reply(&k->control, i, status);
 		break;
 	case CONTROL_COPY:
-		if (k->copy.upper >= 0 && k->ended_ns == 0) {
-			control_reply_fd(&k->control, i, k->copy.upper);
+		upper = m.a == 0                          ? k->copy.upper
+			: m.a > 0 && m.a <= PLAN_MORE_MAX ? k->more[m.a - 1].copy.upper
+							  : FD_NONE;
+		if (upper >= 0 && k->ended_ns == 0) {
+			control_reply_fd(&k->control, i, upper);
 			break;
 		}
 		status = json_pack("{s:s}", "error",
@@ -612,17 +616,27 @@ static int open_signals(struct err *e)
 	return fd < 0 ? err_sys(e, errno, "cannot watch for signals") : fd;
 }
 
+/* A copy that the keeper has to look at. */
+static struct limits_copy measured(const struct copy *c)
+{
+	bool ours = c->layers.kind == TIER_COPY_DIRECTORY || c->layers.kind == TIER_COPY_FILES;
+
+	return (struct limits_copy){ours ? c->upper : FD_NONE, c->born};
+}
+
 /* Limits, and where a refusal ends the sandbox also those that only show in counters. */
 static int look(struct keeper *k, struct err *e)
 {
-	const struct limits_places places = {k->scratch.dir,
-					     k->copy.layers.kind == TIER_COPY_DIRECTORY ||
-							     k->copy.layers.kind == TIER_COPY_FILES
-						     ? k->copy.upper
-						     : FD_NONE,
-					     k->copy.born};
-	enum limit l = limits_look(&k->limits, &k->sandbox, &places, moved(k), k->n_commands == 0);
+	struct limits_places places = {.scratch = k->scratch.dir};
+	enum limit l;
+	size_t i;
 	int r;
+
+	places.copies[0] = measured(&k->copy);
+	for (i = 0; i < PLAN_MORE_MAX; i++) {
+		places.copies[1 + i] = measured(&k->more[i].copy);
+	}
+	l = limits_look(&k->limits, &k->sandbox, &places, moved(k), k->n_commands == 0);
 
 	if (!k->frozen) {
 		k->tier->count(&k->sandbox);

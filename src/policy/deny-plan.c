@@ -23,8 +23,8 @@ static int no_memory(struct err *e)
 /* Why a rule cannot be held at a place that is shown; NULL: it can. */
 static const char *why_not(const struct plan *p, enum deny_verdict v, const char *place)
 {
-	bool direct = p->workspace_mode == WORKSPACE_DIRECT && p->workspace.path &&
-		      strcmp(place, p->workspace.path) == 0;
+	const struct plan_path *work = plan_work_around(p, place, WORKSPACE_DIRECT);
+	bool direct = work && strcmp(place, work->path) == 0;
 
 	if (v == DENY_HIT) {
 		return "the policy shows that, and this rule hides all of it; leave one of the two "
@@ -63,8 +63,12 @@ static int check_place(const struct item *it, char *text, const char *place, con
 static int check_places(const struct item *it, char *text, const struct plan *p, struct err *e)
 {
 	const char *dir;
-	int r = p->workspace.path ? check_place(it, text, p->workspace.path, p, e) : 0;
+	enum workspace_mode mode;
+	int r = 0;
 
+	for (size_t i = 0; i < plan_n_works(p) && r >= 0; i++) {
+		r = check_place(it, text, plan_work(p, i, &mode)->path, p, e);
+	}
 	for (size_t i = 0; i < p->n_read && r >= 0; i++) {
 		r = check_place(it, text, p->read[i].path, p, e);
 	}

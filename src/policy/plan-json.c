@@ -174,6 +174,22 @@ static json_t *path_list(const struct plan_path *list, size_t n)
 	return TAKE_PTR(j);
 }
 
+static json_t *more_list(const struct plan *p)
+{
+	_cleanup_json_ json_t *j = json_array();
+
+	for (size_t i = 0; j && i < p->n_more; i++) {
+		const struct plan_more *m = &p->more[i];
+		json_t *row = path_value(&m->place);
+
+		if (json_array_append_new(j, row) < 0 ||
+		    json_put(row, "mode", exact_text(workspace_mode_name(m->mode))) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(j);
+}
+
 static json_t *text_list(char *const *list, size_t n)
 {
 	_cleanup_json_ json_t *j = json_array();
@@ -220,6 +236,7 @@ json_t *plan_to_json(const struct plan *p)
 	    put_section(j, "identity", p, identity_fields, ARRAY_SIZE(identity_fields)) < 0 ||
 	    json_put(j, "workspace", p->workspace.path ? path_value(&p->workspace) : json_null()) <
 		    0 ||
+	    json_put(j, "more", more_list(p)) < 0 ||
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
 	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
 	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
@@ -396,6 +413,37 @@ static int read_path(const json_t *v, const char *name, struct plan_path *ret, s
 	return 0;
 }
 
+/* A path with one more member. */
+static int read_more(const json_t *obj, struct plan *p, struct err *e)
+{
+	const struct field mode = {.name = "mode", .key = KEY_WORKSPACE_MODE};
+	const json_t *list = json_object_get(obj, "more");
+
+	if (!json_is_array(list) || json_array_size(list) > PLAN_MORE_MAX) {
+		return bad(e, "more", "is missing, no list or too long");
+	}
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		_cleanup_json_ json_t *row = json_copy(json_array_get(list, i));
+		uint32_t word = 0;
+		int r = read_word(json_object_get(row, "mode"), &mode, &word, e);
+
+		if (r < 0) {
+			return r;
+		}
+		(void)json_object_del(row, "mode");
+		r = read_path(row, "more", &p->more[i].place, e);
+		if (r < 0) {
+			return r;
+		}
+		p->n_more = i + 1;
+		p->more[i].mode = (enum workspace_mode)word;
+		if (!p->more[i].place.is_dir || word < WORKSPACE_COPY) {
+			return bad(e, "more", "is no directory to be changed");
+		}
+	}
+	return 0;
+}
+
 static int read_paths(const json_t *obj, const char *name, struct plan_path **ret, size_t *ret_n,
 		      struct err *e)
 {
@@ -513,8 +561,9 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* limits, identity, workspace, read, deny, scopes, idle_signals, exec, env, notes, policy_digest */
-#define OTHER_MEMBERS 11
+/* limits, identity, workspace, more, read, deny, scopes, idle_signals, exec, env, notes,
+ * policy_digest */
+#define OTHER_MEMBERS 12
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -530,6 +579,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_section(j, "limits", limit_fields, ARRAY_SIZE(limit_fields), &p, e)) < 0 ||
 	    (r = read_section(j, "identity", identity_fields, ARRAY_SIZE(identity_fields), &p, e)) <
 		    0 ||
+	    (r = read_more(j, &p, e)) < 0 ||
 	    (r = read_paths(j, "read", &p.read, &p.n_read, e)) < 0 ||
 	    (r = read_paths(j, "exec", &p.exec, &p.n_exec, e)) < 0 ||
 	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||

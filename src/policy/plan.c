@@ -135,6 +135,9 @@ void plan_done(struct plan *p)
 {
 	free(p->name);
 	plan_path_done(&p->workspace);
+	for (size_t i = 0; i < p->n_more; i++) {
+		plan_path_done(&p->more[i].place);
+	}
 	plan_paths_free(p->read, p->n_read);
 	strings_free(p->deny);
 	strings_free(p->scopes);

@@ -14,14 +14,13 @@
 #include <jansson.h>
 
 #include "base/digest.h"
+#include "policy/work.h"
 
 struct err;
 
 enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
 enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
-/* What the payload may do with it, least first: from WORKSPACE_COPY on it writes there. */
-enum workspace_mode { WORKSPACE_NONE, WORKSPACE_READ_ONLY, WORKSPACE_COPY, WORKSPACE_DIRECT };
 enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
@@ -36,17 +35,6 @@ const char *tier_name(enum tier t);
 const char *workspace_mode_name(enum workspace_mode m);
 const char *syscall_profile_name(enum syscall_profile p);
 const char *limit_mechanism_name(enum limit_mechanism m);
-
-/*
- * A path of the host, resolved once through a descriptor. `path` is absolute and free of links;
- * (dev, ino) is what it named then: whoever opens it again compares, and a difference aborts.
- */
-struct plan_path {
-	char *path;
-	dev_t dev;
-	ino_t ino;
-	bool is_dir;
-};
 
 /* Sizes in bytes, times in nanoseconds; 0 never stands for "unlimited": each
  * limit but io is armed. */
@@ -93,8 +81,10 @@ struct plan {
 
 	struct plan_path workspace; /* path NULL when the mode is WORKSPACE_NONE */
 	enum workspace_mode workspace_mode;
-	enum copy_by copy_by;   /* in mode copy */
-	struct plan_path *read; /* further read-only paths: policy and toolchain prefixes */
+	enum copy_by copy_by; /* of all copies */
+	struct plan_more more[PLAN_MORE_MAX];
+	size_t n_more;
+	struct plan_path *read; /* read-only paths: policy and toolchain prefixes */
 	size_t n_read;
 
 	char **deny; /* filesystem.deny, each absolute (policy/deny.h) */
@@ -134,7 +124,7 @@ void plan_done(struct plan *p);
  * enough; else the keeper looks. */
 static inline bool plan_bounds_copy(const struct plan *p)
 {
-	return p->workspace_mode == WORKSPACE_COPY && p->limits.mechanism == MECHANISM_GROUP;
+	return plan_has_copy(p) && p->limits.mechanism == MECHANISM_GROUP;
 }
 
 /* The plan as JSON, and back. plan_from_json() trusts nothing: every member is checked. */

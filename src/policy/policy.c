@@ -53,19 +53,19 @@ static int no_memory(struct err *e)
 }
 
 /* A payload that could rewrite its policy would choose the walls of its next run. */
-static int check_policy_place(const char *what, const char *file, const struct plan *p,
-			      struct err *e)
+static int check_policy_place(const char *what, const char *file, const char *place, struct err *e)
 {
-	int r = path_passes(file, p->workspace.path);
+	int r = path_passes(file, place);
 
 	if (r < 0) {
 		return err_sys(e, -r, "cannot examine '%s'", file);
 	}
 	if (r > 0) {
-		return err_set(e, ERR_POLICY, EPERM,
-			       "the %s '%s' lies in the workspace '%s', which the payload can "
-			       "change; keep the %s outside, or use mode read-only",
-			       what, file, p->workspace.path, what);
+		return err_set(
+			e, ERR_POLICY, EPERM,
+			"the %s '%s' lies in the workspace '%s', which the payload can change; "
+			"keep the %s outside, or use mode read-only",
+			what, file, place, what);
 	}
 	return 0;
 }
@@ -74,23 +74,23 @@ static int check_policy_place(const char *what, const char *file, const struct p
  * What the payload put where no template is now would be found before the one that was meant. The
  * last of the places is where it is.
  */
-static int check_template_places(char *const *places, const struct plan *p, struct err *e)
+static int check_template_places(char *const *places, const char *work, struct err *e)
 {
 	for (; places && places[1]; places++) {
-		int r = path_passes(places[0], p->workspace.path);
+		int r = path_passes(places[0], work);
 
 		if (r > 0) {
 			return err_set(e, ERR_POLICY, EPERM,
 				       "the payload could put a template at '%s', which lies in "
 				       "the workspace '%s' and is looked for before '%s'; name the "
 				       "template by its path, or use mode read-only",
-				       places[0], p->workspace.path, places[1]);
+				       places[0], work, places[1]);
 		}
 		if (r < 0 && r != -ENOENT) {
 			return err_sys(e, -r, "cannot examine '%s'", places[0]);
 		}
 	}
-	return places ? check_policy_place("template", places[0], p, e) : 0;
+	return places ? check_policy_place("template", places[0], work, e) : 0;
 }
 
 static int say_no_copy(struct plan *p, const char *why, struct err *e)
@@ -103,20 +103,27 @@ static int say_no_copy(struct plan *p, const char *why, struct err *e)
  * An overlay does not see what is mounted below its layers: a copy would show what such a mount
  * covers (and without root it could not be made, for the same reason).
  */
-static int check_mounts_below(const struct value *mode, struct plan *p, struct err *e)
+static int find_mount_below(const char *path, char *place, size_t size, struct err *e)
 {
 	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	_cleanup_buf_ struct buf mounts = {};
-	char place[512], why[640];
 	int r;
 
 	buf_init(&mounts, 64 * 1024 * 1024);
 	if (fd < 0 || buf_read_fd(&mounts, fd) < 0) {
 		return err_sys(e, fd < 0 ? errno : ENOMEM, "cannot read /proc/self/mountinfo");
 	}
-	r = disk_find_below(buf_str(&mounts), p->workspace.path, place, sizeof(place));
+	r = disk_find_below(buf_str(&mounts), path, place, size);
+	return r < 0 ? no_memory(e) : r;
+}
+
+static int check_mounts_below(const struct value *mode, struct plan *p, struct err *e)
+{
+	char place[512], why[640];
+	int r = find_mount_below(p->workspace.path, place, sizeof(place), e);
+
 	if (r <= 0) {
-		return r < 0 ? no_memory(e) : 0;
+		return r;
 	}
 	(void)snprintf(why, sizeof(why), "something is mounted below it, at '%s'", place);
 	return mode->at.layer == LAYER_PROFILE
@@ -125,6 +132,38 @@ static int check_mounts_below(const struct value *mode, struct plan *p, struct e
 				     "filesystem.workspace.mode: %s, which a copy would uncover; "
 				     "use read-only or direct, or unmount it",
 				     why);
+}
+
+/* A note for each place of credentials that a readable path holds or lies in. */
+static int note_credentials(const struct plan_path *found, const char *home, struct plan *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(credential_places); i++) {
+		char *place = NULL;
+		int r = 0;
+
+		if (fault_hit() || asprintf(&place, "%s/%s", home, credential_places[i]) < 0) {
+			return -ENOMEM;
+		}
+		if (path_within(found->path, place) ||
+		    (found->is_dir && path_within(place, found->path))) {
+			r = plan_note(p, "'%s' is readable, where credentials are kept (~/%s).",
+				      found->path, credential_places[i]);
+		}
+		free(place);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* What the payload is held by may not be where it can change it. */
+static int check_documents(const struct policy_request *req, const struct settled *s,
+			   const char *work, struct err *e)
+{
+	int r = check_template_places(s->template_places, work, e);
+
+	return r >= 0 && req->file ? check_policy_place("policy", req->file, work, e) : r;
 }
 
 static int fill_workspace(const struct policy_request *req, const struct settled *s, struct plan *p,
@@ -162,31 +201,95 @@ static int fill_workspace(const struct policy_request *req, const struct settled
 		      p->workspace.path) < 0) {
 		return no_memory(e);
 	}
-	r = check_template_places(s->template_places, p, e);
-	return r >= 0 && req->file ? check_policy_place("policy", req->file, p, e) : r;
+	return check_documents(req, s, p->workspace.path, e);
 }
 
-/* A note for each place of credentials that a readable path holds or lies in. */
-static int note_credentials(const struct plan_path *found, const char *home, struct plan *p)
+/* Nothing that is worked on is a part of another one: it would be there twice, in two modes. */
+static int check_apart(const struct item *it, const char *key, const struct plan_path *found,
+		       const struct plan *p, struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(credential_places); i++) {
-		char *place = NULL;
-		int r = 0;
+	for (size_t i = 0; i < plan_n_works(p); i++) {
+		enum workspace_mode mode;
+		const struct plan_path *other = plan_work(p, i, &mode);
 
-		if (fault_hit() || asprintf(&place, "%s/%s", home, credential_places[i]) < 0) {
-			return -ENOMEM;
-		}
-		if (path_within(found->path, place) ||
-		    (found->is_dir && path_within(place, found->path))) {
-			r = plan_note(p, "'%s' is readable, where credentials are kept (~/%s).",
-				      found->path, credential_places[i]);
-		}
-		free(place);
-		if (r < 0) {
-			return r;
+		if (path_within(found->path, other->path) ||
+		    path_within(other->path, found->path)) {
+			return origin_fail(&it->at, e,
+					   "%s: '%s' and '%s' lie in one another; name the outer "
+					   "one alone, or neither of them",
+					   key, shown(found->path).s, shown(other->path).s);
 		}
 	}
 	return 0;
+}
+
+/* What holds for a further directory in each of the two modes. */
+static int check_more(const struct item *it, const struct policy_request *req,
+		      const struct settled *s, const struct plan_more *m, struct plan *p,
+		      struct err *e)
+{
+	char below[512];
+	int r;
+
+	if (m->mode == WORKSPACE_COPY) {
+		r = find_mount_below(m->place.path, below, sizeof(below), e);
+		return r > 0 ? origin_fail(
+				       &it->at, e,
+				       "%s: something is mounted below it, at '%s', which a copy "
+				       "would uncover; unmount it, or use filesystem.write",
+				       schema_keys[KEY_COPIES].path, below)
+			     : r;
+	}
+	if (plan_note(p, "The files below '%s' are changed directly: there is no copy to review.",
+		      m->place.path) < 0) {
+		return no_memory(e);
+	}
+	return check_documents(req, s, m->place.path, e);
+}
+
+static int add_more(const struct item *it, enum workspace_mode mode,
+		    const struct policy_request *req, const struct settled *s, struct plan *p,
+		    struct err *e)
+{
+	const char *key = schema_keys[mode == WORKSPACE_COPY ? KEY_COPIES : KEY_WRITE].path;
+	struct plan_more *m = &p->more[p->n_more];
+	int r;
+
+	if (p->n_more == PLAN_MORE_MAX) {
+		return origin_fail(&it->at, e,
+				   "%s: at most %d directories beside the workspace can be changed",
+				   key, PLAN_MORE_MAX);
+	}
+	r = path_resolve(key, &it->at, it->text, s->home,
+			 mode == WORKSPACE_COPY ? PATH_WORKSPACE : PATH_WORKSPACE_WRITABLE,
+			 &m->place, e);
+	m->mode = mode;
+	r = r < 0 ? r : check_apart(it, key, &m->place, p, e);
+	r = r < 0 ? r : check_more(it, req, s, m, p, e);
+	if (r >= 0 && note_credentials(&m->place, s->home, p) < 0) {
+		r = no_memory(e);
+	}
+	if (r < 0) {
+		plan_path_done(&m->place);
+		return r;
+	}
+	p->n_more++;
+	return 0;
+}
+
+static int fill_more(const struct policy_request *req, const struct settled *s, struct plan *p,
+		     struct err *e)
+{
+	const struct value *copies = &s->policy.v[KEY_COPIES], *write = &s->policy.v[KEY_WRITE];
+	int r = 0;
+
+	for (size_t i = 0; i < copies->n_items && r >= 0; i++) {
+		r = add_more(&copies->items[i], WORKSPACE_COPY, req, s, p, e);
+	}
+	for (size_t i = 0; i < write->n_items && r >= 0; i++) {
+		r = add_more(&write->items[i], WORKSPACE_DIRECT, req, s, p, e);
+	}
+	return r;
 }
 
 /*
@@ -197,34 +300,29 @@ static int check_read_place(const struct item *it, const struct plan_path *found
 			    const struct plan *p, struct err *e)
 {
 	char path[PATH_MAX];
-	int r;
+	int r = path_expand(&it->at, it->text, p->identity.home, path);
 
-	if (p->workspace_mode < WORKSPACE_COPY) {
-		return 0;
-	}
-	if (path_within(found->path, p->workspace.path)) {
+	if (plan_work_around(p, found->path, WORKSPACE_COPY)) {
 		return origin_fail(&it->at, e,
 				   "filesystem.read: '%s' lies in the workspace, which the payload "
 				   "may change; leave it out",
 				   shown(it->text).s);
 	}
-	if (p->workspace_mode != WORKSPACE_DIRECT) {
-		return 0; /* the original does not change */
+	for (size_t i = 0; i < plan_n_works(p) && r >= 0; i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(p, i, &mode);
+
+		/* The original of a copy does not change. */
+		r = mode == WORKSPACE_DIRECT ? path_passes(path, work->path) : 0;
+		if (r > 0) {
+			return origin_fail(
+				&it->at, e,
+				"filesystem.read: '%s' leads through the workspace, where the "
+				"payload may change what it means; name '%s' itself",
+				shown(it->text).s, shown(found->path).s);
+		}
 	}
-	r = path_expand(&it->at, it->text, p->identity.home, path);
-	if (r >= 0) {
-		r = path_passes(path, p->workspace.path);
-	}
-	if (r < 0) {
-		return err_sys(e, -r, "cannot examine '%s'", it->text);
-	}
-	if (r > 0) {
-		return origin_fail(&it->at, e,
-				   "filesystem.read: '%s' leads through the workspace, where the "
-				   "payload may change what it means; name '%s' itself",
-				   shown(it->text).s, shown(found->path).s);
-	}
-	return 0;
+	return r < 0 ? err_sys(e, -r, "cannot examine '%s'", it->text) : 0;
 }
 
 static int add_read(const struct item *it, const char *home, struct plan *p, struct err *e)
@@ -399,7 +497,8 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 		return r;
 	}
 	r = fill_plain(&s, &p, e);
-	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
+	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 ||
+	    (r = fill_more(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
 	    (r = fill_programs(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
 		return r;
 	}

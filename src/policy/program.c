@@ -207,8 +207,8 @@ static int note_scripts(struct plan *p)
 /* An allowed program that the payload may overwrite allows anything. */
 static int note_changeable(struct plan *p)
 {
-	for (size_t i = 0; p->workspace_mode >= WORKSPACE_COPY && i < p->n_exec; i++) {
-		if (path_within(p->exec[i].path, p->workspace.path) &&
+	for (size_t i = 0; i < p->n_exec; i++) {
+		if (plan_work_around(p, p->exec[i].path, WORKSPACE_COPY) &&
 		    plan_note(p,
 			      "'%s' of execution.allow lies in the workspace: the payload may "
 			      "replace it by any program.",

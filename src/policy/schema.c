@@ -204,6 +204,22 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		 .doc = "How a copy is made: an overlay, or every file before the start. Without "
 			"it: an overlay, or files where the state directory can hold no overlay "
 			"and the mode copy was named."},
+	[KEY_COPIES] = {.path = "filesystem.copies",
+			.type = TYPE_PATHS,
+			.rule = MERGE_SUBSET,
+			.class = CLASS_WALL,
+			.doc = "Further directories to work on, each as a copy of its own, which "
+			       "is reviewed by itself; ~ is HOME.",
+			.say = "It also changes copies of {}.",
+			.say_none = "It has no copy of another directory."},
+	[KEY_WRITE] = {.path = "filesystem.write",
+		       .type = TYPE_PATHS,
+		       .rule = MERGE_SUBSET,
+		       .class = CLASS_WALL,
+		       .doc = "Further directories whose files it may change themselves, such as "
+			      "caches; ~ is HOME.",
+		       .say = "It can also change the files below {} themselves.",
+		       .say_none = "It can change no files of the host in other directories."},
 	[KEY_READ] = {.path = "filesystem.read",
 		      .type = TYPE_PATHS,
 		      .rule = MERGE_SUBSET,

@@ -165,11 +165,57 @@ static int merge_programs(const struct policy_request *req, struct policy *layer
 	return r;
 }
 
+/* The mode that further directories of a list are worked on in. */
+static const struct {
+	enum key_id key;
+	enum workspace_mode mode;
+} more_lists[] = {{KEY_COPIES, WORKSPACE_COPY}, {KEY_WRITE, WORKSPACE_DIRECT}};
+
+/*
+ * A layer that bounds the mode of the workspace means what may be done to files of the host: below
+ * it no other directory is worked on more freely, unless it names such ones itself.
+ */
+static int check_more_below(const struct policy *layers, struct err *e)
+{
+	const struct value *bound = NULL;
+	char place[ORIGIN_TEXT_SIZE];
+	size_t i, j;
+
+	for (i = 0; i < OPTIONS + 1; i++) {
+		const struct value *v = layers[i].v;
+
+		for (j = 0; bound && j < ARRAY_SIZE(more_lists); j++) {
+			const struct value *list = &v[more_lists[j].key];
+			bool named = false;
+
+			for (size_t k = 0; k < i; k++) {
+				named = named || layers[k].v[more_lists[j].key].set;
+			}
+			if (list->n_items > 0 && more_lists[j].mode > bound->num && !named) {
+				return origin_fail(
+					&list->items[0].at, e,
+					"%s: '%s' is refused: filesystem.workspace.mode '%s' is "
+					"the most allowed by %s, which takes precedence",
+					schema_keys[more_lists[j].key].path,
+					shown(list->items[0].text).s,
+					workspace_mode_name((enum workspace_mode)bound->num),
+					origin_text(&bound->at, place));
+			}
+		}
+		bound = v[KEY_WORKSPACE_MODE].set ? &v[KEY_WORKSPACE_MODE] : bound;
+	}
+	return 0;
+}
+
 static int merge_layers(const struct policy_request *req, struct policy *layers, struct settled *s,
 			struct err *e)
 {
+	int bounded = check_more_below(layers, e);
 	struct merge_context ctx = {.home = s->home};
 
+	if (bounded < 0) {
+		return bounded;
+	}
 	for (size_t i = 0; i < OPTIONS; i++) {
 		s->env_fixed = s->env_fixed || layers[i].v[KEY_ENV].set;
 	}
@@ -351,12 +397,19 @@ static int process_available(const struct settled *s, struct err *e)
 	const struct value *syscalls = &s->policy.v[KEY_SYSCALLS];
 	const struct value *mechanism = &s->policy.v[KEY_MECHANISM];
 	const struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
+	const struct value *copies = &s->policy.v[KEY_COPIES];
 
 	if (syscalls->num == SYSCALLS_NESTED) {
 		return origin_fail(
 			&syscalls->at, e,
 			"execution.syscalls: 'nested' needs namespaces of the sandbox's own, "
 			"which the process tier does not have; use tier container");
+	}
+	if (copies->n_items > 0) {
+		return origin_fail(&copies->items[0].at, e,
+				   "filesystem.copies: a copy needs a mount, which the process "
+				   "tier does not have; use tier container, or filesystem.read or "
+				   "write");
 	}
 	if (mode->num == WORKSPACE_COPY) {
 		return origin_fail(
@@ -379,11 +432,18 @@ static int process_available(const struct settled *s, struct err *e)
 /* What has a size of its own is made empty. */
 static int container_available(const struct settled *s, struct err *e)
 {
-	const struct value *by = &s->policy.v[KEY_COPY_BY];
+	const struct value *by = &s->policy.v[KEY_COPY_BY], *copies = &s->policy.v[KEY_COPIES];
+	bool bounded = s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP;
 
-	return s->policy.v[KEY_WORKSPACE_MODE].num == WORKSPACE_COPY && by->set &&
-			       by->num == COPY_BY_FILES &&
-			       s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP
+	if (copies->n_items > 0 && bounded && !s->identity.from_root) {
+		return origin_fail(&copies->items[0].at, e,
+				   "filesystem.copies: an ordinary user's copy that the kernel "
+				   "bounds is on a tmpfs of the sandbox's own, which is one; leave "
+				   "them out, or accept a limit that the keeper looks after with "
+				   "'mechanism: any' where the trust level allows it");
+	}
+	return (s->policy.v[KEY_WORKSPACE_MODE].num == WORKSPACE_COPY || copies->n_items > 0) &&
+			       by->set && by->num == COPY_BY_FILES && bounded
 		       ? origin_fail(&by->at, e,
 				     "filesystem.workspace.copy_by: a copy of every file is "
 				     "measured by the keeper, and execution.limits.mechanism "
@@ -454,6 +514,16 @@ static int check_fixed(const struct settled *s, struct err *e)
 					   k->words[bounds[i].most].word);
 		}
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(more_lists); i++) {
+		const struct value *v = &s->policy.v[more_lists[i].key];
+
+		if (v->n_items > 0 && more_lists[i].mode > rule->mode) {
+			return origin_fail(
+				&v->items[0].at, e, "%s: '%s' is refused: trust %s allows '%s'",
+				schema_keys[more_lists[i].key].path, shown(v->items[0].text).s,
+				trust_name(s->trust), workspace_mode_name(rule->mode));
+		}
+	}
 	return 0;
 }
 
@@ -467,16 +537,16 @@ static void settle_copy(const struct policy_request *req, struct settled *s)
 	struct value *mode = &s->policy.v[KEY_WORKSPACE_MODE];
 	struct value *by = &s->policy.v[KEY_COPY_BY];
 	bool bounded = s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP;
+	bool named = (mode->num == WORKSPACE_COPY && mode->at.layer != LAYER_PROFILE) ||
+		     s->policy.v[KEY_COPIES].n_items > 0;
 	bool files = by->set && by->num == COPY_BY_FILES;
 
-	if (mode->num != WORKSPACE_COPY) {
-		return;
+	if (named && req->no_copy && !by->set && !bounded) {
+		by->num = COPY_BY_FILES;
+		s->copied_for = req->no_copy;
+		files = true;
 	}
-	if (mode->at.layer != LAYER_PROFILE) {
-		if (req->no_copy && !by->set && !bounded) {
-			by->num = COPY_BY_FILES;
-			s->copied_for = req->no_copy;
-		}
+	if (mode->num != WORKSPACE_COPY || mode->at.layer != LAYER_PROFILE) {
 		return;
 	}
 	s->no_copy = s->tier == TIER_PROCESS  ? "the process tier has no mounts to make a copy with"

@@ -134,14 +134,14 @@ static int chain_root(const struct toolchain *chain, const char *path, const cha
 }
 
 /* A directory outside the host view: in the path when a row of the table knows it. */
-static int take_foreign(const char *dir, const char *home, const char *workspace,
+static int take_foreign(const char *dir, const char *home, const struct plan *p,
 			struct search_path *s)
 {
 	_cleanup_(plan_path_done) struct plan_path real = {};
 
 	if (path_probe(dir, &real) < 0 || !real.is_dir ||
 	    !utf8_valid(real.path, strlen(real.path)) || has_dir(s, real.path) ||
-	    (workspace && path_within(real.path, workspace))) {
+	    plan_work_around(p, real.path, WORKSPACE_READ_ONLY)) {
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(toolchains); i++) {
@@ -167,13 +167,13 @@ static int take_dir(const char *dir, const char *home, struct plan *p, struct se
 		return plan_note(p, "'%s' is left out of PATH because everybody may write there.",
 				 shown(dir).s);
 	}
-	if (p->workspace.path && path_within(dir, p->workspace.path)) {
+	if (plan_work_around(p, dir, WORKSPACE_READ_ONLY)) {
 		return 0;
 	}
 	if (path_is_system(dir)) {
 		return add_dir(s, dir, NULL, NULL);
 	}
-	return home ? take_foreign(dir, home, p->workspace.path, s) : 0;
+	return home ? take_foreign(dir, home, p, s) : 0;
 }
 
 int search_path_init(const char *caller_path, const char *home, struct plan *p,

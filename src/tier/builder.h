@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "policy/plan.h"
 
 struct tier_spec;
 
@@ -40,14 +41,16 @@ enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_PTMX, BUILD_FD_UPPER, BUILD_FD
  */
 struct build_parts {
 	uint32_t op;
-	uint32_t mounts; /* bits: BUILD_WORKSPACE, BUILD_COPY, BUILD_READ + n for plan->read[n] */
+	uint32_t mounts; /* bits: places in the lists of mounts */
 	uint32_t groups; /* how many */
 };
 
-/* Places in the lists of mounts. */
-enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_READ };
+/* Places in the lists of mounts: the workspace and its copy's layers, the same for plan->more[n],
+ * two places on for each, and plan->read[n]. One message has room for all but some of them. */
+enum { BUILD_WORKSPACE, BUILD_COPY, BUILD_MORE, BUILD_READ = BUILD_MORE + 2 * PLAN_MORE_MAX };
 #define BUILD_MAX_READS 22
 #define BUILD_MOUNTS    (BUILD_READ + BUILD_MAX_READS)
+#define BUILD_MAX_MORE  BUILD_MAX_READS /* descriptors of both */
 
 /* Everything the builder was born with. */
 struct builder {

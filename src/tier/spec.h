@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "policy/plan.h"
+
 struct deny_layers;
-struct plan;
 
 /* What stands around a payload; each has its own kind of the policy's syscall profile. */
 enum wall_kind {
@@ -49,6 +50,7 @@ struct tier_spec {
 	const struct tier_program *first; /* NULL: the sandbox waits for what it is to run */
 	const char *scratch;   /* where the tier has no tmpfs of its own: the scratch directory */
 	struct tier_copy copy; /* where the workspace is one */
+	struct tier_copy more[PLAN_MORE_MAX]; /* of plan->more, where those are */
 	const struct deny_layers
 		*denied;  /* what is hidden in the places of the view; NULL: nothing */
 	bool limit_nproc; /* no process limit by a group: RLIMIT_NPROC in the user namespace */

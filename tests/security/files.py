@@ -133,6 +133,13 @@ def original(t, *options):
     return changed(place, before)
 
 
+def original_more(t):
+    """The same where the directory is a further one."""
+    empty = t.workspace.parent / "empty"
+    empty.mkdir()
+    return original(t, "--workspace", f"{empty}:read-only", "--copy-of", t.workspace)
+
+
 TRY = """
 try() { "$@" >/dev/null 2>&1 && e=OK || e=EACCES; echo "{\\"probe\\": \\"$*\\", \\"errno\\": \\"$e\\"}"; }
 """
@@ -287,6 +294,7 @@ CHECKS = [
     Check("C5-denied-spelled", denied_spelled, {"deny": REFUSED, "deny+receipt_compare": "red",
                                                 "deny_fold": "red"}),
     Check("C-original", original, {"copy": REFUSED, "copy+receipt_compare": "red"}),
+    Check("C-original-more", original_more, {"copy": REFUSED, "copy+receipt_compare": "red"}, control=False),
     Check("C-original-files", original_files, {"copy": REFUSED, "copy+receipt_compare": "red"}, control=False),
     Check("A14-rights", rights, container=False, process={"landlock": REFUSED, "landlock+receipt_compare": "red"},
           guarded={}),

@@ -362,16 +362,17 @@ static int copy_in(struct cp *c, struct session *s, json_t **ret, struct err *e)
  * own. 1 or 0, or -errno. */
 static int is_theirs(const char *path, const json_t *inspected)
 {
-	const json_t *plan = json_object_get(inspected, "plan");
-	const char *mode = json_string_value(json_object_get(plan, "workspace_mode"));
-	const char *dir =
-		json_string_value(json_object_get(json_object_get(plan, "workspace"), "path"));
+	_cleanup_json_ json_t *dirs = sandbox_written(json_object_get(inspected, "plan"));
+	const json_t *dir;
+	int r = dirs ? 0 : -ENOMEM;
+	size_t i;
 
-	int r = mode && dir && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
-			? path_passes(path, dir)
-			: 0;
-
-	return r == -ENOENT ? 0 : r; /* what is yet to be made, in a place that is not theirs */
+	json_array_foreach(dirs, i, dir)
+	{
+		r = r == 0 ? path_passes(path, json_string_value(dir)) : r;
+		r = r == -ENOENT ? 0 : r; /* yet to be made, in a place that is not theirs */
+	}
+	return r;
 }
 
 static int open_here(struct cp *c, const json_t *inspected, struct err *e)
@@ -430,7 +431,7 @@ static int write_report(const struct cp *c, const json_t *result, struct err *e)
 					       (json_int_t)n->links));
 	}
 	return r < 0 ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
-		     : report_write(c->o->json, sandbox_written(result), doc, e);
+		     : sandbox_write_report(c->o->json, result, doc, e);
 }
 
 /* The command inside has ended well or badly; and both ends of the stream say the same, or not. */

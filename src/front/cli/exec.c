@@ -218,7 +218,7 @@ static int perform(const struct exec_options *o, const char *word, char *const *
 	}
 	session_done(&s);
 	if (r >= 0 && o->json) {
-		r = report_write(o->json, sandbox_written(result), result, &e);
+		r = sandbox_write_report(o->json, result, result, &e);
 	}
 	if (r < 0) {
 		return cli_fail(&e);

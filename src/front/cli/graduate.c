@@ -21,6 +21,7 @@
 #include "front/cli/copies.h"
 #include "front/cli/sandboxes.h"
 #include "linux/tree.h"
+#include "policy/plan.h"
 #include "record/trail.h"
 #include "workspace/apply.h"
 
@@ -194,6 +195,26 @@ static int end_running(const struct graduate *g, const struct state *s, struct e
 	return r == -ENOENT ? 0 : r;
 }
 
+/* Those of further directories are other trees: a person decides about them first. */
+static int check_more(const struct graduate *g, const struct state *s, struct err *e)
+{
+	char more[STATE_ID_SIZE];
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < PLAN_MORE_MAX; i++) {
+		state_name_more(g->id, i, more);
+		if (fstatat(s->sandboxes, more, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			return err_set(e, ERR_USER, EBUSY,
+				       "its copy of another directory waits, too; take it over "
+				       "with 'atoll apply %s' or throw it away with 'atoll discard "
+				       "%s' first",
+				       more, more);
+		}
+	}
+	return 0;
+}
+
 /* Its copy, which is ours alone then; a sandbox may have left none. */
 static int open_copy(struct graduate *g, struct review *r, struct err *e)
 {
@@ -273,6 +294,7 @@ static int graduate_one(struct graduate *g, const struct state *s, const char *p
 	r = r < 0 ? r : check_place(g, e);
 	r = r < 0 ? r : open_place(g, e);
 	r = r < 0 ? r : end_running(g, s, e);
+	r = r < 0 ? r : check_more(g, s, e);
 	r = r < 0 ? r : open_copy(g, &review, e);
 	r = r < 0 ? r : graduate_write(g, s->trail, e);
 	r = r < 0 ? r : check_copy(g, e);

@@ -18,6 +18,7 @@
 #include "keeper/log.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "policy/plan.h"
 
 /* Ended, with a copy that waits. */
 static json_t *describe_kept(const struct state *s, const char *id)
@@ -119,7 +120,7 @@ static void await_teardown(const struct state *s, const char *id, bool told)
 	}
 }
 
-/* Its keeper tears it down; what it changed is then a kept copy. */
+/* Its keeper tears it down; what it changed is then a kept copy. 1: it was running. */
 static int end_running(const struct state *s, const char *id, const char *word, bool force,
 		       struct err *e)
 {
@@ -132,20 +133,39 @@ static int end_running(const struct state *s, const char *id, const char *word, 
 	if (r < 0) {
 		return r == -ENOENT ? 0 : r;
 	}
-	return force ? 0
+	return force ? 1
 		     : err_set(e, ERR_USER, EBUSY,
 			       "sandbox '%s' is running; 'atoll stop %s' ends it and keeps what it "
 			       "changed, 'atoll rm --force %s' throws that away, too",
 			       word, word, word);
 }
 
+/* The copy that it has left, if it has. */
+static int discard(const struct state *s, const char *id, struct err *e)
+{
+	struct kept k;
+	int r;
+
+	if (kept_open(s, id, &k, e) >= 0 || k.home.dir >= 0) {
+		r = kept_discard(s, &k, e);
+	} else {
+		r = e->code == ENOENT ? 0 : -e->code;
+	}
+	kept_done(&k);
+	if (r >= 0) {
+		*e = (struct err){};
+	}
+	return r;
+}
+
 static int rm_one(const struct state *s, const char *word, void *options, struct err *e)
 {
 	bool force = ((const struct rm_options *)options)->force;
 	char id[STATE_ID_SIZE];
+	char more[STATE_ID_SIZE];
 	struct err why = {};
-	struct kept k;
 	int r = name_find(s, word, id, e);
+	size_t i;
 
 	if (r == -ENOENT && log_find(s, word, id, &why) >= 0) {
 		(void)log_remove(s, id); /* all that was left of it */
@@ -156,13 +176,15 @@ static int rm_one(const struct state *s, const char *word, void *options, struct
 	if (r < 0) {
 		return r;
 	}
-	/* Nothing of it may be left by now. */
-	if (kept_open(s, id, &k, e) >= 0 || k.home.dir >= 0) {
-		r = kept_discard(s, &k, e);
-	} else {
-		r = e->code == ENOENT ? 0 : -e->code;
+	for (i = 0; r > 0 && i < PLAN_MORE_MAX; i++) {
+		state_name_more(id, i, more);
+		await_teardown(s, more, true);
+		r = discard(s, more, e) < 0 ? -e->code : r;
 	}
-	kept_done(&k);
+	if (r < 0) {
+		return r;
+	}
+	r = discard(s, id, e);
 	if (r >= 0) {
 		(void)log_remove(s, id);
 	}

@@ -19,15 +19,28 @@
 #include "front/session.h"
 #include "policy/path.h"
 
+static bool is_theirs(const char *path, const json_t *written)
+{
+	const json_t *dir;
+	bool theirs = false;
+	size_t i;
+
+	json_array_foreach((json_t *)written, i, dir)
+	{
+		theirs = theirs || path_passes(path, json_string_value(dir)) > 0;
+	}
+	return theirs;
+}
+
 /*
  * Opens a report's file. Where the payload could write it may have left a link to a file of the
  * caller's, or a pipe that nobody reads: there nothing but a plain file, reached without links,
  * will do.
  */
-static int open_report(const char *path, const char *written, struct err *e)
+static int open_report(const char *path, const json_t *written, struct err *e)
 {
 	struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, .mode = 0644};
-	bool theirs = written && path_passes(path, written) > 0;
+	bool theirs = is_theirs(path, written);
 	_cleanup_fd_ int fd = FD_NONE;
 	struct stat st;
 
@@ -50,7 +63,7 @@ static int open_report(const char *path, const char *written, struct err *e)
 	return TAKE_FD(fd);
 }
 
-int report_write(const char *path, const char *written, const json_t *doc, struct err *e)
+int report_write(const char *path, const json_t *written, const json_t *doc, struct err *e)
 {
 	_cleanup_free_ char *text =
 		json_dumps(doc, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);

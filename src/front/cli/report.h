@@ -9,9 +9,9 @@
 struct err;
 struct session;
 
-/* Writes a document to a file, or for "-" to standard output. `written`: a directory that a payload
- * may write to, and where nothing but a plain file will do; NULL: there is none. */
-int report_write(const char *path, const char *written, const json_t *doc, struct err *e);
+/* Writes a document to a file, or for "-" to standard output. `written`: the directories that a
+ * payload may write to, and where nothing but a plain file will do. */
+int report_write(const char *path, const json_t *written, const json_t *doc, struct err *e);
 
 /*
  * Says what a result document holds for people, and returns the exit status that stands for it, as

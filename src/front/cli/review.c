@@ -226,9 +226,12 @@ bool review_after_run(const char *id, bool quiet)
 	} else if (n >= 0 && !quiet) {
 		buf_init(&sum, 256);
 		review_sum(&r.changes, &sum);
-		cli_say("%s in the copy; 'atoll diff %s' shows it, 'atoll apply %s' takes it over, "
+		cli_say("%s in the copy%s%s%s; 'atoll diff %s' shows it, 'atoll apply %s' takes it "
+			"over, "
 			"'atoll discard %s' throws it away",
-			buf_str(&sum), id, id, id);
+			buf_str(&sum), strchr(id, '.') ? " of '" : "",
+			strchr(id, '.') ? r.kept.workspace : "", strchr(id, '.') ? "'" : "", id, id,
+			id);
 	}
 	if (n < 0) {
 		cli_say("the copy of sandbox %s is kept, but cannot be examined: %s", id, e.msg);

@@ -14,6 +14,7 @@
 #include "front/cli/copies.h"
 #include "front/cli/report.h"
 #include "front/cli/run-options.h"
+#include "front/cli/sandboxes.h"
 #include "front/session.h"
 #include "keeper/copy.h"
 #include "keeper/state.h"
@@ -21,10 +22,13 @@
 
 extern char **environ;
 
-/* What the payload could have put links into. */
-static const char *written(const struct plan *plan)
+/* With what its payload could have put links into. */
+static int write_report(const char *path, const struct plan *plan, const json_t *doc, struct err *e)
 {
-	return plan->workspace_mode == WORKSPACE_DIRECT ? plan->workspace.path : NULL;
+	_cleanup_json_ json_t *j = plan_to_json(plan);
+
+	return j ? sandbox_write_report(path, j, doc, e)
+		 : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
 /* --json and --receipt; the result alone carries the digest, the receipt its own file. */
@@ -38,17 +42,17 @@ static int write_reports(const struct run_options *o, const struct plan *plan, j
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	if (o->receipt && !json_is_null(json_object_get(result, "receipt"))) {
-		r = report_write(o->receipt, written(plan), json_object_get(result, "receipt"), e);
+		r = write_report(o->receipt, plan, json_object_get(result, "receipt"), e);
 	}
 	(void)json_object_del(result, "receipt");
-	return r >= 0 && o->json ? report_write(o->json, written(plan), result, e) : r;
+	return r >= 0 && o->json ? write_report(o->json, plan, result, e) : r;
 }
 
 static int print_plan(const struct plan *plan, const char *path, struct err *e)
 {
 	_cleanup_json_ json_t *doc = plan_to_json(plan);
 
-	return doc ? report_write(path ? path : "-", written(plan), doc, e)
+	return doc ? sandbox_write_report(path ? path : "-", doc, doc, e)
 		   : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
@@ -122,6 +126,7 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 	const struct session_sandbox sandbox = {.plan = plan, .name = o->name, .labels = labels};
 	const struct session_command command = {.argv = o->command};
 	_cleanup_json_ json_t *result = NULL;
+	json_t *more;
 	size_t i;
 	int r = labels ? reap_orphans(e) : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 
@@ -140,6 +145,15 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 					     o->quiet);
 
 		(void)json_put(result, "copy_kept", json_boolean(kept));
+	}
+	json_array_foreach(json_object_get(result, "more"), i, more)
+	{
+		if (r >= 0 && json_is_true(json_object_get(more, "copy_kept"))) {
+			const char *id = json_string_value(json_object_get(more, "sandbox"));
+
+			(void)json_put(more, "copy_kept",
+				       json_boolean(review_after_run(id, o->quiet)));
+		}
 	}
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);

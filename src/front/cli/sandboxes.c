@@ -16,6 +16,7 @@
 #include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
+#include "front/cli/report.h"
 #include "front/cli/sandboxes.h"
 #include "keeper/kept.h"
 #include "keeper/name.h"
@@ -36,13 +37,40 @@ int sandbox_absent(const char *word, struct err *e)
 	return err_set(e, ERR_USER, ENOENT, "sandbox '%s' is not running", word);
 }
 
-const char *sandbox_written(const json_t *result)
+/* `dir`: text, or an object with a path. */
+static int add_direct(json_t *list, const json_t *mode, const json_t *dir)
 {
-	const char *mode = json_string_value(json_object_get(result, "workspace_mode"));
+	const char *word = json_string_value(mode);
 
-	return mode && strcmp(mode, workspace_mode_name(WORKSPACE_DIRECT)) == 0
-		       ? json_string_value(json_object_get(result, "workspace"))
-		       : NULL;
+	if (!word || strcmp(word, workspace_mode_name(WORKSPACE_DIRECT)) != 0) {
+		return 0;
+	}
+	dir = json_is_object(dir) ? json_object_get(dir, "path") : dir;
+	return json_is_string(dir) ? json_array_append(list, (json_t *)dir) : -1;
+}
+
+json_t *sandbox_written(const json_t *result)
+{
+	_cleanup_json_ json_t *list = json_array();
+	const json_t *more;
+	size_t i;
+	int r = list ? add_direct(list, json_object_get(result, "workspace_mode"),
+				  json_object_get(result, "workspace"))
+		     : -1;
+
+	json_array_foreach(json_object_get(result, "more"), i, more)
+	{
+		r = r < 0 ? r : add_direct(list, json_object_get(more, "mode"), more);
+	}
+	return r < 0 ? NULL : TAKE_PTR(list);
+}
+
+int sandbox_write_report(const char *path, const json_t *result, const json_t *doc, struct err *e)
+{
+	_cleanup_json_ json_t *written = sandbox_written(result);
+
+	return written ? report_write(path, written, doc, e)
+		       : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
 int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,

@@ -33,9 +33,12 @@ int sandboxes_each(const struct state *s, const struct cli_operands *words, sand
 int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
 		 struct err *e);
 
-/* The directory of a command's result that its payload could have put links into; NULL: there is
- * none. */
-const char *sandbox_written(const json_t *result);
+/* The directories of a result, or of a plan, that its payload could have put links into: a new
+ * array, NULL: out of memory. */
+json_t *sandbox_written(const json_t *result);
+
+/* report_write() of a document, with the directories of a result. */
+int sandbox_write_report(const char *path, const json_t *result, const json_t *doc, struct err *e);
 
 /* The id of a sandbox of which there is a record: that is there, as name_find() finds it, or that
  * has ended, by its id or the beginning of it. -ENOENT with *e set. */

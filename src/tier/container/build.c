@@ -88,24 +88,30 @@ static int enter_view(const struct view *v, struct err *e)
 	return 0;
 }
 
-/* What the payload may do with the files of its view. */
+/* What the payload may do with the files of its view: so many rows whatever the plan says. */
+#define FIXED_ROWS 5
+
 static int raise_landlock(const struct plan *plan, int abi, struct err *e)
 {
 	/* Nothing in /proc: writing there sets id maps, memory, attributes and limits. */
-	const struct wall_path rows[] = {
+	struct wall_path rows[FIXED_ROWS + 1 + PLAN_MORE_MAX] = {
 		{"/", LANDLOCK_READ | LANDLOCK_EXECUTE, true, NULL},
 		{"/tmp", LANDLOCK_WRITE_TREE, true, NULL},
 		{"/dev/shm", LANDLOCK_WRITE_TREE, true, NULL},
 		{plan->identity.home, LANDLOCK_WRITE_TREE, true, NULL},
 		{"/dev", LANDLOCK_WRITE_FILE, true, NULL},
-		/* the last: where it may be changed */
-		{plan->workspace.path, LANDLOCK_WRITE_TREE, true, NULL},
 	};
-	bool writable = plan->workspace_mode >= WORKSPACE_COPY;
+	size_t n = FIXED_ROWS, i;
 
-	return plan_uses_landlock(plan)
-		       ? walls_landlock(plan, abi, rows, ARRAY_SIZE(rows) - !writable, "/tmp", e)
-		       : 0;
+	for (i = 0; i < plan_n_works(plan); i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(plan, i, &mode);
+
+		if (mode >= WORKSPACE_COPY) {
+			rows[n++] = (struct wall_path){work->path, LANDLOCK_WRITE_TREE, true, NULL};
+		}
+	}
+	return plan_uses_landlock(plan) ? walls_landlock(plan, abi, rows, n, "/tmp", e) : 0;
 }
 
 /* What depends on the kernel and on what is around this process, and on nothing of the plan. */

@@ -30,8 +30,8 @@ struct view {
 	"a file system that overlayfs writes to, as ext4, xfs and btrfs are, or every file be "   \
 	"copied (--copy-by files)"
 
-/* True where the payload writes into the files of the workspace themselves. */
-bool view_is_direct(const struct plan *plan);
+/* True where the payload writes into the files themselves. */
+bool view_is_direct(enum workspace_mode mode);
 
 /* build.c: the whole life of the process that becomes pid 1. Never returns. */
 struct builder;

@@ -57,9 +57,11 @@ static int translate(const struct tier_spec *spec, const struct plan_path *p, in
 	return userns < 0 ? userns : mount_idmap(mount, p->path, userns, e);
 }
 
-static int make_workspace(const struct tier_spec *spec, uint64_t attrs, struct err *e)
+/* The original of something that is worked on. */
+static int make_original(const struct tier_spec *spec, const struct plan_path *p, bool direct,
+			 struct err *e)
 {
-	const struct plan_path *p = &spec->plan->workspace;
+	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (direct ? 0 : MOUNT_ATTR_RDONLY);
 	struct stat st;
 	_cleanup_fd_ int fd = clone_path(p, attrs, &st, e);
 	int r = fd < 0 ? fd : translate(spec, p, fd, &st, e);
@@ -84,17 +86,17 @@ static int make_readable(const struct tier_spec *spec, const struct plan_path *p
 }
 
 /* Where root's payload writes what it changes in its copy: on disk, root's files. */
-static int make_layer(const struct tier_spec *spec, struct err *e)
+static int make_layer(const struct tier_spec *spec, const struct tier_copy *c, struct err *e)
 {
-	bool mounted = spec->copy.kind == TIER_COPY_MOUNT;
+	bool mounted = c->kind == TIER_COPY_MOUNT;
 	const struct plan_path p = {.path = mounted ? (char *)"the copy's image"
-						    : (char *)spec->copy.directory};
+						    : (char *)c->directory};
 	struct stat st;
 	_cleanup_fd_ int fd = FD_NONE;
 	int r;
 
 	if (mounted) {
-		fd = fcntl(spec->copy.mount, F_DUPFD_CLOEXEC, 0);
+		fd = fcntl(c->mount, F_DUPFD_CLOEXEC, 0);
 		r = fd < 0 || fstat(fd, &st) < 0
 			    ? err_sys(e, errno, "cannot look at the image of the copy")
 			    : 0;
@@ -102,38 +104,53 @@ static int make_layer(const struct tier_spec *spec, struct err *e)
 		r = fd = clone_path(&p, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &st, e);
 	}
 	/* A copy of every file was given to the payload when it was made. */
-	if (r >= 0 && spec->copy.kind != TIER_COPY_FILES) {
+	if (r >= 0 && c->kind != TIER_COPY_FILES) {
 		r = translate(spec, &p, fd, &st, e);
 	}
 	return r < 0 ? err_wrap(e, VIEW_NO_COPY) : TAKE_FD(fd);
 }
 
+/* A directory to work on, at `place` of the list: its original, if that is shown, and the layers of
+ * its copy behind it. */
+static int make_work(const struct tier_spec *spec, const struct plan_path *p,
+		     enum workspace_mode mode, const struct tier_copy *c, unsigned place,
+		     uint32_t *mounts, int *fds, size_t *n, struct err *e)
+{
+	bool direct = view_is_direct(mode);
+	int r = 0;
+
+	if (c->kind != TIER_COPY_FILES || direct) {
+		r = fds[*n] = make_original(spec, p, direct, e);
+		*n += r >= 0;
+		*mounts |= 1U << place;
+	}
+	if (r >= 0 && c->kind != TIER_COPY_NONE) {
+		r = fds[*n] = make_layer(spec, c, e);
+		*n += r >= 0;
+		*mounts |= 1U << (place + 1);
+	}
+	return r;
+}
+
 /*
  * Started by root, the payload is an id that owns nothing and may not even walk to the paths of the
- * plan (/root is closed to it). The keeper therefore makes these mounts: the workspace with its
+ * plan (/root is closed to it). The keeper therefore makes these mounts: what is worked on with its
  * owner translated, and the read-only paths.
  */
 static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds, size_t *n,
 		       struct err *e)
 {
 	const struct plan *plan = spec->plan;
-	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 	size_t i;
 	int r = 0;
 
-	if (!view_is_direct(plan)) {
-		attrs |= MOUNT_ATTR_RDONLY;
+	if (plan->workspace_mode != WORKSPACE_NONE) {
+		r = make_work(spec, &plan->workspace, plan->workspace_mode, &spec->copy,
+			      BUILD_WORKSPACE, mounts, fds, n, e);
 	}
-	if (plan->workspace_mode != WORKSPACE_NONE &&
-	    (spec->copy.kind != TIER_COPY_FILES || view_is_direct(plan))) {
-		r = fds[*n] = make_workspace(spec, attrs, e);
-		*n += r >= 0;
-		*mounts |= 1U << BUILD_WORKSPACE;
-	}
-	if (r >= 0 && spec->copy.kind != TIER_COPY_NONE) {
-		r = fds[*n] = make_layer(spec, e);
-		*n += r >= 0;
-		*mounts |= 1U << BUILD_COPY;
+	for (i = 0; r >= 0 && i < plan->n_more; i++) {
+		r = make_work(spec, &plan->more[i].place, plan->more[i].mode, &spec->more[i],
+			      BUILD_MORE + 2 * (unsigned)i, mounts, fds, n, e);
 	}
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
 		r = fds[*n] = make_readable(spec, &plan->read[i], e);
@@ -179,8 +196,16 @@ static void container_stop(struct tier_sandbox *sb)
 
 static int check_spec(const struct tier_spec *spec, struct err *e)
 {
-	if (spec->plan->n_read > BUILD_MAX_READS) {
-		return err_set(e, ERR_POLICY, E2BIG, "at most %d read-only paths can be shown",
+	const struct plan *plan = spec->plan;
+	size_t n = plan->n_read, i;
+
+	for (i = 0; i < plan->n_more; i++) {
+		n += plan->more[i].mode == WORKSPACE_COPY ? 2 : 1;
+	}
+	if (n > BUILD_MAX_READS) {
+		return err_set(e, ERR_POLICY, E2BIG,
+			       "at most %d read-only paths and further directories can be shown, "
+			       "of which copies count twice",
 			       BUILD_MAX_READS);
 	}
 	if (!spec->plan->exec_any && !plan_uses_landlock(spec->plan)) {

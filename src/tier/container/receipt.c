@@ -93,13 +93,13 @@ static bool is_private(char **rest)
 }
 
 /* One of every file is the directory that was made, and not the original. */
-static int check_files(const struct reading *r, const char *path)
+static int check_files(const struct reading *r, const struct tier_copy *c, const char *path)
 {
 	_cleanup_fd_ int root = openat(r->dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat inside, made;
 
 	if (root < 0 || fstatat(root, path + 1, &inside, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    stat(r->spec->copy.directory, &made) < 0) {
+	    stat(c->directory, &made) < 0) {
 		return err_sys(r->e, errno, "cannot read the copy of the workspace back");
 	}
 	return inside.st_dev == made.st_dev && inside.st_ino == made.st_ino
@@ -107,17 +107,35 @@ static int check_files(const struct reading *r, const char *path)
 		       : reading_differs(r, path, "another directory", "the copy of it");
 }
 
+/* What is to be a copy at this path, or NULL. */
+static const struct tier_copy *copy_at(const struct tier_spec *spec, const char *path)
+{
+	const struct plan *plan = spec->plan;
+	size_t i;
+
+	if (plan->workspace_mode == WORKSPACE_COPY && strcmp(path, plan->workspace.path) == 0) {
+		return &spec->copy;
+	}
+	for (i = 0; i < plan->n_more; i++) {
+		if (plan->more[i].mode == WORKSPACE_COPY &&
+		    strcmp(path, plan->more[i].place.path) == 0) {
+			return &spec->more[i];
+		}
+	}
+	return NULL;
+}
+
 /* A copy is an overlay, whatever else could be written to; `rest` begins with the mount's type. */
 static int check_copy(const struct reading *r, char *rest, const char *path)
 {
-	const struct plan *plan = r->spec->plan;
 	const char *type = strsep(&rest, " ");
+	const struct tier_copy *c = copy_at(r->spec, path);
 
-	if (plan->workspace_mode != WORKSPACE_COPY || strcmp(path, plan->workspace.path) != 0) {
+	if (!c) {
 		return 0;
 	}
-	if (r->spec->copy.kind == TIER_COPY_FILES) {
-		return check_files(r, path);
+	if (c->kind == TIER_COPY_FILES) {
+		return check_files(r, c, path);
 	}
 	return type && strcmp(type, "overlay") == 0
 		       ? 0

@@ -361,10 +361,9 @@ int view_build(struct view *v, struct err *e)
 	return r >= 0 ? make_proc(v, e) : r;
 }
 
-bool view_is_direct(const struct plan *plan)
+bool view_is_direct(enum workspace_mode mode)
 {
-	return plan->workspace_mode == WORKSPACE_DIRECT ||
-	       (MUTANT(ATOLL_MUTATE_COPY) && plan->workspace_mode == WORKSPACE_COPY);
+	return mode == WORKSPACE_DIRECT || (MUTANT(ATOLL_MUTATE_COPY) && mode == WORKSPACE_COPY);
 }
 
 /* A path of the plan must still be what it was when the policy was resolved. */
@@ -414,17 +413,44 @@ static int show_path(const struct view *v, const struct plan_path *p, int idmapp
 	return fd < 0 ? fd : place(v, fd, p->path + 1, p->is_dir, e);
 }
 
-/* Where the copy's layers are, detached; empty where it is a tmpfs of our own. */
-static int open_layer(const struct view *v, struct err *e)
+/* One of the directories that are worked on. */
+struct work {
+	const struct plan_path *p;
+	enum workspace_mode mode;
+	const struct tier_copy *copy;
+	unsigned place; /* of its original in the list of mounts; its copy's layers are the next */
+};
+
+/* What the layers of a copy are called on the scratch space, each copy's its own. */
+struct layer_names {
+	char original[16], copy[16], denied[16], upper[24], work[24], lower[40];
+};
+
+static struct layer_names names_of(const struct work *w, bool denied)
 {
-	const struct tier_copy *c = &v->spec->copy;
+	struct layer_names n;
+
+	(void)snprintf(n.original, sizeof(n.original), "original%u", w->place);
+	(void)snprintf(n.copy, sizeof(n.copy), "copy%u", w->place);
+	(void)snprintf(n.denied, sizeof(n.denied), "denied%u", w->place);
+	(void)snprintf(n.upper, sizeof(n.upper), "%s/upper", n.copy);
+	(void)snprintf(n.work, sizeof(n.work), "%s/work", n.copy);
+	(void)snprintf(n.lower, sizeof(n.lower), "%s%s%s", denied ? n.denied : "",
+		       denied ? ":" : "", n.original);
+	return n;
+}
+
+/* Where the copy's layers are, detached; empty where it is a tmpfs of our own. */
+static int open_layer(const struct view *v, const struct work *w, struct err *e)
+{
+	const struct tier_copy *c = w->copy;
 	int fd;
 
 	if (c->kind == TIER_COPY_TMPFS) {
 		return new_tmpfs(c->size, e);
 	}
-	if (v->mounts[BUILD_COPY] >= 0) {
-		fd = fcntl(v->mounts[BUILD_COPY], F_DUPFD_CLOEXEC, 0);
+	if (v->mounts[w->place + 1] >= 0) {
+		fd = fcntl(v->mounts[w->place + 1], F_DUPFD_CLOEXEC, 0);
 		return fd < 0 ? err_sys(e, errno, "cannot take the copy's layers") : fd;
 	}
 	fd = mount_clone(AT_FDCWD, c->directory, RW_TREE, e);
@@ -436,13 +462,13 @@ static int open_layer(const struct view *v, struct err *e)
  * (tmpfs(5), Linux 6.6) an overlay could be mounted all the same, and fail when the payload removes
  * a directory of the original's.
  */
-static int make_layers(const struct view *v, int tmpfs, struct err *e)
+static int make_layers(const struct tier_copy *c, int tmpfs, struct err *e)
 {
 	_cleanup_fd_ int upper = FD_NONE;
 
 	if (mkdirat(tmpfs, "upper", 0700) < 0 || mkdirat(tmpfs, "work", 0700) < 0 ||
 	    (upper = openat(tmpfs, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
-	    fchmod(upper, v->spec->copy.mode) < 0) {
+	    fchmod(upper, c->mode) < 0) {
 		return err_sys(e, errno, "cannot make the copy's layers");
 	}
 	if (fsetxattr(upper, "user.overlay.opaque", "n", 1, 0) < 0 ||
@@ -463,34 +489,30 @@ static int make_layers(const struct view *v, int tmpfs, struct err *e)
  * original (workspace/change.h). Whatever is not on disk yet when the machine stops is lost with
  * the run. What the policy denies is a layer of its own between the two (deny.c).
  */
-static int show_copy(struct view *v, struct err *e)
+static int show_copy(struct view *v, const struct work *w, struct err *e)
 {
-	const struct plan_path *p = &v->spec->plan->workspace;
+	const struct plan_path *p = w->p;
 	const struct deny_layer *denied = view_denied(v, p->path);
-	const char *const options[] = {"lowerdir",  denied ? "denied:original" : "original",
-				       "upperdir",  "copy/upper",
-				       "workdir",   "copy/work",
-				       "userxattr", NULL,
-				       "index",     "off",
-				       "metacopy",  "off",
-				       "volatile",  NULL,
-				       NULL};
+	const struct layer_names names = names_of(w, denied != NULL);
+	const char *const options[] = {"lowerdir", names.lower, "upperdir", names.upper, "workdir",
+				       names.work, "userxattr", NULL,       "index",     "off",
+				       "metacopy", "off",       "volatile", NULL,        NULL};
 	_cleanup_fd_ int own = FD_NONE, copy = FD_NONE, overlay = FD_NONE;
-	int fd = take_path(p, v->mounts[BUILD_WORKSPACE], RO_TREE, &own, e), r;
+	int fd = take_path(p, v->mounts[w->place], RO_TREE, &own, e), r;
 
 	if (fd < 0) {
 		return fd;
 	}
-	copy = open_layer(v, e);
+	copy = open_layer(v, w, e);
 	if (copy < 0) {
 		return copy;
 	}
-	r = view_attach_layer(v, fd, "original", e);
-	r = r < 0 ? r : view_attach_layer(v, copy, "copy", e);
-	if (r >= 0 && v->spec->copy.kind == TIER_COPY_TMPFS) {
-		r = v->upper = make_layers(v, copy, e);
+	r = view_attach_layer(v, fd, names.original, e);
+	r = r < 0 ? r : view_attach_layer(v, copy, names.copy, e);
+	if (r >= 0 && w->copy->kind == TIER_COPY_TMPFS) {
+		r = v->upper = make_layers(w->copy, copy, e);
 	}
-	r = r < 0 || !denied ? r : view_make_denied(v, denied, "denied", e);
+	r = r < 0 || !denied ? r : view_make_denied(v, denied, names.denied, e);
 	if (r < 0) {
 		return r;
 	}
@@ -505,30 +527,43 @@ static int show_copy(struct view *v, struct err *e)
 }
 
 /* A copy of every file, in the original's place; the keeper has made it, less what is denied. */
-static int show_files(const struct view *v, struct err *e)
+static int show_files(const struct view *v, const struct work *w, struct err *e)
 {
-	const struct plan_path *p = &v->spec->plan->workspace;
-	_cleanup_fd_ int copy = open_layer(v, e);
+	_cleanup_fd_ int copy = open_layer(v, w, e);
 
-	return copy < 0 ? copy : place(v, copy, p->path + 1, p->is_dir, e);
+	return copy < 0 ? copy : place(v, copy, w->p->path + 1, w->p->is_dir, e);
+}
+
+static int show_work(struct view *v, const struct work *w, struct err *e)
+{
+	bool direct = view_is_direct(w->mode);
+
+	if (w->mode == WORKSPACE_COPY && !direct) {
+		return w->copy->kind == TIER_COPY_FILES ? show_files(v, w, e) : show_copy(v, w, e);
+	}
+	return show_path(v, w->p, v->mounts[w->place], direct ? RW_TREE : RO_TREE, e);
 }
 
 int view_show_paths(struct view *v, struct err *e)
 {
 	const struct plan *plan = v->spec->plan;
-	bool direct = view_is_direct(plan);
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
 		r = show_path(v, &plan->read[i], v->mounts[BUILD_READ + i], RO_TREE, e);
 	}
-	if (r >= 0 && plan->workspace_mode == WORKSPACE_COPY && !direct) {
-		return v->spec->copy.kind == TIER_COPY_FILES ? show_files(v, e) : show_copy(v, e);
-	}
 	if (r >= 0 && plan->workspace_mode != WORKSPACE_NONE) {
-		r = show_path(v, &plan->workspace, v->mounts[BUILD_WORKSPACE],
-			      direct ? RW_TREE : RO_TREE, e);
+		r = show_work(v,
+			      &(struct work){&plan->workspace, plan->workspace_mode, &v->spec->copy,
+					     BUILD_WORKSPACE},
+			      e);
+	}
+	for (i = 0; r >= 0 && i < plan->n_more; i++) {
+		r = show_work(v,
+			      &(struct work){&plan->more[i].place, plan->more[i].mode,
+					     &v->spec->more[i], BUILD_MORE + 2 * (unsigned)i},
+			      e);
 	}
 	return r;
 }
@@ -587,9 +622,12 @@ size_t view_rules(const struct plan *plan, struct view_rule rules[VIEW_MAX_RULES
 	for (i = 0; i < plan->n_read; i++) {
 		n = rule(rules, n, plan->read[i].path, true, true, RO_TREE);
 	}
-	if (plan->workspace_mode != WORKSPACE_NONE) {
-		n = rule(rules, n, plan->workspace.path, true, true,
-			 plan->workspace_mode >= WORKSPACE_COPY ? RW_TREE : RO_TREE);
+	for (i = 0; i < plan_n_works(plan); i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(plan, i, &mode);
+
+		n = rule(rules, n, work->path, true, true,
+			 mode >= WORKSPACE_COPY ? RW_TREE : RO_TREE);
 	}
 	return n;
 }

@@ -81,7 +81,6 @@ int places_fill(const struct tier_spec *spec, const char *terminal, struct place
 		struct err *e)
 {
 	const struct plan *plan = spec->plan;
-	unsigned direct = plan->workspace_mode == WORKSPACE_DIRECT ? LANDLOCK_WRITE_TREE : 0;
 	size_t i;
 
 	ret->n = 0;
@@ -98,8 +97,12 @@ int places_fill(const struct tier_spec *spec, const char *terminal, struct place
 	for (i = 0; i < plan->n_read; i++) {
 		add(ret, plan->read[i].path, RX, true, &plan->read[i]);
 	}
-	if (plan->workspace_mode != WORKSPACE_NONE) {
-		add(ret, plan->workspace.path, RX | direct, true, &plan->workspace);
+	for (i = 0; i < plan_n_works(plan); i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(plan, i, &mode);
+
+		add(ret, work->path, RX | (mode == WORKSPACE_DIRECT ? LANDLOCK_WRITE_TREE : 0),
+		    true, work);
 	}
 	if (terminal) {
 		add(ret, terminal, RW, true, NULL);

@@ -29,9 +29,24 @@
 #include "tier/process/process-internal.h"
 #include "tier/tier.h"
 
+/* A directory whose files may be changed themselves, or NULL. */
+static const struct plan_path *find_direct(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan_n_works(plan); i++) {
+		enum workspace_mode mode;
+		const struct plan_path *work = plan_work(plan, i, &mode);
+
+		if (mode == WORKSPACE_DIRECT) {
+			return work;
+		}
+	}
+	return NULL;
+}
+
 static int check_spec(const struct tier_spec *spec, struct err *e)
 {
 	const struct plan *plan = spec->plan;
+	const struct plan_path *changed = find_direct(plan);
 
 	if (!spec->first) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,
@@ -43,18 +58,18 @@ static int check_spec(const struct tier_spec *spec, struct err *e)
 			       "'syscalls: nested' needs namespaces of the sandbox's own; use tier "
 			       "container");
 	}
-	if (plan->workspace_mode == WORKSPACE_COPY) {
+	if (plan_has_copy(plan)) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,
 			       "a copy of the workspace needs a mount, which the process tier does "
 			       "not have; use tier container, or a workspace that is read-only or "
 			       "direct");
 	}
-	if (plan->identity.from_root && plan->workspace_mode == WORKSPACE_DIRECT) {
+	if (plan->identity.from_root && changed) {
 		return err_set(e, ERR_POLICY, EOPNOTSUPP,
 			       "root's payload runs as a user id that owns nothing, and at the "
 			       "process tier no mount translates the owner of '%s'; start atoll as "
 			       "the user whose files these are, or use tier container",
-			       plan->workspace.path);
+			       changed->path);
 	}
 	if (landlock_abi() < 1) {
 		return err_set(e, ERR_SYSTEM, ENOSYS,
