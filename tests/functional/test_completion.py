@@ -189,7 +189,8 @@ def test_running_sandboxes(live, place, need_program, shell):
         assert place.propose(shell, f"{command} ") == {*ids, "workshop"}, command
     assert place.propose(shell, "stop s-") == set(ids)
     assert place.propose(shell, "exec wo") == {"workshop"}
-    assert place.propose(shell, "diff ") == set()
+    assert place.propose(shell, "apply ") == set()
+    assert place.propose(shell, "diff ") == {*ids, "workshop"}
     # Where nothing may stand, zsh shows the options.
     assert {w for w in place.propose(shell, "shell workshop ") if not w.startswith("-")} == set()
 

@@ -428,8 +428,8 @@ def test_names(live, atoll):
 
 @pytest.mark.parametrize("command, where", [
     *[(c, "'atoll ps' shows their") for c in ("exec", "shell", "pause", "resume", "stop")],
-    *[(c, "'atoll ps' and 'atoll ps --kept' show their") for c in ("inspect", "events", "rm")],
-    *[(c, "'atoll ps --kept' shows their") for c in ("diff", "apply", "discard")]])
+    *[(c, "'atoll ps' and 'atoll ps --kept' show their") for c in ("inspect", "events", "rm", "diff")],
+    *[(c, "'atoll ps --kept' shows their") for c in ("apply", "discard")]])
 def test_no_sandbox_named(atoll, command, where):
     refused = atoll.tool(command)
     assert (refused.status, refused.out) == (125, "")
