@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -628,6 +629,7 @@ static struct limits_copy measured(const struct copy *c)
 static int look(struct keeper *k, struct err *e)
 {
 	struct limits_places places = {.scratch = k->scratch.dir};
+	bool rested = k->limits.rests;
 	enum limit l;
 	size_t i;
 	int r;
@@ -638,6 +640,9 @@ static int look(struct keeper *k, struct err *e)
 	}
 	l = limits_look(&k->limits, &k->sandbox, &places, moved(k), k->n_commands == 0);
 
+	if (k->limits.rests && !rested) {
+		(void)malloc_trim(0); /* of the start, or a command: hundreds may rest for hours */
+	}
 	if (!k->frozen) {
 		k->tier->count(&k->sandbox);
 	}
