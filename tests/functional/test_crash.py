@@ -126,7 +126,9 @@ class Creation(Sweep):
     """The same for a sandbox that waits for commands, until its time is up; it has a name."""
 
     def command(self):
-        return ["create", "--quiet", "--name", "swept", "--session", "100ms", "--workspace", ".:copy"]
+        beside = self.atoll.base / "beside"
+        beside.mkdir(exist_ok=True)
+        return ["create", "--quiet", "--name", "swept", "--session", "100ms", "--workspace", ".:copy", "--copy-of", beside]
 
     def written(self):
         return ""

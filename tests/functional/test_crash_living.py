@@ -35,6 +35,8 @@ class Living:
         write(self.tree / "mode", "mode\n", 0o644)
         write(self.tree / "sub/kept", "kept\n")
         self.original = picture(self.tree)
+        self.beside = atoll.base / "beside"
+        write(self.beside / "b", "b\n")
         self.report = atoll.base / "killer.json"
         self.groups, self.mounts = list(own_groups()), mounts()
         self.removes = command[0] in ("rm", "discard")
@@ -68,8 +70,9 @@ class Living:
         """A sandbox in which the work has been done; it lives, or its copy waits."""
         if self.id and self.words[0] == "exec" and self.id in self.ids():
             return
-        self.id = self.tool("create", "--quiet", "--name", NAME, "--workspace", ".:copy").out.strip()
-        self.tool("exec", NAME, "--", "sh", "-c", WORK)
+        self.id = self.tool("create", "--quiet", "--name", NAME, "--workspace", ".:copy", "--copy-of",
+                            self.beside).out.strip()
+        self.tool("exec", NAME, "--", "sh", "-c", f"{WORK}; echo n >{self.beside}/n")
         if self.words[0] == "discard" or self.words == ["rm", NAME]:
             self.tool("stop", NAME)
 
@@ -93,13 +96,17 @@ class Living:
             self.lives(what)
         if self.id in self.ids("--kept"):
             self.waits(what)
-        elif self.id not in self.ids():
+            # The copy of the other directory is as safe; a removal may have begun with either.
+            assert f"{self.id}.1" in self.ids("--kept") or self.removes, f"{what}: the other copy is lost"
+        if f"{self.id}.1" in self.ids("--kept"):
+            assert self.tool("diff", "--name-only", f"{self.id}.1").out == "n\n", what
+        if self.id not in self.ids() + self.ids("--kept"):
             assert self.removes, f"{what}: the copy is lost"
             self.gone += 1
         if self.words[0] != "exec" or self.id not in self.ids():
             self.forget()
             self.nothing_is_left(what)
-        assert picture(self.tree) == self.original, what
+        assert picture(self.tree) == self.original and os.listdir(self.beside) == ["b"], what
 
     def marker(self, what, text):
         assert text in ("", "once\n"), f"{what}: the command ran more than once: {text!r}"
@@ -126,8 +133,9 @@ class Living:
         self.kept += 1
 
     def forget(self):
-        if self.id in self.ids() + self.ids("--kept"):
-            self.tool("rm", "--force", self.id)
+        for each in (self.id, f"{self.id}.1"):
+            if each in self.ids() + self.ids("--kept"):
+                self.tool("rm", "--force", each)
 
     def nothing_is_left(self, what):
         assert os.listdir(self.atoll.home / "sandboxes") == [], what
@@ -193,6 +201,7 @@ def living(request, atoll):
         subprocess.run([atoll.binary, "rm", "--force", made.id], env=atoll.environment(), check=False,
                        stderr=subprocess.DEVNULL)
     shutil.rmtree(made.tree)
+    shutil.rmtree(made.beside)
 
 
 @pytest.mark.parametrize("living, clock, victim", DEATHS, indirect=["living"])
