@@ -291,7 +291,8 @@ def test_copies_whose_time_is_up(copy):
     os.utime(home_of(copy) / "kept.json", (past, past))
     assert copy.kept() == [long], "the time of the file alone is not enough"
     age(long)
-    assert copy.atoll.tool("reap", "--dry-run").out == "would be removed: 0 without a keeper, 1 copy and 0 logs whose time is up\n"
+    for name in ("reap", "gc"):
+        assert copy.atoll.tool(name, "--dry-run").out == "would be removed: 0 without a keeper, 1 copy and 0 logs whose time is up\n"
     (home_of(copy) / "apply.json").write_text("{}")
     assert copy.kept() == [long], "somebody was at work on it"
     (home_of(copy) / "apply.json").unlink()

@@ -138,6 +138,13 @@ def test_help_in_every_spelling(atoll):
     assert (nothing.status, nothing.out, nothing.err) == (125, "", atoll.tool("--help").out)
 
 
+def test_another_name_takes_one_line(atoll):
+    said = atoll.tool("--help").out
+    assert re.findall(r"^  gc +(.*)$", said, re.M) == ["the same as reap"]
+    options = [re.findall(r"^  (--\S+)", atoll.tool(name, "--help").out, re.M) for name in ("reap", "gc")]
+    assert options[0] == options[1] and "--dry-run" in options[0]
+
+
 def test_help_on_a_full_disk(atoll):
     for words in [[], *commands(atoll)]:
         with open("/dev/full", "w", encoding="ascii") as full:

@@ -34,6 +34,8 @@ def test_from_create_to_rm(live, atoll):
     assert running(atoll) == {}
     [kept] = json.loads(atoll.tool("ps", "--kept", "--json").out)
     assert (kept["sandbox"], kept["name"]) == (box.id, "work")
+    asked = [atoll.tool("inspect", *flag, "work") for flag in ([], ["--json"])]
+    assert asked[0].status == asked[1].status == 0 and asked[0].out == asked[1].out, "it is JSON in any case"
     assert atoll.tool("diff", "--name-only", "work").out == "one\n"
     assert atoll.tool("apply", "work").status == 0
     assert (atoll.workspace / "one").read_text() == "first\nmore\n"

@@ -11,12 +11,14 @@ from harness import runner
 # Installed in PREFIX/bin, or just built in build/src.
 INSTALLED = runner.BIN.parent.parent / "share/man"
 BUILT = runner.BIN.parent.parent / "man"
+# Other names of commands, whose pages are links.
+SAME = {"atoll-gc.1": "atoll-reap.1"}
 
 
 def page_file(name):
     """The page "atoll-run.1"."""
     section = name[-1]
-    return INSTALLED / f"man{section}" / name if INSTALLED.exists() else BUILT / name
+    return INSTALLED / f"man{section}" / name if INSTALLED.exists() else BUILT / SAME.get(name, name)
 
 
 def formatted(name, *options):

@@ -21,6 +21,7 @@ static const struct cli_command *const commands[] = {
 	&cli_stop_command,
 	&cli_rm_command,
 	&cli_reap_command,
+	&cli_gc_command, /* the same */
 	&cli_policy_command,
 	&cli_doctor_command,
 	&cli_completion_command,

@@ -14,6 +14,7 @@ extern const struct cli_command cli_logs_command;
 extern const struct cli_command cli_rm_command;
 extern const struct cli_command cli_pause_command;
 extern const struct cli_command cli_reap_command;
+extern const struct cli_command cli_gc_command;
 extern const struct cli_command cli_resume_command;
 extern const struct cli_command cli_ps_command;
 extern const struct cli_command cli_stop_command;

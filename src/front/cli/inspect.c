@@ -59,12 +59,17 @@ static int describe(const struct state *s, const char *word, void *list, struct 
 		       : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
+struct inspect_options {
+	bool json; /* as without it: who asks every command for JSON need not know which have it */
+};
+
 static int inspect(const struct cli_command *c, int argc, char **argv)
 {
 	_cleanup_json_ json_t *list = json_array();
+	struct inspect_options o = {};
 	struct cli_operands words;
 	struct state s;
-	int r = sandboxes_begin(c, argc, argv, NULL, &words, &s);
+	int r = sandboxes_begin(c, argc, argv, &o, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
@@ -75,6 +80,12 @@ static int inspect(const struct cli_command *c, int argc, char **argv)
 	/* All that were asked about, or nothing: who reads the list need not look for gaps. */
 	return r == CLI_OK ? cli_print_json(json_incref(list)) : r;
 }
+
+static const struct cli_option inspect_options[] = {
+	CLI_FLAG("--json", "as JSON, which it is without it, too",
+		 .offset = offsetof(struct inspect_options, json)),
+	{},
+};
 
 static const struct cli_example inspect_examples[] = {
 	CLI_EXAMPLE("atoll inspect work"),
@@ -91,6 +102,7 @@ const struct cli_command cli_inspect_command = {
 	.about =
 		"Print what is known of sandboxes as a JSON list: state, commands, plan, receipt,\n"
 		"limits, denials.\n",
+	.options = inspect_options,
 	.examples = inspect_examples,
 	.run = inspect,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* atoll reap: what every other command does on its way, by itself. */
+/* atoll reap, atoll gc: what every other command does on its way, by itself. */
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -65,5 +65,21 @@ const struct cli_command cli_reap_command = {
 		 "its way; this one is for a timer.\n",
 	.options = reap_options,
 	.examples = reap_examples,
+	.run = reap,
+};
+
+static const struct cli_example gc_examples[] = {
+	CLI_EXAMPLE("atoll gc"),
+	{},
+};
+
+/* The name that other programs have for it: a row of its own, so that the parser, the help and the
+ * completion of shells need not know of names beside the first. */
+const struct cli_command cli_gc_command = {
+	.name = "gc",
+	.summary = "the same as reap",
+	.about = "The same as 'atoll reap'.\n",
+	.options = reap_options,
+	.examples = gc_examples,
 	.run = reap,
 };
