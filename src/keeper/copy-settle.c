@@ -21,6 +21,7 @@
 #include "linux/tree.h"
 #include "workspace/carry.h"
 #include "workspace/change.h"
+#include "workspace/dirs.h"
 
 #define NAME_FILE   "name" /* keeper/name.h */
 #define KEEP_UNSAID (365 * 86400 * 1000000000LL)
@@ -162,23 +163,33 @@ int64_t copy_whole_since(int dir)
 	return fstatat(dir, COPY_WHOLE, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : copy_ctime_of(&st);
 }
 
+void copy_read_dirs(int dir, struct dirs *ret)
+{
+	(void)dirs_read(dir, COPY_DIRS, ret);
+}
+
 /* Nothing is different in a copy of every file. What cannot be told is. */
-static bool is_same(int upper, int64_t made_ns, const json_t *note)
+static bool is_same(int dir, int upper, int64_t made_ns, const json_t *note)
 {
 	const char *path = json_string_value(json_object_get(note, "workspace"));
 	_cleanup_fd_ int original = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : FD_NONE;
 	struct deny_rules denied = {};
 	struct changes found = {};
+	struct dirs dirs = {};
 	struct change_view view = {
 		.rules = &denied,
 		.workspace = path,
 		.begun_ns = json_integer_value(json_object_get(note, "begun_ns")),
 		.made_ns = made_ns,
+		.dirs = &dirs,
 	};
-	bool same = original >= 0 &&
-		    denied_from_json(json_object_get(note, "deny"), &denied, NULL) >= 0 &&
-		    changes_find(original, upper, &view, false, &found, NULL) >= 0 && found.n == 0;
+	bool same;
 
+	copy_read_dirs(dir, &dirs);
+	same = original >= 0 &&
+	       denied_from_json(json_object_get(note, "deny"), &denied, NULL) >= 0 &&
+	       changes_find(original, upper, &view, false, &found, NULL) >= 0 && found.n == 0;
+	dirs_done(&dirs);
 	changes_done(&found);
 	deny_done(&denied);
 	return same;
@@ -188,7 +199,7 @@ static bool is_unchanged(int dir, int upper, const json_t *note)
 {
 	int64_t made_ns = copy_whole_since(dir);
 
-	return made_ns > 0 ? is_same(upper, made_ns, note) : changes_none(upper);
+	return made_ns > 0 ? is_same(dir, upper, made_ns, note) : changes_none(upper);
 }
 
 /* What is in an image cannot be told if it cannot be mounted: then it waits, and who looks at it

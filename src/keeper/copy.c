@@ -26,6 +26,7 @@
 #include "linux/tree.h"
 #include "policy/plan.h"
 #include "workspace/carry.h"
+#include "workspace/dirs.h"
 
 /* What is reserved beyond the note. */
 #define RESERVED_SIZE 8192
@@ -275,12 +276,42 @@ static int measure_born(struct copy *c, struct err *e)
 				 TREE_DEPTH_MAX);
 }
 
+/* The copy itself, and beside it which directories the original had. */
+static int carry_files(const struct copy *c, int from, int dir, struct carry_original *original,
+		       struct err *e)
+{
+	struct deny_rules denied = {};
+	struct dirs dirs = {};
+	int r = denied_from_json(json_object_get(c->note, "deny"), &denied, e);
+
+	if (r >= 0) {
+		original->denied = &denied;
+		original->dirs = &dirs;
+		r = carry_original(from, original, dir, "upper", e);
+	}
+	if (r == -EFBIG) {
+		(void)err_advise(e, "raise execution.limits.copy (--copy), or keep the state "
+				    "(ATOLL_HOME) where an overlay can be made");
+	} else if (r >= 0) {
+		r = dirs_write(&dirs, dir, COPY_DIRS);
+		r = r < 0 ? err_sys(e, -r, "cannot note its directories") : 0;
+	}
+	dirs_done(&dirs);
+	deny_done(&denied);
+	return r;
+}
+
 static int make_files(struct copy *c, int dir, const struct plan *plan, uid_t uid, gid_t gid,
 		      struct err *e)
 {
 	const struct plan_path *w = c->of;
 	_cleanup_fd_ int from = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct deny_rules denied = {};
+	struct carry_original original = {
+		.place = w->path,
+		.room = plan->limits.copy,
+		.as_owner = uid,
+		.as_group = gid,
+	};
 	struct stat st;
 	int r;
 
@@ -294,26 +325,11 @@ static int make_files(struct copy *c, int dir, const struct plan *plan, uid_t ui
 		return err_set(e, ERR_SYSTEM, ESTALE,
 			       "it is not what it was when the policy was resolved");
 	}
-	r = denied_from_json(json_object_get(c->note, "deny"), &denied, e);
-	if (r >= 0) {
-		const struct carry_original original = {
-			.place = w->path,
-			.denied = &denied,
-			.room = plan->limits.copy,
-			.owner = st.st_uid,
-			.as_owner = uid,
-			.group = st.st_gid,
-			.as_group = gid,
-		};
-
-		r = carry_original(from, &original, dir, "upper", e);
-	}
-	deny_done(&denied);
+	original.owner = st.st_uid;
+	original.group = st.st_gid;
+	r = carry_files(c, from, dir, &original, e);
 	if (r < 0) {
-		return r == -EFBIG ? err_advise(e, "raise execution.limits.copy (--copy), or keep "
-						   "the state (ATOLL_HOME) where an overlay can be "
-						   "made")
-				   : r;
+		return r;
 	}
 	c->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (c->upper < 0) {

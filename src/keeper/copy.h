@@ -6,8 +6,9 @@
  *   HOME/sandboxes/ID/copy/work    overlayfs's own; gone after the end
  *   HOME/sandboxes/ID/copy/image   a file system with both (image.h), instead of them
  *   HOME/sandboxes/ID/copy/whole   says that copy/upper is no layer but holds every file, and by
- * its ctime since when; nothing of the payload's has run by then HOME/sandboxes/ID/kept.json what
- * an ended sandbox's copy is a copy of
+ *                                  its ctime since when; nothing of the payload's has run by then
+ *   HOME/sandboxes/ID/copy/dirs    of such a copy: which directories the original had (dirs.h)
+ *   HOME/sandboxes/ID/kept.json    what an ended sandbox's copy is a copy of
  *
  * A further directory that is worked on as a copy (plan->more[n]) has a sandbox's directory of its
  * own, ID.1 and so on: its keeper is the sandbox's, it has nothing but such a copy, and a

@@ -119,6 +119,7 @@ static int open_upper(struct kept *k, struct err *e)
 	} else if (r == -ENOENT && dir >= 0) {
 		k->upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		k->made_ns = copy_whole_since(dir);
+		copy_read_dirs(dir, &k->dirs);
 		r = k->upper < 0 ? err_sys(e, errno, "nothing is left of it") : 0;
 	}
 	return r < 0 ? err_wrap(e, "cannot open the copy of sandbox %s", k->home.id) : 0;
@@ -235,6 +236,7 @@ void kept_done(struct kept *k)
 	state_sandbox_done(&k->home);
 	free(k->workspace);
 	deny_done(&k->denied);
+	dirs_done(&k->dirs);
 	k->workspace = NULL;
 	k->original = fd_close(k->original);
 	k->upper = fd_close(k->upper);

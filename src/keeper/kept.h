@@ -7,6 +7,7 @@
 
 #include "keeper/state.h"
 #include "policy/deny.h"
+#include "workspace/dirs.h"
 
 struct err;
 
@@ -20,6 +21,7 @@ struct kept {
 	struct deny_rules denied; /* what the sandbox could not see of it */
 	int64_t begun_ns;         /* CLOCK_REALTIME, before anything of the payload ran */
 	int64_t made_ns;          /* the same, where it holds every file: since it did; else 0 */
+	struct dirs dirs;         /* then: those of the original (change.h) */
 	int64_t ended_ns;
 	int64_t until_ns; /* when it is removed */
 };

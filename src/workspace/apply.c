@@ -107,6 +107,27 @@ static bool comes_with(const struct changes *all, const char *path)
 	return false;
 }
 
+/* True where the directory that something is to come into is not there, and none of the changes
+ * makes it: somebody has removed it since the sandbox started. */
+static bool is_homeless(const struct apply *a, const struct changes *all, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+	_cleanup_free_ char *dir = slash ? strndup(path, len) : NULL;
+	struct stat st;
+
+	return dir && !changes_at(all, path, len) && step_look(a, dir, &st) == -ENOENT;
+}
+
+/* What is to come to `path`. */
+static const char *why_not_there(const struct apply *a, const struct touched *ours,
+				 const struct changes *all, const char *path)
+{
+	return comes_with(all, path)       ? NULL
+	       : is_homeless(a, all, path) ? "the directory that it is in was removed outside"
+					   : why_not(a, ours, path, 0);
+}
+
 /* True for a directory in which something is that the sandbox could not see. */
 static bool holds_withheld(const struct changes *all, const char *dir)
 {
@@ -143,19 +164,19 @@ static const char *find_conflict(const struct apply *a, const struct touched *ou
 		       "copy";
 	}
 	if (S_ISDIR(c->before.mode) && !S_ISDIR(c->after.mode) && holds_withheld(all, c->path)) {
-		return "it holds something that the policy hides from the sandbox, which could not "
-		       "decide about it";
+		return "it holds something that the policy hides from the sandbox, or that has "
+		       "come "
+		       "since that started, which could not decide about it";
 	}
 	if (!can_be_made(c)) {
 		return "only files, directories and links can be taken over";
 	}
 	if (c->kind == CHANGE_RENAMED) {
 		why = why_not(a, ours, c->from, c->before.mode);
-		return why || comes_with(all, c->path) ? why : why_not(a, ours, c->path, 0);
+		return why ? why : why_not_there(a, ours, all, c->path);
 	}
-	return c->kind == CHANGE_ADDED && comes_with(all, c->path)
-		       ? NULL
-		       : why_not(a, ours, c->path, c->before.mode);
+	return c->kind == CHANGE_ADDED ? why_not_there(a, ours, all, c->path)
+				       : why_not(a, ours, c->path, c->before.mode);
 }
 
 static int add_conflict(struct conflicts *list, size_t change, const char *why)

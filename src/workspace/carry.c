@@ -24,12 +24,13 @@
 #include "base/utf8.h"
 #include "linux/tree.h"
 #include "workspace/change-internal.h"
+#include "workspace/dirs.h"
 #include "workspace/screen.h"
 
 /* Beside what is made, for as long as that takes. */
 #define PART  "part"
 #define LINKS "links"
-/* As deep as a tree may be: what is longer is not compared with rules, and fails. */
+/* As deep as an original may be: what is longer is compared with no rule, and fails. */
 #define PATHS_MAX ((size_t)16 << 20)
 
 /* A directory that is entered: those in it that are still to be. */
@@ -271,6 +272,15 @@ static int list_level(struct carry *c)
 	return r;
 }
 
+/* The way to a directory of an original, which the rules are compared with. */
+static int add_path(struct carry *c, const char *name, const struct stat *st)
+{
+	if ((c->path.len > 0 && buf_addc(&c->path, '/') < 0) || buf_adds(&c->path, name) < 0) {
+		return -ENOMEM;
+	}
+	return dirs_add(c->original->dirs, buf_str(&c->path), st->st_ino);
+}
+
 static int enter(struct carry *c, const char *name)
 {
 	struct stat st;
@@ -283,9 +293,8 @@ static int enter(struct carry *c, const char *name)
 		r = -errno;
 	}
 	r = r < 0 ? r : push(c, &st);
-	if (r == 0 && c->screen.rules &&
-	    ((c->path.len > 0 && buf_addc(&c->path, '/') < 0) || buf_adds(&c->path, name) < 0)) {
-		r = -ENOMEM;
+	if (r == 0 && c->original) {
+		r = add_path(c, name, &st);
 	}
 	return r < 0 ? r : list_level(c);
 }
@@ -428,5 +437,7 @@ int carry_original(int from, const struct carry_original *original, int dir, con
 		carry_done(&c);
 		return err_sys(e, -r, "cannot copy '%s'", original->place);
 	}
-	return carry_to(&c, from, dir, name, e);
+	r = carry_to(&c, from, dir, name, e);
+	dirs_sort(original->dirs);
+	return r;
 }

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct deny_rules;
+struct dirs;
 struct err;
 
 /*
@@ -33,6 +34,7 @@ struct carry_original {
 	/* Where root is the caller: what belongs to the one will belong to the other. */
 	uid_t owner, as_owner;
 	gid_t group, as_group;
+	struct dirs *dirs; /* gets its directories, sorted (dirs.h) */
 };
 
 /* The same of an original. -EFBIG: it is larger than there is room; -EACCES: something of it may

@@ -31,6 +31,7 @@
 #include <sys/types.h>
 
 struct deny_rules;
+struct dirs;
 struct err;
 
 enum change_kind {
@@ -63,7 +64,7 @@ struct changes {
 	struct change *list;
 	size_t n, room;
 	/* What the original has, and the sandbox could not see, below directories that are gone or
-	 * were made anew; sorted. */
+	 * were made anew: denied, or come later; sorted. */
 	char **withheld;
 	size_t n_withheld, room_withheld;
 };
@@ -74,8 +75,10 @@ struct change_view {
 	const char *workspace;          /* where it is */
 	/* The copy is no upper layer of an overlay, but one of every file: by the ctime of both
 	 * trees it was begun at begun_ns and whole at made_ns, before anything of the payload
-	 * ran. 0: it is a layer. */
+	 * ran. 0: it is a layer. `dirs` (dirs.h; NULL: not known) are those of the original then.
+	 */
 	int64_t begun_ns, made_ns;
+	const struct dirs *dirs;
 };
 
 /*

@@ -25,6 +25,7 @@
 #include "base/mutant.h"
 #include "base/utf8.h"
 #include "workspace/change.h"
+#include "workspace/dirs.h"
 #include "workspace/screen.h"
 
 /* So much of a path is shown in a message, its end. */
@@ -36,8 +37,8 @@ struct pending {
 	size_t depth, base;
 	bool in_upper, in_original;
 	bool opaque; /* what is in the original's is not in the copy's */
-	/* Of a copy of every file: the original's directory was changed since, or that or one above
-	 * it but the root; the copy's, or one above it but the root, was touched. */
+	/* Of a copy of every file: the original's directory was changed since; it or one above it
+	 * has come there since; the copy's, or one above it but the root, was touched. */
 	bool changed, fresh, moved;
 };
 
@@ -237,49 +238,46 @@ static int64_t ctime_of(const struct sight *s)
 	return (int64_t)s->st.st_ctim.tv_sec * 1000000000LL + s->st.st_ctim.tv_nsec;
 }
 
-/* The host has changed it, or a directory above it, since the copy was begun. */
+/* The host has changed it, or brought a directory above it, since the copy was begun. */
 static bool is_fresh(const struct walk *w, const struct sight *before)
 {
 	return w->here.fresh || (before->there && ctime_of(before) >= w->view->begun_ns);
 }
 
+/* A directory of the original, the one it is in or (with a name) one there, stood there when that
+ * was copied. */
+static bool stood_there(const struct walk *w, const char *name, const struct sight *before)
+{
+	return w->view->dirs && dirs_has(w->view->dirs, buf_str(&w->path), name, before->st.st_ino);
+}
+
+/* What the copy lacks was not there when it was made: a directory that the host has only changed
+ * since was. */
+static bool has_come(const struct walk *w, const char *name, const struct sight *before)
+{
+	return is_fresh(w, before) &&
+	       (w->here.fresh || !S_ISDIR(before->st.st_mode) || !stood_there(w, name, before));
+}
+
 /*
  * In a copy of every file, where the host has changed something meanwhile: what is missing in the
- * copy is the host's, and what the payload has not touched there is no change of the payload's.
- * Nobody sets a ctime; but what lies in a directory that was moved keeps its own, so below one that
- * was touched it says nothing. Where the host has changed nothing, contents decide alone.
+ * copy, and was not in the original when it was made, is the host's; and what the payload has not
+ * touched there is no change of the payload's. Nobody sets a ctime; but what lies in a directory
+ * that was moved keeps its own. So in the copy it says nothing below one that was touched, and in
+ * the original nothing below one that does not stand where it stood then. Where the host has
+ * changed nothing, contents decide alone.
  */
-static bool is_the_hosts(const struct walk *w, const struct sight *before,
+static bool is_the_hosts(const struct walk *w, const char *name, const struct sight *before,
 			 const struct sight *after)
 {
 	if (!w->view || w->view->made_ns == 0) {
 		return false;
 	}
 	if (!after->there) {
-		return is_fresh(w, before);
+		return has_come(w, name, before);
 	}
 	return (before->there ? is_fresh(w, before) : w->here.changed) && !w->here.moved &&
 	       ctime_of(after) <= w->view->made_ns;
-}
-
-/* One name, from what both trees have there. */
-static int judge(struct walk *w, const char *name, const struct sight *before,
-		 const struct sight *after)
-{
-	bool was = S_ISDIR(before->st.st_mode), is = S_ISDIR(after->st.st_mode);
-	int r = 0;
-
-	if (is_the_hosts(w, before, after)) {
-		return is ? push(w, name, is, was) : 0;
-	}
-	if (before->there && after->there) {
-		r = compare(w, name, before, after);
-	} else if (after->there) {
-		r = note(w, name, CHANGE_ADDED, before, after);
-	} else if (before->there || before->hidden) {
-		r = note(w, name, CHANGE_DELETED, before, after);
-	}
-	return r >= 0 && (was || is) ? push(w, name, is, was) : r;
 }
 
 /* ---- what the policy denies ---- */
@@ -331,6 +329,27 @@ static int withhold(struct walk *w, const char *name)
 }
 
 /* ---- the names of a directory ---- */
+
+/* One name, from what both trees have there. */
+static int judge(struct walk *w, const char *name, const struct sight *before,
+		 const struct sight *after)
+{
+	bool was = S_ISDIR(before->st.st_mode), is = S_ISDIR(after->st.st_mode);
+	int r = 0;
+
+	if (is_the_hosts(w, name, before, after)) {
+		/* Who removed its directory did not see it, and could not decide about it. */
+		return is ? push(w, name, is, was) : w->here.in_upper ? 0 : withhold(w, name);
+	}
+	if (before->there && after->there) {
+		r = compare(w, name, before, after);
+	} else if (after->there) {
+		r = note(w, name, CHANGE_ADDED, before, after);
+	} else if (before->there || before->hidden) {
+		r = note(w, name, CHANGE_DELETED, before, after);
+	}
+	return r >= 0 && (was || is) ? push(w, name, is, was) : r;
+}
 
 /* What the upper layer has under a name of its own. */
 static int see_upper(struct walk *w, const char *name)
@@ -418,7 +437,8 @@ static int read_times(struct walk *w)
 		w->here.changed = ctime_of(&before) >= w->view->begun_ns;
 	}
 	if (w->here.depth > 0) {
-		w->here.fresh = w->here.fresh || (w->here.in_original && w->here.changed);
+		w->here.fresh = w->here.fresh || (w->here.in_original && w->here.changed &&
+						  !stood_there(w, NULL, &before));
 		w->here.moved =
 			w->here.moved || (w->here.in_upper && ctime_of(&after) > w->view->made_ns);
 	}

@@ -113,6 +113,87 @@ def test_directories_that_the_host_moves(copy):
     assert (copy.root / "d/a").read_text() == "another\n" and (copy.root / "d.bak/a").read_text() == "one\n"
 
 
+def meanwhile(copy, script, change):
+    """A payload's script, after the host has changed something."""
+    process = copy.atoll.start("/bin/sh", "-c", f"echo ready; read x; {script}; cat",
+                               options=("--workspace", f"{copy.root}:copy", "--copy-by", "files"))
+    assert process.stdout.readline() == b"ready\n"
+    change()
+    process.communicate(b"\n", timeout=20)
+    [copy.id] = copy.kept()
+    return {p: c["kind"] for p, c in copy.changes().items()}
+
+
+def test_removed_where_the_host_was_at_work(copy):
+    """What stood in a directory before the start, and is not in the copy, was removed; what has come since was not."""
+    copy.tree()
+    write(copy.root / "whole/old", "there before\n")
+    write(copy.root / "whole/in/old", "there before\n")
+    time.sleep(SECOND)
+
+    def change():
+        write(copy.root / "sub/late", "the host's\n")
+        write(copy.root / "sub/deep/late", "the host's\n")
+        write(copy.root / "gone/late", "the host's\n")
+        write(copy.root / "whole/in/old", "the host's, by now\n")
+        write(copy.root / "whole/later/still", "the host's\n")
+    found = meanwhile(copy, "rm sub/b sub/deep/c; rm -r gone whole", change)
+    assert found == {"sub/b": "deleted", "sub/deep/c": "deleted", "gone": "deleted", "gone/1": "deleted",
+                     "whole": "deleted", "whole/old": "deleted", "whole/in": "deleted"}
+    refused = copy.tool("apply")
+    assert refused.status == 1 and (copy.root / "gone/1").exists()
+    for name in ("gone", "whole", "whole/in"):
+        assert f"{name}: conflict: it holds something that the policy hides from the sandbox, or that has come since" in refused.err, refused
+    assert copy.tool("apply", "sub/b").status == 0
+    assert not (copy.root / "sub/b").exists() and (copy.root / "sub/late").exists()
+    assert "sub/deep/c" in copy.changes() and "sub/b" not in copy.changes(), "an apply of a part hides nothing"
+    for name in ("gone/late", "whole/in/old", "whole/later/still"):
+        (copy.root / name).unlink()
+    (copy.root / "whole/later").rmdir()
+    assert copy.tool("apply").status == 0
+    assert sorted(picture_of_names(copy.root)) == sorted(str(copy.root / name) for name in (
+        "a", "kept", "moved", "pointer", "prog.sh", "sub", "sub/deep", "sub/deep/late", "sub/late"))
+
+
+def test_moved_and_removed(copy):
+    """What lies in a directory that the host has moved there was never in the copy."""
+    copy.tree()
+    write(copy.root / "e/b", "only here\n")
+    write(copy.root / "e/in/c", "only here\n")
+    write(copy.atoll.base / "other/f", "older than the start\n")
+    time.sleep(SECOND)
+
+    def change():
+        os.rename(copy.root / "sub", copy.root / "e/was-sub")
+        os.rename(copy.root / "e", copy.root / "sub")
+        os.rename(copy.atoll.base / "other", copy.root / "gone/other")
+    assert meanwhile(copy, "rm -r gone/1 sub; rm -r e", change) == {"gone/1": "deleted"}
+    assert copy.tool("apply").status == 0
+    assert (copy.root / "sub/was-sub/b").exists() and (copy.root / "sub/in/c").exists() and (copy.root / "gone/other/f").exists()
+
+
+def test_its_directory_is_gone(copy):
+    """What the payload changed in a directory that the host has removed since waits for somebody to decide."""
+    copy.tree()
+    found = meanwhile(copy, "echo x >>sub/b; echo x >>a", lambda: shutil.rmtree(copy.root / "sub"))
+    assert found == {"a": "modified", "sub/b": "added"}
+    refused = copy.tool("apply")
+    assert refused.status == 1 and "sub/b: conflict: the directory that it is in was removed outside" in refused.err
+    assert copy.tool("apply", "a").status == 0 and [*copy.changes()] == ["sub/b"]
+    (copy.root / "sub").mkdir()
+    assert copy.tool("apply").status == 0 and (copy.root / "sub/b").read_text() == "b\nx\n"
+
+
+def test_a_copy_that_does_not_know(copy):
+    """As those of before, which did not note which directories there were: nothing is taken for removed by mistake."""
+    copy.tree()
+    found = meanwhile(copy, "rm sub/b a", lambda: write(copy.root / "sub/late", "the host's\n"))
+    assert found == {"a": "deleted", "sub/b": "deleted"}
+    for damage in (lambda p: p.write_text("odd"), os.unlink):
+        damage(copy.atoll.home / "sandboxes" / copy.id / "copy/dirs")
+        assert [*copy.changes()] == ["a"]
+
+
 def test_both_move_things(copy):
     """What lies in a directory that the payload has moved is told by its content, also where the host was at work."""
     copy.tree()

@@ -9,6 +9,7 @@
 #include "policy/deny.h"
 #include "workspace/carry.h"
 #include "workspace/change.h"
+#include "workspace/dirs.h"
 
 #define DEPTH 600
 
@@ -287,6 +288,7 @@ static void test_no_place(void **state)
 static int carry(const char *const *rules, size_t n, uint64_t room, struct err *e)
 {
 	struct deny_rules denied = {};
+	struct dirs dirs = {};
 	const struct carry_original original = {
 		.place = "/w",
 		.denied = &denied,
@@ -295,6 +297,7 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 		.as_owner = geteuid() == 0 ? 4711 : geteuid(),
 		.group = getegid(),
 		.as_group = getegid() == 0 ? 4712 : getegid(),
+		.dirs = &dirs,
 	};
 	int from = open_dir("from"), fds = unit_count_fds(), r;
 
@@ -307,7 +310,13 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 	assert_int_equal(faccessat(top, "to", F_OK, 0) == 0, r == 0);
 	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
 	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
+	if (r == 0) {
+		assert_true(dirs_has(&dirs, "sub", NULL, look("from/sub").st_ino));
+		assert_true(dirs_has(&dirs, "sub", "deep", look("from/sub/deep").st_ino));
+		assert_false(dirs_has(&dirs, "deep", NULL, look("from/sub/deep").st_ino));
+	}
 	(void)close(from);
+	dirs_done(&dirs);
 	deny_done(&denied);
 	return r;
 }

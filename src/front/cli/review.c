@@ -81,7 +81,8 @@ int review_find(struct review *r, bool renames, struct err *e)
 	const struct change_view view = {.rules = &r->kept.denied,
 					 .workspace = r->kept.workspace,
 					 .begun_ns = r->kept.begun_ns,
-					 .made_ns = r->kept.made_ns};
+					 .made_ns = r->kept.made_ns,
+					 .dirs = &r->kept.dirs};
 	struct apply a = review_apply(r);
 	/* What an apply has left that was killed: nobody else is at work on the copy. */
 	int n = r->kept.running ? 0 : apply_clean(&a, e);
