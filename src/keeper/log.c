@@ -23,6 +23,7 @@
 /* Nobody writes so fast for long. */
 #define OPEN_TRIES 16
 #define SECOND_NS  1000000000LL
+#define LOG_HEAD_1 16 /* bytes of a head of version 1 */
 
 _Static_assert(sizeof(struct log_head) == 24 && sizeof(struct log_frame) == 32,
 	       "they are read as they were written");
@@ -72,7 +73,7 @@ static bool open_dir(struct log *l)
 /* The newer part becomes the older one; there may be neither yet. */
 static bool begin_part(struct log *l)
 {
-	const struct log_head head = {LOG_MAGIC, 2, l->keep_ns, l->until_ns};
+	const struct log_head head = {LOG_MAGIC, LOG_VERSION, l->keep_ns, l->until_ns};
 	struct part newer = part_of(l->id, 0), older = part_of(l->id, 1);
 
 	if (l->fd >= 0 && renameat(l->dir, newer.name, l->dir, older.name) < 0) {
@@ -142,21 +143,23 @@ static int open_logs(const struct state *s)
 	return openat(s->home, LOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/* FD_NONE: there is no such part, or it is none of ours. */
-static int open_part(int dir, const char *id, int n, struct log_head *ret)
+static int open_file(int dir, const char *id, int n)
 {
 	struct part p = part_of(id, n);
-	_cleanup_fd_ int fd = openat(dir, p.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return openat(dir, p.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* FD_NONE: there is no such part, or none that can be read. */
+static int open_part(int dir, const char *id, int n)
+{
+	_cleanup_fd_ int fd = open_file(dir, id, n);
 	struct log_head head;
 
-	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    head.magic != LOG_MAGIC || head.version != 2) {
-		return FD_NONE;
-	}
-	if (ret) {
-		*ret = head;
-	}
-	return TAKE_FD(fd);
+	return fd >= 0 && pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+			       head.magic == LOG_MAGIC && head.version == LOG_VERSION
+		       ? TAKE_FD(fd)
+		       : FD_NONE;
 }
 
 static bool is_same(int a, int b)
@@ -180,9 +183,9 @@ static int open_both(struct log_reader *r)
 
 		(void)fd_close(older);
 		(void)fd_close(r->fd);
-		r->fd = open_part(r->dir, r->id, 0, NULL);
-		older = open_part(r->dir, r->id, 1, NULL);
-		again = open_part(r->dir, r->id, 0, NULL);
+		r->fd = open_part(r->dir, r->id, 0);
+		older = open_part(r->dir, r->id, 1);
+		again = open_part(r->dir, r->id, 0);
 		same = r->fd < 0 || (again >= 0 && is_same(again, r->fd)) ||
 		       (older >= 0 && is_same(older, r->fd));
 	}
@@ -254,13 +257,13 @@ static bool has_newer(struct log_reader *r)
 	if (r->newer >= 0 || r->bound) {
 		return r->newer >= 0;
 	}
-	r->newer = open_part(r->dir, r->id, 0, NULL);
+	r->newer = open_part(r->dir, r->id, 0);
 	if (r->newer >= 0 && is_same(r->newer, r->fd)) {
 		r->newer = fd_close(r->newer);
 		return false;
 	}
 	/* Where they have changed places twice, what comes next is the older one by now. */
-	older = open_part(r->dir, r->id, 1, NULL);
+	older = open_part(r->dir, r->id, 1);
 	if (older >= 0 && !is_same(older, r->fd) && (r->newer < 0 || !is_same(older, r->newer))) {
 		(void)fd_close(r->newer);
 		r->newer = TAKE_FD(older);
@@ -386,19 +389,52 @@ struct kept_log {
 	int64_t until_ns;
 };
 
+/*
+ * The head of a part of any version: one that nobody can read any more is to go like the others.
+ * That of version 1 ended before `until_ns`. In a file that is shorter there is nothing to be kept,
+ * and its head is all zeros: its keeper was killed, or found no room on the disk. False: it is none
+ * of ours.
+ */
+static bool read_head(int fd, struct log_head *ret)
+{
+	struct log_head head = {};
+	ssize_t n = pread(fd, &head, sizeof(head), 0);
+
+	*ret = n < LOG_HEAD_1 ? (struct log_head){} : head;
+	if (head.version == 1) {
+		ret->until_ns = 0;
+	}
+	return n >= 0 && (n < LOG_HEAD_1 || (head.magic == LOG_MAGIC &&
+					     (head.version == 1 || (head.version == LOG_VERSION &&
+								    n == (ssize_t)sizeof(head)))));
+}
+
+/* False: there is no such part, or it is none of ours. */
+static bool look_at(int dir, const char *id, int n, struct log_head *head, struct stat *st)
+{
+	_cleanup_fd_ int fd = open_file(dir, id, n);
+
+	return fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode) && read_head(fd, head);
+}
+
 /* What is kept of a sandbox that is not there any more. False: it is there, or it is no log. */
 static bool is_left(const struct state *s, int dir, const char *id, struct kept_log *ret)
 {
-	_cleanup_fd_ int fd = FD_NONE;
-	struct log_head head = {};
-	struct stat st;
+	struct log_head head = {}, older = {};
+	struct stat st, older_st;
+	bool any;
 
 	if (faccessat(s->sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
 		return false;
 	}
-	fd = open_part(dir, id, 0, &head);
-	fd = fd >= 0 ? fd : open_part(dir, id, 1, &head);
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	any = look_at(dir, id, 0, &head, &st);
+	/* A newer part in which nothing is says nothing of the older one. */
+	if ((!any || head.magic == 0) && look_at(dir, id, 1, &older, &older_st)) {
+		any = true;
+		head = older;
+		st = older_st;
+	}
+	if (!any) {
 		return false;
 	}
 	memcpy(ret->id, id, STATE_ID_SIZE);

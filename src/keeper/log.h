@@ -26,7 +26,8 @@
 
 struct err;
 
-#define LOG_MAGIC 0x474f4c41u /* "ALOG" */
+#define LOG_MAGIC   0x474f4c41u /* "ALOG" */
+#define LOG_VERSION 2           /* others are not read, and removed when their time is up */
 
 enum log_kind {
 	LOG_STDOUT = 1,
@@ -38,7 +39,7 @@ enum log_kind {
 
 struct log_head {
 	uint32_t magic;
-	uint32_t version; /* 2 */
+	uint32_t version; /* LOG_VERSION */
 	int64_t keep_ns;  /* from the last write until it is removed, once the sandbox is gone */
 	int64_t until_ns; /* CLOCK_REALTIME, when it is in any case; 0: not said */
 };

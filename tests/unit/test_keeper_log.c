@@ -312,6 +312,53 @@ static void test_reap(void **state)
 	assert_true(on_disk("s-over") == 0 && on_disk("s-later") > 0 && on_disk("s-soon") == 0);
 }
 
+/* A part as somebody else wrote it, `days` ago. */
+static void plant(const char *name, const void *data, size_t len, int days)
+{
+	const time_t then = (time_t)(clock_real_ns() / 1000000000) - days * 86400L;
+	const struct timespec times[2] = {{.tv_sec = then}, {.tv_sec = then}};
+	char path[64];
+	int fd;
+
+	(void)mkdirat(home.home, "logs", 0700);
+	(void)snprintf(path, sizeof(path), "logs/%s", name);
+	fd = openat(home.home, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, data, len), len);
+	assert_int_equal(futimens(fd, times), 0);
+	(void)close(fd);
+}
+
+/* What an earlier version wrote is not read, and goes like the rest; so does what has nothing in
+ * it. What a later one wrote is its own affair. */
+static void test_reap_other_versions(void **state)
+{
+	struct log_head first = {LOG_MAGIC, 1, DAY_NS, 1 /* a frame's, by then */};
+	struct log_head later = {LOG_MAGIC, LOG_VERSION + 1, 1, 1};
+	struct log_reader r;
+	struct err e = {};
+
+	(void)state;
+	plant("s-first.0", &first, sizeof(first), 2);
+	plant("s-first.1", &first, sizeof(first), 3);
+	plant("s-older.1", &first, 16, 2);
+	plant("s-fresh.0", &first, sizeof(first), 0);
+	plant("s-half.0", "", 0, 0);
+	plant("s-half.1", &first, sizeof(first), 0);
+	plant("s-empty.0", "", 0, 0);
+	plant("s-cut.0", &later, 15, 0);
+	plant("s-later.0", &later, sizeof(later), 400);
+	plant("s-other.0", "no log of anybody's, and as long as one", 39, 400);
+	assert_int_equal(log_open(&r, &home, "s-first", &e), -ENOENT);
+	log_close(&r);
+	assert_int_equal(log_reap(&home, true, true), 4);
+	assert_int_equal(log_reap(&home, true, false), 4);
+	assert_true(on_disk("s-first") == 0 && on_disk("s-older") == 0);
+	assert_true(on_disk("s-half") > 0);
+	assert_true(on_disk("s-fresh") > 0 && on_disk("s-later") > 0 && on_disk("s-other") > 0);
+	assert_int_equal(faccessat(home.home, "logs/s-empty.0", F_OK, 0), -1);
+	assert_int_equal(log_reap(&home, true, false), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bound_reader, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_find, log_setup, log_teardown),
 		cmocka_unit_test_setup_teardown(test_reap, log_setup, log_teardown),
+		cmocka_unit_test_setup_teardown(test_reap_other_versions, log_setup, log_teardown),
 	};
 
 	(void)signal(SIGXFSZ, SIG_IGN);
