@@ -352,11 +352,13 @@ static int argv_fd(char *const *argv, struct err *e)
 	return message_text_fd(b.data, b.len, e);
 }
 
-static int start_hung(struct err *e)
+static int start_hung(const struct session *s, struct err *e)
 {
 	return err_set(e, ERR_SYSTEM, ETIMEDOUT,
-		       "the sandbox could not be started within %d seconds; see whether a path of "
-		       "the policy or the state directory is on a filesystem that does not answer",
+		       "%s %d seconds; see whether a path of the policy or the state directory is "
+		       "on a filesystem that does not answer",
+		       s->slow ? "the start of the sandbox has not come any further for"
+			       : "the sandbox could not be started within",
 		       KEEPER_START_SECONDS);
 }
 
@@ -367,7 +369,7 @@ static int keeper_ended(const struct session *s, struct err *e)
 
 	if (s->keeper > 0 && waitpid(s->keeper, &status, 0) == s->keeper && WIFSIGNALED(status) &&
 	    WTERMSIG(status) == SIGALRM) {
-		return start_hung(e);
+		return start_hung(s, e);
 	}
 	return err_set(e, ERR_SYSTEM, EPIPE,
 		       "the keeper ended before its sandbox did; what it left is removed by the "
@@ -484,6 +486,30 @@ static int take_result(struct relay *r, int fd, struct err *e)
 	return r->result ? 0 : err_set(e, ERR_BUG, EINVAL, "the keeper's result is not JSON");
 }
 
+static int64_t end_of_patience(void)
+{
+	return clock_now_ns() + (KEEPER_START_SECONDS + GUARD_SECONDS) * 1000000000LL;
+}
+
+static void hear_progress(struct relay *r, const struct message *m)
+{
+	struct session *s = r->session;
+
+	r->give_up_ns = end_of_patience();
+	s->slow = true;
+	if (s->on_progress && m->a >= 0 && m->b >= 0) {
+		s->on_progress(m->a, m->b);
+	}
+}
+
+/* Before anything else is said. */
+static void end_progress(const struct session *s)
+{
+	if (s->slow && s->on_progress) {
+		s->on_progress(-1, 0);
+	}
+}
+
 static int hear_keeper(struct relay *r, struct err *e)
 {
 	int fds[FDPASS_MAX], result = 0;
@@ -494,9 +520,17 @@ static int hear_keeper(struct relay *r, struct err *e)
 	if (len != (ssize_t)sizeof(m)) {
 		return keeper_ended(r->session, e);
 	}
+	if (m.op == MSG_PROGRESS && n == 0 && r->give_up_ns) {
+		hear_progress(r, &m);
+		return 0;
+	}
+	if (r->give_up_ns) {
+		end_progress(r->session);
+	}
 	r->give_up_ns = 0;
 	if (m.op == MSG_STREAMS && n == (size_t)__builtin_popcount((unsigned)m.a)) {
 		r->session->sampled = m.b == 1;
+		r->session->begun = true;
 		if (r->session->on_start) {
 			r->session->on_start(r->session); /* before the terminal is raw */
 		}
@@ -631,7 +665,7 @@ static int relay_loop(struct relay *r, struct err *e)
 		}
 		/* What the keeper, or its child, is waiting for may be beyond any signal, too. */
 		if (n == 0 && r->give_up_ns && clock_now_ns() >= r->give_up_ns) {
-			return start_hung(e);
+			return start_hung(r->session, e);
 		}
 		for (i = 0; i < F_COUNT; i++) {
 			if (r->flows[i].in >= 0 && w[i].revents) {
@@ -691,9 +725,12 @@ static int relay_run(struct relay *r, uint32_t op, int request, int words, struc
 		result = send_request(s, op, request, words, r->tty, e);
 	}
 
-	r->give_up_ns = clock_now_ns() + (KEEPER_START_SECONDS + GUARD_SECONDS) * 1000000000LL;
+	r->give_up_ns = end_of_patience();
 	if (result >= 0) {
 		result = relay_loop(r, e);
+	}
+	if (r->give_up_ns) {
+		end_progress(s);
 	}
 	leave_raw(r);
 	s->stdin_bytes = r->flows[F_STDIN].bytes;

@@ -24,8 +24,13 @@ struct session {
 	int signal;   /* the last signal that was passed on, 0 if none */
 	int lost;     /* errno of an output that could not be written, 0 if none */
 	bool sampled; /* limits are armed by the keeper's sampler, for want of a control group */
+	bool slow;    /* the start has told how far it is */
+	bool begun;   /* its command was let go */
 	void (*on_start)(
 		const struct session *s); /* called once, before the payload runs; or NULL */
+	/* While the start takes its time: what is copied by now; NULL: nobody asks. With files < 0:
+	 * that is over, whatever came of it. */
+	void (*on_progress)(int files, int mebibytes);
 };
 
 /* A command as it is asked for. */

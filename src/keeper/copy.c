@@ -287,6 +287,8 @@ static int carry_files(const struct copy *c, int from, int dir, struct carry_ori
 	if (r >= 0) {
 		original->denied = &denied;
 		original->dirs = &dirs;
+		original->tell = c->tell;
+		original->arg = c->tell_arg;
 		r = carry_original(from, original, dir, "upper", e);
 	}
 	if (r == -EFBIG) {

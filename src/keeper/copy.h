@@ -38,6 +38,7 @@
 #include "linux/tree.h"
 #include "policy/deny.h"
 #include "tier/tier.h"
+#include "workspace/carry.h"
 
 struct err;
 struct plan;
@@ -51,6 +52,8 @@ struct copy {
 	int mount;               /* of the image */
 	int upper;               /* FD_NONE until it is there */
 	struct tree_usage born;  /* what it held when it was whole, of every file */
+	carry_tell *tell;        /* while every file is copied; NULL: nobody is told */
+	void *tell_arg;
 };
 
 /* That of a further directory. */

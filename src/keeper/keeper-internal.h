@@ -71,7 +71,8 @@ struct keeper {
 	bool hurry;       /* nor does anybody wait for a slow reader */
 	struct err error; /* why the sandbox could not start, or had to end */
 
-	int64_t born_ns, started_ns, ended_ns, down_ns;
+	int64_t born_ns, started_ns, ended_ns, down_ns, looked_ns;
+	unsigned looks; /* of keeper_progress(), the last of them at looked_ns */
 };
 
 /* request.c: receives MSG_START: the plan, and the main command if there is one. */

@@ -30,6 +30,7 @@
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
 #include "keeper/name.h"
+#include "keeper/progress.h"
 #include "linux/fdpass.h"
 #include "linux/machine.h"
 #include "tier/command.h"
@@ -702,12 +703,16 @@ int keeper_main(void)
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
 	copy_init(&k.copy);
+	k.copy.tell = keeper_progress;
+	k.copy.tell_arg = &k;
 	for (size_t i = 0; i < PLAN_MORE_MAX; i++) {
 		copy_init(&k.more[i].copy);
+		k.more[i].copy.tell = keeper_progress;
+		k.more[i].copy.tell_arg = &k;
 		k.more[i].home.dir = FD_NONE;
 	}
 	(void)alarm(KEEPER_START_SECONDS);
-	k.born_ns = clock_now_ns();
+	k.born_ns = k.looked_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);
 	if (r >= 0 && k.plan.identity.from_root) {
 		r = state_host_id(k.plan.tier == TIER_CONTAINER, &k.spec.host_uid, &k.error);
@@ -720,6 +725,9 @@ int keeper_main(void)
 		r = start(&k, &k.error);
 	}
 	(void)alarm(0);
+	if (k.stopped) {
+		k.error = (struct err){}; /* it was asked for */
+	}
 	if (r >= 0) {
 		k.started = true;
 		k.started_ns = clock_now_ns();

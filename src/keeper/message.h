@@ -24,7 +24,9 @@ enum message_op {
 	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
 	MSG_STOPPED, /* a: the signal that stopped the command */
 	MSG_CONTINUED,
-	MSG_RESULT, /* fd: memfd with the result document */
+	MSG_RESULT,   /* fd: memfd with the result document */
+	MSG_PROGRESS, /* a: files of the workspace that are copied by now; b: MiB; each at most
+			 INT32_MAX */
 };
 
 /* Bits of MSG_STREAMS. */
@@ -43,8 +45,8 @@ enum message_stream {
  */
 enum { REQUEST_DOCUMENT, REQUEST_PIDFD, REQUEST_ARGV, REQUEST_FDS };
 
-/* A start that takes longer has hung on something outside (a dead NFS server, say): SIGALRM ends
- * the keeper. */
+/* A start that takes longer, or is silent for longer where it tells of its progress, has hung on
+ * something outside (a dead NFS server, say): SIGALRM ends the keeper. */
 #define KEEPER_START_SECONDS 60
 
 struct message {

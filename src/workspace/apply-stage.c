@@ -123,7 +123,7 @@ static int stage_file(const struct apply *a, const struct steps *s, size_t i, co
 	if (to < 0) {
 		return -errno;
 	}
-	r = content_copy(from, to);
+	r = content_copy(from, to, NULL);
 	r = r < 0 ? r : give_owner(a, s, i, to, old_st);
 	r = r < 0 || old < 0 ? r : content_attributes(old, to);
 	if (r == 0 && (fchmod(to, step->new_mode) < 0 || (s->n <= SYNC_EACH && fsync(to) < 0))) {

@@ -50,7 +50,8 @@ struct carry {
 	struct screen screen;
 	struct buf path; /* of the directory at work, where there is an original */
 	uint64_t left;
-	char name[256]; /* what was at work, for a message */
+	uint64_t files, bytes; /* so far */
+	char name[256];        /* what was at work, for a message */
 };
 
 /* What is in a layer is ours, and lends us the rights that it denies. */
@@ -138,16 +139,33 @@ static int take_attributes(const struct carry *c, int from, int to)
 	return (r == -EOPNOTSUPP || r == -ENOSPC || r == -E2BIG || r == -ERANGE) && !own(c) ? 0 : r;
 }
 
+static int tell(const struct carry *c)
+{
+	const struct carry_original *o = c->original;
+
+	return o && o->tell ? o->tell(o->arg, c->files, c->bytes) : 0;
+}
+
+/* A piece of a file has been copied. */
+static int add_bytes(void *arg, size_t n)
+{
+	struct carry *c = arg;
+
+	c->bytes += n;
+	return tell(c);
+}
+
 /* A regular file of `source`, made under `name` in directory `dir`. */
-static int make_file(const struct carry *c, const char *source, int dir, const char *name,
+static int make_file(struct carry *c, const char *source, int dir, const char *name,
 		     const struct stat *st)
 {
+	const struct content_watch watch = {add_bytes, c};
 	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, own(c)), to = FD_NONE;
 	int r = from < 0 ? from : 0;
 
 	if (r == 0) {
 		to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		r = to < 0 ? -errno : content_copy(from, to);
+		r = to < 0 ? -errno : content_copy(from, to, &watch);
 	}
 	r = r < 0 ? r : take_attributes(c, from, to);
 	r = r < 0 ? r : give(c, to, "", st);
@@ -158,7 +176,7 @@ static int make_file(const struct carry *c, const char *source, int dir, const c
 }
 
 /* The first of its names makes it; -ENOENT of a link says that none has yet. */
-static int make_linked(const struct carry *c, const char *name, const struct stat *st)
+static int make_linked(struct carry *c, const char *name, const struct stat *st)
 {
 	char known[64];
 	int to = cursor_fd(&c->to), r;
@@ -247,6 +265,12 @@ static int carry_one(struct carry *c, const char *name)
 			       : make_file(c, name, cursor_fd(&c->to), name, &st);
 }
 
+static int count_one(struct carry *c)
+{
+	c->files++;
+	return tell(c);
+}
+
 static int list_level(struct carry *c)
 {
 	DIR *list = entry_list(cursor_fd(&c->from), own(c));
@@ -261,7 +285,10 @@ static int list_level(struct carry *c)
 	screen_enter(&c->screen, buf_str(&c->path));
 	errno = 0;
 	while (r == 0 && (entry = readdir(list))) {
-		r = entry_is_dot(entry->d_name) ? 0 : carry_one(c, entry->d_name);
+		if (!entry_is_dot(entry->d_name)) {
+			r = carry_one(c, entry->d_name);
+			r = r < 0 ? r : count_one(c);
+		}
 		errno = 0;
 	}
 	r = r == 0 && errno != 0 ? -errno : r;

@@ -26,6 +26,10 @@ struct err;
  */
 int carry_layer(int from, int dir, const char *name, struct err *e);
 
+/* Told of each name, and of each piece of a large file: how many names, and bytes of files, have
+ * been copied. Negative ends it. */
+typedef int carry_tell(void *arg, uint64_t files, uint64_t bytes);
+
 /* An original, and what becomes of it. */
 struct carry_original {
 	const char *place;               /* its absolute path */
@@ -35,9 +39,11 @@ struct carry_original {
 	uid_t owner, as_owner;
 	gid_t group, as_group;
 	struct dirs *dirs; /* gets its directories, sorted (dirs.h) */
+	carry_tell *tell;  /* NULL: nobody */
+	void *arg;
 };
 
 /* The same of an original. -EFBIG: it is larger than there is room; -EACCES: something of it may
- * not be read; -EOPNOTSUPP: it holds a device. */
+ * not be read; -EOPNOTSUPP: it holds a device; what `tell` ended it with. */
 int carry_original(int from, const struct carry_original *original, int dir, const char *name,
 		   struct err *e);

@@ -91,9 +91,15 @@ int content_binary(int fd);
 /* Writes all of it at `at`. 0 or negative errno. */
 int content_write(int to, const char *data, size_t len, off_t at);
 
-/* All of `from` into `to`, which is empty: by reference where the file system can, else extent by
- * extent, so that holes stay holes. 0 or negative errno. */
-int content_copy(int from, int to);
+/* Told of each piece that has been copied; negative ends it. */
+struct content_watch {
+	int (*more)(void *arg, size_t bytes);
+	void *arg;
+};
+
+/* All of `from` into `to`, which is empty: by reference where the file system can, in one piece,
+ * else extent by extent, so that holes stay holes. `watch` may be NULL. 0 or negative errno. */
+int content_copy(int from, int to, const struct content_watch *watch);
 
 /* The extended attributes that anybody may give to a file or directory, with its access list. */
 int content_attributes(int from, int to);

@@ -131,8 +131,14 @@ int content_digest(int fd, uint64_t size, char *out)
 	return at == size ? 0 : -ESTALE;
 }
 
+static int say_more(const struct content_watch *watch, size_t bytes)
+{
+	return watch ? watch->more(watch->arg, bytes) : 0;
+}
+
 /* From `at` to `end`, which lie in one extent. */
-static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
+static int copy_extent(int from, int to, char *chunk, off_t at, off_t end,
+		       const struct content_watch *watch)
 {
 	int r = 0;
 
@@ -147,12 +153,13 @@ static int copy_extent(int from, int to, char *chunk, off_t at, off_t end)
 			return n < 0 ? -errno : 0;
 		}
 		r = content_write(to, chunk, (size_t)n, at);
+		r = r < 0 ? r : say_more(watch, (size_t)n);
 		at += n;
 	}
 	return r;
 }
 
-int content_copy(int from, int to)
+int content_copy(int from, int to, const struct content_watch *watch)
 {
 	_cleanup_free_ char *chunk = NULL;
 	off_t at = 0, end;
@@ -160,7 +167,7 @@ int content_copy(int from, int to)
 	int r = 0;
 
 	if (ioctl(to, FICLONE, from) == 0) {
-		return 0;
+		return fstat(to, &st) < 0 ? -errno : say_more(watch, (size_t)st.st_size);
 	}
 	chunk = malloc(COPY_CHUNK);
 	if (!chunk || fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0) {
@@ -168,7 +175,7 @@ int content_copy(int from, int to)
 	}
 	while (r == 0 && (at = lseek(from, at, SEEK_DATA)) >= 0) {
 		end = lseek(from, at, SEEK_HOLE);
-		r = end < 0 ? -errno : copy_extent(from, to, chunk, at, end);
+		r = end < 0 ? -errno : copy_extent(from, to, chunk, at, end, watch);
 		at = end;
 	}
 	return r < 0 || (at < 0 && errno == ENXIO) ? r : -errno;

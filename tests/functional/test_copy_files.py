@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy of every file (`--copy-by files`): what there is where no overlay can be made."""
+import contextlib
+import json
 import os
+import re
 import shutil
+import signal
 import stat
+import subprocess
+import threading
 import time
 
 import pytest
 
 from harness import runner
 from test_copy import AFTER_WORK, SECOND, WORK, Copy, after_work, picture, write
+from test_crash import children
+from test_terminal import Terminal
+
+MANY = 3000
 
 
 class Files(Copy):
@@ -339,3 +349,154 @@ def test_changes_right_after_the_start(copy):
         copy.run("echo x >>a; rm kept; chmod 700 prog.sh")
         assert sorted(copy.changes()) == ["a", "kept", "prog.sh"]
         assert copy.tool("discard").status == 0
+
+
+# ---- copies that take their time ----
+
+@pytest.fixture
+def large(copy):
+    for i in range(MANY):
+        write(copy.root / f"d{i % 30}/{i}", f"{i}\n")
+    return copy
+
+
+def keeper_of(process):
+    """As soon as it is one."""
+    def find():
+        return [pid for pid in children(process.pid) if (runner.text_of(f"/proc/{pid}/comm") or "") == "atoll-keeper\n"]
+    [keeper] = runner.eventually(find)
+    return keeper
+
+
+@contextlib.contextmanager
+def slowed(pid, pause=0.2):
+    """A process that gets a moment now and then."""
+    over = threading.Event()
+
+    def hold():
+        try:
+            while not over.is_set():
+                os.kill(pid, signal.SIGSTOP)
+                over.wait(pause)
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.002)
+        except ProcessLookupError:
+            pass
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def begin(copy, *options, script="ls | wc -l"):
+    return copy.atoll.start("/bin/sh", "-c", script, options=("--workspace", f"{copy.root}:copy", "--copy-by", "files", *options))
+
+
+def being_copied(copy):
+    return runner.eventually(lambda: [*copy.atoll.home.glob("sandboxes/*/copy/part/d*")])
+
+
+def events(copy):
+    [record] = (copy.atoll.home / "trail").iterdir()
+    return [json.loads(line) for line in record.read_text().splitlines()]
+
+
+@pytest.fixture
+def terminal(atoll):
+    t = Terminal(atoll)
+    yield t
+    t.close()
+
+
+def begin_on_terminal(large, terminal, *options):
+    terminal.start([*large.atoll.arguments(["/bin/sh", "-c", "ls | wc -l"],
+                                           ["--workspace", f"{large.root}:copy", "--copy-by", "files", *options])])
+    return keeper_of(terminal.process)
+
+
+def test_how_far_it_is(large, terminal, world):
+    """On a terminal, in a line that goes before anything else is said."""
+    with slowed(begin_on_terminal(large, terminal)):
+        [first, second] = [int(terminal.expect(rb"\r\x1b\[Katoll: copying the workspace: (\d+) files, \d+ MiB").group(1)) for _ in range(2)]
+    assert 0 < first < second <= MANY + 30
+    assert terminal.wait() == 0
+    last = terminal.shown.rpartition(b"copying the workspace")[2]
+    assert re.fullmatch(rb": \d+ files, \d+ MiB; \^C ends it\r\x1b\[K(atoll: note: .*\r\n)?30\r\n", last), last
+
+
+def test_nobody_is_told_who_did_not_ask(large, terminal, world):
+    with slowed(begin_on_terminal(large, terminal, "--quiet")):
+        time.sleep(2)  # a terminal that wants it has been told by then
+    assert terminal.wait() == 0 and b"copying" not in terminal.shown
+    process = begin(large)
+    with slowed(keeper_of(process)):
+        time.sleep(2)
+    out, err = process.communicate(timeout=runner.TIMEOUT)
+    assert process.returncode == 0 and out == b"30\n" and b"copying" not in err
+
+
+def test_an_interrupt_ends_it(large, terminal, world):
+    """And leaves nothing: no copy, no sandbox, and whoever waits sees by what it ended."""
+    with slowed(begin_on_terminal(large, terminal)):
+        terminal.expect(b"copying the workspace")
+        terminal.type("\x03")
+        terminal.expect(rb"\r\x1b\[Katoll: the sandbox was stopped\r\n")
+        assert terminal.wait() == -signal.SIGINT
+    assert terminal.is_as_before() and large.state() == [] and large.kept() == []
+    [ended] = [e["data"] for e in events(large) if e["event"] == "ended"]
+    assert ended["reason"] == "stopped" and "started" not in [e["event"] for e in events(large)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL])
+def test_a_signal_ends_it(large, number, world):
+    """The front that is told to end it, or is killed, and then nobody asks for it any more."""
+    process = begin(large)
+    with slowed(keeper_of(process)):
+        assert being_copied(large)
+        process.send_signal(number)
+        process.communicate(timeout=runner.TIMEOUT)
+        assert process.returncode == -number
+        assert runner.eventually(lambda: large.state() == [], 20)
+    document = runner.read_json(large.atoll.document)
+    assert number == signal.SIGKILL or (document["reason"] == "stopped" and document["torn_down"] is True)
+
+
+def test_a_creator_that_is_gone_ends_it(large, world):
+    """Nobody would know of the sandbox."""
+    argv = [large.atoll.binary, "create", "--workspace", f"{large.root}:copy", "--copy-by", "files"]
+    process = subprocess.Popen(argv, env=large.atoll.environment(), cwd=large.root, stdout=subprocess.PIPE)
+    large.atoll.started.append(process)
+    process.stdin = process.stderr = None
+    with slowed(keeper_of(process)):
+        assert being_copied(large)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=runner.TIMEOUT) == -signal.SIGINT
+        assert runner.eventually(lambda: large.state() == [], 20)
+
+
+def test_other_signals_do_not(large, world):
+    """What would tell or stop a command finds none yet."""
+    process = begin(large)
+    with slowed(keeper_of(process)):
+        assert being_copied(large)
+        for number in (signal.SIGUSR1, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH):
+            process.send_signal(number)
+        time.sleep(2)
+    out, _ = process.communicate(timeout=runner.TIMEOUT)
+    assert process.returncode == 0 and out == b"30\n"
+
+
+@pytest.mark.long
+def test_longer_than_a_start_may_hang(large, world):
+    """It takes as long as it takes."""
+    process, begun = begin(large, script="find . -type f | wc -l"), time.monotonic()
+    with slowed(keeper_of(process), pause=2):
+        while time.monotonic() - begun < 75:
+            time.sleep(1)
+            assert process.poll() is None, process.communicate()
+    out, err = process.communicate(timeout=runner.TIMEOUT)
+    assert process.returncode == 0 and out == f"{MANY}\n".encode(), err
+    assert runner.read_json(large.atoll.document)["durations_ms"]["setup"] > 70000

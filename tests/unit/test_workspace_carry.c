@@ -285,6 +285,24 @@ static void test_no_place(void **state)
 	(void)close(place);
 }
 
+/* Who is told how far it is, and ends it at some point. */
+struct listener {
+	uint64_t files, bytes, calls;
+	uint64_t last; /* as many calls are good */
+};
+
+static int listen_to(void *arg, uint64_t files, uint64_t bytes)
+{
+	struct listener *l = arg;
+
+	assert_true(files >= l->files && bytes >= l->bytes);
+	l->files = files;
+	l->bytes = bytes;
+	return l->calls++ < l->last ? 0 : -ECANCELED;
+}
+
+static struct listener listener; /* global: of the carry that a test begins */
+
 static int carry(const char *const *rules, size_t n, uint64_t room, struct err *e)
 {
 	struct deny_rules denied = {};
@@ -298,9 +316,12 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 		.group = getegid(),
 		.as_group = getegid() == 0 ? 4712 : getegid(),
 		.dirs = &dirs,
+		.tell = listen_to,
+		.arg = &listener,
 	};
 	int from = open_dir("from"), fds = unit_count_fds(), r;
 
+	listener = (struct listener){.last = listener.last ? listener.last : UINT64_MAX};
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(deny_add(&denied, rules[i]), 0);
 	}
@@ -319,6 +340,18 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 	dirs_done(&dirs);
 	deny_done(&denied);
 	return r;
+}
+
+static void put_pieces(const char *path, size_t size)
+{
+	static char piece[1 << 16];
+	int fd = openat(top, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	memset(piece, 'p', sizeof(piece));
+	for (; size > 0; size -= sizeof(piece)) {
+		assert_int_equal(write(fd, piece, sizeof(piece)), sizeof(piece));
+	}
+	(void)close(fd);
 }
 
 static void make_original(void)
@@ -377,6 +410,30 @@ static void test_more_than_there_is_room(void **state)
 	assert_int_equal(carry(NULL, 0, 1 << 20, &e), 0);
 }
 
+/* Told of each name, and of each piece of a large file; ended at any of them, nothing is there. */
+static void test_progress(void **state)
+{
+	uint64_t calls, last;
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	put_pieces("from/large", 3 << 20);
+	assert_int_equal(carry(NULL, 0, 16 << 20, &e), 0);
+	assert_int_equal(listener.files, 10);
+	assert_int_equal(listener.bytes, (3 << 20) + 3 * 7 + 2 * 5 /* one has two names */);
+	calls = listener.calls;
+	assert_true(calls >= 10 + 6); /* by reference a file is one piece */
+	assert_int_equal(tree_remove(top, "to", NULL), 0);
+	for (last = 1; last < calls; last++) {
+		listener.last = last;
+		e = (struct err){};
+		assert_int_equal(carry(NULL, 0, 16 << 20, &e), -ECANCELED);
+		assert_int_equal(listener.calls, last + 1);
+	}
+	listener.last = 0;
+}
+
 /* What is not ours to change does not lend its rights. */
 static void test_original_that_is_shut(void **state)
 {
@@ -403,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_original, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_there_is_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_original_that_is_shut, setup, teardown),
 	};
 

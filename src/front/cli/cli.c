@@ -60,11 +60,31 @@ int cli_complain(const char *name, const char *fmt, ...)
 	return CLI_FAILED;
 }
 
+/* A terminal that does what it is told. */
+static bool is_able(int fd)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+void cli_progress(const char *line)
+{
+	char text[256];
+	int n = snprintf(text, sizeof(text), "\r\x1b[K%s%s", line ? "atoll: " : "",
+			 line ? line : "");
+
+	if (n > 0 && is_able(STDERR_FILENO)) {
+		(void)!write(STDERR_FILENO, text,
+			     (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+	}
+}
+
 bool cli_colours(void)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
+	return is_able(STDOUT_FILENO) && !(no && *no);
 }
 
 int cli_written(void)

@@ -31,6 +31,12 @@ int cli_complain(const char *name, const char *fmt, ...) __attribute__((format(p
 /* One line "atoll: ..." on standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * A line on standard error that the next one of these replaces: for what takes its time, and only
+ * where that is a terminal that can take a line back. NULL: it is over, and the line goes.
+ */
+void cli_progress(const char *line);
+
 /* True if standard output is a terminal that shows colours and nobody has asked for none: NO_COLOR
  * (no-color.org), TERM=dumb. */
 bool cli_colours(void);

@@ -150,6 +150,20 @@ static void say_limit(const json_t *result, const char *name)
 	}
 }
 
+/* As whoever waits for us expects of what was ended by a signal. */
+static void die_of(int sig)
+{
+	const struct rlimit no_core = {0, 0};
+	sigset_t set;
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)signal(sig, SIG_DFL);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, sig);
+	(void)raise(sig);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int report_result(const json_t *result, bool quiet, const struct session *s, const char *program)
 {
 	const char *reason = json_string_value(json_object_get(result, "reason"));
@@ -192,6 +206,9 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	}
 	if (strcmp(reason, "stopped") == 0) {
 		cli_say("the sandbox was stopped");
+		if (s->signal > 0 && !s->begun) {
+			die_of(s->signal); /* the start was, by what we passed on */
+		}
 		return CLI_LIMIT;
 	}
 	if (s->lost) {
@@ -200,16 +217,7 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	}
 	sig = (int)json_integer_value(json_object_get(exit, "signal"));
 	if (sig > 0 && sig == s->signal) {
-		/* We passed it on and it died of it: so do we, for whoever waits for us. */
-		const struct rlimit no_core = {0, 0};
-		sigset_t set;
-
-		(void)setrlimit(RLIMIT_CORE, &no_core);
-		(void)signal(sig, SIG_DFL);
-		(void)sigemptyset(&set);
-		(void)sigaddset(&set, sig);
-		(void)raise(sig);
-		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+		die_of(sig); /* we passed it on and it died of it */
 	}
 	return sig > 0 ? 128 + sig : (int)json_integer_value(json_object_get(exit, "status"));
 }

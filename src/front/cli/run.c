@@ -79,6 +79,15 @@ static void say_sampler(const struct session *s)
 	}
 }
 
+static void say_progress(int files, int mebibytes)
+{
+	char line[128];
+
+	(void)snprintf(line, sizeof(line), "copying the workspace: %d file%s, %d MiB; ^C ends it",
+		       files, files == 1 ? "" : "s", mebibytes);
+	cli_progress(files < 0 ? NULL : line);
+}
+
 /* The id alone goes to standard output, for who keeps it in a variable. */
 static int report_created(const json_t *result, const struct run_options *o, struct session *s)
 {
@@ -177,6 +186,7 @@ static int perform(const struct run_options *o)
 	if (!o->plan_only) {
 		r = session_open(&s, &e);
 		s.on_start = o->quiet ? NULL : say_sampler;
+		s.on_progress = o->quiet ? NULL : say_progress;
 	}
 	if (r >= 0) {
 		req = (struct policy_request){.template = o->template,
