@@ -135,7 +135,19 @@ static int bring(struct copy *c, const struct state_sandbox *home, struct err *e
 	_cleanup_fd_ int dir =
 		c->upper >= 0 && !changes_none(c->upper) ? copy_open(home, e) : -ENOENT;
 
-	return dir == -ENOENT ? 0 : dir < 0 ? dir : carry_layer(c->upper, dir, "upper", e);
+	return dir == -ENOENT ? 0
+	       : dir < 0      ? dir
+			      : carry_layer(c->upper, dir, "upper", &c->loss, e);
+}
+
+json_t *copy_loss_to_json(const struct copy *c)
+{
+	const struct carry_loss *l = &c->loss;
+
+	return *l->first ? json_pack("{s:I, s:I, s:I, s:o}", "files", (json_int_t)l->files,
+				     "attributes", (json_int_t)l->attributes, "names",
+				     (json_int_t)l->names, "first", json_text(l->first))
+			 : json_null();
 }
 
 int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e)

@@ -52,6 +52,7 @@ struct copy {
 	int mount;               /* of the image */
 	int upper;               /* FD_NONE until it is there */
 	struct tree_usage born;  /* what it held when it was whole, of every file */
+	struct carry_loss loss;  /* at the end of a tmpfs: what the disk had no place for */
 	carry_tell *tell;        /* while every file is copied; NULL: nobody is told */
 	void *tell_arg;
 };
@@ -94,6 +95,9 @@ int copy_check_size(int upper, uint64_t size, struct err *e);
  * Nothing of the copy is held open after it.
  */
 int copy_end(struct copy *c, const struct state_sandbox *home, struct err *e);
+
+/* What was lost then, for the result and the record; null: nothing. NULL: out of memory. */
+json_t *copy_loss_to_json(const struct copy *c);
 
 /*
  * The same for a dead keeper: removes what is overlayfs's own, and where something was changed

@@ -596,7 +596,9 @@ static void finish(struct keeper *k)
 		(void)keeper_record_end(k, k->commands[i], &e);
 	}
 	if (k->recording) {
-		if (keeper_record(k, "ended", ended_event(k), &e) < 0 ||
+		if ((*k->copy.loss.first &&
+		     keeper_record(k, "copy_reduced", copy_loss_to_json(&k->copy), &e) < 0) ||
+		    keeper_record(k, "ended", ended_event(k), &e) < 0 ||
 		    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), &e) < 0) {
 			k->error = k->error.code ? k->error : e;
 		}

@@ -331,6 +331,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
+	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
 	r = r < 0 ? r : json_put(doc, "more", more_of(k));
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));
 	return r < 0 ? NULL : TAKE_PTR(doc);

@@ -47,6 +47,7 @@ struct carry {
 	size_t n, room;
 	int links;
 	const struct carry_original *original; /* NULL: a layer */
+	struct carry_loss loss;                /* of a layer */
 	struct screen screen;
 	struct buf path; /* of the directory at work, where there is an original */
 	uint64_t left;
@@ -131,12 +132,40 @@ static int give(const struct carry *c, int dir, const char *name, const struct s
 		       : 0;
 }
 
-/* A copy for a sandbox can do without what its file system has no place for. */
-static int take_attributes(const struct carry *c, int from, int to)
+static void add_loss(struct carry *c, uint64_t *of, uint64_t n)
 {
-	int r = content_attributes(from, to);
+	if (n > 0 && !*c->loss.first) {
+		(void)snprintf(c->loss.first, sizeof(c->loss.first), "%s", c->name);
+	}
+	*of += n;
+}
 
-	return (r == -EOPNOTSUPP || r == -ENOSPC || r == -E2BIG || r == -ERANGE) && !own(c) ? 0 : r;
+/* What says something of one name in a layer alone: too large a file for this file system or the
+ * caller's limit, a name that it does not take. 1: it is left out. */
+static int lose(struct carry *c, int r)
+{
+	if (!own(c) || (r != -EFBIG && r != -ENAMETOOLONG && r != -EILSEQ)) {
+		return r;
+	}
+	add_loss(c, &c->loss.files, 1);
+	return 1;
+}
+
+/* A copy for a sandbox can do without what its file system has no place for; a layer, too, but
+ * that is said. Without its access list, a file's group bits would mean another group. */
+static int take_attributes(struct carry *c, int from, int to, mode_t *mode)
+{
+	struct content_lost lost;
+	int r;
+
+	if (!own(c)) {
+		r = content_attributes(from, to);
+		return r == -EOPNOTSUPP || r == -ENOSPC || r == -E2BIG || r == -ERANGE ? 0 : r;
+	}
+	r = content_layer_attributes(from, to, &lost);
+	add_loss(c, &c->loss.attributes, lost.n);
+	*mode &= lost.access_list ? ~(mode_t)S_IRWXG : ~(mode_t)0;
+	return r;
 }
 
 static int tell(const struct carry *c)
@@ -161,36 +190,56 @@ static int make_file(struct carry *c, const char *source, int dir, const char *n
 {
 	const struct content_watch watch = {add_bytes, c};
 	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, own(c)), to = FD_NONE;
+	mode_t mode = plain(st->st_mode);
 	int r = from < 0 ? from : 0;
 
 	if (r == 0) {
 		to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		r = to < 0 ? -errno : content_copy(from, to, &watch);
 	}
-	r = r < 0 ? r : take_attributes(c, from, to);
+	r = r < 0 ? r : take_attributes(c, from, to, &mode);
 	r = r < 0 ? r : give(c, to, "", st);
-	if (r == 0 && fchmod(to, plain(st->st_mode)) < 0) {
+	if (r == 0 && fchmod(to, mode) < 0) {
 		r = -errno;
 	}
-	return r < 0 ? r : set_times(dir, name, st);
+	r = r < 0 ? r : set_times(dir, name, st);
+	if (r < 0 && to >= 0) {
+		(void)unlinkat(dir, name, 0); /* half of a file is none */
+	}
+	return r;
 }
 
-/* The first of its names makes it; -ENOENT of a link says that none has yet. */
+/* So many names are as many as a file may have here, or it may have one only. */
+static bool is_enough(int error)
+{
+	return error == EMLINK || error == EPERM || error == EOPNOTSUPP;
+}
+
+/* The first of its names makes it, and so does the first of those that are too many for it;
+ * -ENOENT of a link says that none has yet. */
 static int make_linked(struct carry *c, const char *name, const struct stat *st)
 {
-	char known[64];
 	int to = cursor_fd(&c->to), r;
+	char known[64];
 
 	(void)snprintf(known, sizeof(known), "%llx-%llu", (unsigned long long)st->st_dev,
 		       (unsigned long long)st->st_ino);
 	if (linkat(c->links, known, to, name, 0) == 0) {
 		return 0;
 	}
+	if (is_enough(errno)) {
+		add_loss(c, &c->loss.names, 1);
+		errno = unlinkat(c->links, known, 0) < 0 ? errno : ENOENT;
+	}
 	if (errno != ENOENT) {
 		return -errno;
 	}
 	r = make_file(c, name, c->links, known, st);
-	return r < 0 ? r : linkat(c->links, known, to, name, 0) < 0 ? -errno : 0;
+	if (r == 0 && linkat(c->links, known, to, name, 0) < 0) {
+		r = is_enough(errno) && renameat(c->links, known, to, name) == 0 ? 0 : -errno;
+		add_loss(c, &c->loss.names, r == 0);
+	}
+	return r;
 }
 
 static int make_link(const struct carry *c, const char *name, const struct stat *st)
@@ -234,6 +283,17 @@ static int charge(struct carry *c, const struct stat *st)
 	return 0;
 }
 
+static int make_one(struct carry *c, const char *name, const struct stat *st)
+{
+	int r = S_ISLNK(st->st_mode)    ? make_link(c, name, st)
+		: !S_ISREG(st->st_mode) ? make_node(c, name, st)
+		: st->st_nlink > 1      ? make_linked(c, name, st)
+					: make_file(c, name, cursor_fd(&c->to), name, st);
+
+	r = lose(c, r);
+	return r > 0 ? 0 : r;
+}
+
 /* What is no directory is copied, a directory is remembered. */
 static int carry_one(struct carry *c, const char *name)
 {
@@ -255,14 +315,7 @@ static int carry_one(struct carry *c, const char *name)
 	if (S_ISDIR(st.st_mode)) {
 		return remember(&c->levels[c->n - 1], name);
 	}
-	if (S_ISLNK(st.st_mode)) {
-		return make_link(c, name, &st);
-	}
-	if (!S_ISREG(st.st_mode)) {
-		return make_node(c, name, &st);
-	}
-	return st.st_nlink > 1 ? make_linked(c, name, &st)
-			       : make_file(c, name, cursor_fd(&c->to), name, &st);
+	return make_one(c, name, &st);
 }
 
 static int count_one(struct carry *c)
@@ -314,7 +367,11 @@ static int enter(struct carry *c, const char *name)
 	int r;
 
 	(void)snprintf(c->name, sizeof(c->name), "%s", name);
-	r = mkdirat(cursor_fd(&c->to), name, 0700) < 0 ? -errno : cursor_enter(&c->from, name);
+	r = mkdirat(cursor_fd(&c->to), name, 0700) < 0 ? lose(c, -errno) : 0;
+	if (r > 0) {
+		return 0;
+	}
+	r = r < 0 ? r : cursor_enter(&c->from, name);
 	r = r < 0 ? r : cursor_enter(&c->to, name);
 	if (r == 0 && fstat(cursor_fd(&c->from), &st) < 0) {
 		r = -errno;
@@ -342,7 +399,7 @@ static int finish_level(struct carry *c)
 		(void)rights_lend(cursor_fd(&c->from), S_IRWXU, &rights);
 	}
 	from = openat(cursor_fd(&c->from), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = to < 0 || from < 0 ? -errno : take_attributes(c, from, to);
+	r = to < 0 || from < 0 ? -errno : take_attributes(c, from, to, &mode);
 	r = r < 0 ? r : give(c, to, "", &l->st);
 	if (r == 0 && (fchmod(to, mode) < 0 || futimens(to, times) < 0)) {
 		r = -errno;
@@ -446,11 +503,13 @@ static int carry_to(struct carry *c, int from, int dir, const char *name, struct
 	return 0;
 }
 
-int carry_layer(int from, int dir, const char *name, struct err *e)
+int carry_layer(int from, int dir, const char *name, struct carry_loss *ret_loss, struct err *e)
 {
 	struct carry c = {.links = FD_NONE};
+	int r = carry_to(&c, from, dir, name, e);
 
-	return carry_to(&c, from, dir, name, e);
+	*ret_loss = r < 0 ? (struct carry_loss){} : c.loss;
+	return r;
 }
 
 int carry_original(int from, const struct carry_original *original, int dir, const char *name,

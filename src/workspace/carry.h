@@ -18,13 +18,22 @@ struct deny_rules;
 struct dirs;
 struct err;
 
+/* What of a layer the file system that it is carried to has no place for: no reason to lose the
+ * rest. All zeros: nothing. */
+struct carry_loss {
+	uint64_t files; /* left out: too large, or with such a name; a directory with all in it */
+	uint64_t attributes; /* left out */
+	uint64_t names;      /* of one file, that are files of their own now */
+	char first[256];     /* the name of the first of these, as it is, in its directory */
+};
+
 /*
  * Makes `name` in directory `dir` a copy of the layer `from`, whiteouts and opaque directories with
- * it: whole, or it is not there. It belongs to the caller. 0, or negative errno with the name that
- * was at work in *e. -EMLINK: a file has more names than the file system of `dir` allows. Memory:
- * the names of the directories beside those on the way to the one at work.
+ * it: whole but for *ret_loss, or it is not there. It belongs to the caller. 0, or negative errno
+ * with the name that was at work in *e. Memory: the names of the directories beside those on the
+ * way to the one at work.
  */
-int carry_layer(int from, int dir, const char *name, struct err *e);
+int carry_layer(int from, int dir, const char *name, struct carry_loss *ret_loss, struct err *e);
 
 /* Told of each name, and of each piece of a large file: how many names, and bytes of files, have
  * been copied. Negative ends it. */

@@ -101,8 +101,17 @@ struct content_watch {
  * else extent by extent, so that holes stay holes. `watch` may be NULL. 0 or negative errno. */
 int content_copy(int from, int to, const struct content_watch *watch);
 
-/* The extended attributes that anybody may give to a file or directory, with its access list. */
+/* The extended attributes that anybody may give to a file or directory, with its access list. 0 or
+ * negative errno. */
 int content_attributes(int from, int to);
+
+/* Of a layer: what overlayfs says of a directory is there, or it fails; of the rest, what `to` has
+ * no place for is left out. */
+struct content_lost {
+	size_t n;         /* attributes; a list that is too long to be read is one */
+	bool access_list; /* one of them */
+};
+int content_layer_attributes(int from, int to, struct content_lost *ret);
 
 /* A name for the content of a file of `size` bytes: the SHA-256 of a chain of chunks. 0; -ESTALE:
  * it has another size; negative errno. `out`: DIGEST_HEX_SIZE. */

@@ -19,6 +19,7 @@
 #define CHUNK       32768
 #define BINARY_LOOK 8000 /* as git does */
 #define COPY_CHUNK  ((size_t)256 * 1024)
+#define OPAQUE      "user.overlay.opaque"
 
 /* As much as there is of `size` bytes at `at`, or negative errno. */
 static ssize_t read_at(int fd, void *data, size_t size, off_t at)
@@ -188,23 +189,64 @@ static bool is_portable(const char *name)
 	return strncmp(name, "user.", 5) == 0 || strcmp(name, "system.posix_acl_access") == 0;
 }
 
+static int copy_attribute(int from, int to, const char *name)
+{
+	char value[65536];
+	ssize_t len = fgetxattr(from, name, value, sizeof(value));
+
+	return fault_hit()                                                 ? -EIO
+	       : len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0 ? -errno
+									   : 0;
+}
+
 int content_attributes(int from, int to)
 {
-	char names[65536], value[65536];
-	ssize_t n = flistxattr(from, names, sizeof(names)), len;
+	char names[65536];
+	ssize_t n = flistxattr(from, names, sizeof(names));
 	const char *name;
+	int r = 0;
 
 	if (n < 0) {
 		return errno == ENOTSUP ? 0 : -errno;
 	}
-	for (name = names; name < names + n; name += strlen(name) + 1) {
-		if (!is_portable(name)) {
+	for (name = names; r == 0 && name < names + n; name += strlen(name) + 1) {
+		r = is_portable(name) ? copy_attribute(from, to, name) : 0;
+	}
+	return r;
+}
+
+/* A file system that has no attributes, too few of them, or no room in the file's own place. */
+static bool has_no_place(int r)
+{
+	return r == -EOPNOTSUPP || r == -ENOSPC || r == -E2BIG || r == -ERANGE;
+}
+
+int content_layer_attributes(int from, int to, struct content_lost *ret)
+{
+	char names[65536];
+	const char *name;
+	ssize_t n;
+	int r = 0;
+
+	*ret = (struct content_lost){};
+	if (fgetxattr(from, OPAQUE, NULL, 0) >= 0) {
+		r = copy_attribute(from, to, OPAQUE); /* first, while there is room for it */
+	}
+	n = r < 0 ? 0 : flistxattr(from, names, sizeof(names));
+	if (n < 0 && errno != ENOTSUP) {
+		ret->n = has_no_place(-errno);
+		r = ret->n > 0 ? 0 : -errno;
+	}
+	for (name = names; r == 0 && n > 0 && name < names + n; name += strlen(name) + 1) {
+		if (!is_portable(name) || strcmp(name, OPAQUE) == 0) {
 			continue;
 		}
-		len = fgetxattr(from, name, value, sizeof(value));
-		if (len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0) {
-			return -errno;
+		r = copy_attribute(from, to, name);
+		if (has_no_place(r)) {
+			ret->n++;
+			ret->access_list = ret->access_list || name[0] == 's';
+			r = 0;
 		}
 	}
-	return 0;
+	return r;
 }

@@ -121,6 +121,25 @@ def test_number_of_files(copy, world):
     assert copy.tool("discard").status == 0 and copy.state() == []
 
 
+def test_what_the_disk_has_no_place_for(copy, world):
+    """One attribute that does not fit there is no reason to lose all else; it is said and recorded."""
+    plant(copy)
+    (copy.root / "set.py").write_text("import os\nopen('with', 'w').write('content\\n')\nos.setxattr('with', 'user.large', b'x' * 60000)\n"
+                                      "os.setxattr('with', 'user.small', b'x')\n")
+    result = copy.run("/usr/bin/python3 set.py || exit 9; echo x >>a; rm kept")
+    if copy.kind == "image":
+        # The payload wrote to that file system itself, and heard of it.
+        assert result.status == 9 and "No space left" in result.err and result.document["copy_reduced"] is None
+        return
+    assert result.status == 0 and result.document["copy_kept"] is True, result
+    lost = {"files": 0, "attributes": 1, "names": 0, "first": "with"}
+    assert result.document["copy_reduced"] == lost and "files left out: 0, attributes left out: 1, " in result.err
+    [record] = (copy.atoll.home / "trail").glob(f"{copy.id}.jsonl")
+    assert [e["data"] for e in map(json.loads, record.read_text().splitlines()) if e["event"] == "copy_reduced"] == [lost]
+    assert sorted(copy.changes()) == ["a", "kept", "with"]
+    assert copy.tool("apply").status == 0 and (copy.root / "with").read_text() == "content\n"
+
+
 def test_nothing_was_changed(copy, world, base):
     plant(copy)
     result = copy.run("cat a")

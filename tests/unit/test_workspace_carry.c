@@ -2,7 +2,11 @@
 /* A layer that was carried is the layer it was. */
 #include "unit.h"
 
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include "linux/tree.h"
@@ -13,7 +17,8 @@
 
 #define DEPTH 600
 
-static int top; /* global: the directory of the test, for unit_faults() */
+static struct carry_loss loss; /* global: of the last layer that was carried */
+static int top;                /* global: the directory of the test, for unit_faults() */
 
 static int open_dir(const char *path)
 {
@@ -42,6 +47,18 @@ static void put_sparse(int dir, const char *name)
 	memset(page, 'x', sizeof(page));
 	assert_int_equal(pwrite(fd, page, sizeof(page), 1 << 20), sizeof(page));
 	assert_int_equal(ftruncate(fd, 8 << 20), 0);
+	(void)close(fd);
+}
+
+static void put_pieces(const char *path, size_t size)
+{
+	static char piece[1 << 16];
+	int fd = openat(top, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	memset(piece, 'p', sizeof(piece));
+	for (; size > 0; size -= sizeof(piece)) {
+		assert_int_equal(write(fd, piece, sizeof(piece)), sizeof(piece));
+	}
 	(void)close(fd);
 }
 
@@ -193,11 +210,12 @@ static void test_everything(void **state)
 	(void)state;
 	make_layer();
 	from = open_dir("from");
-	if (carry_layer(from, top, "to", &e) < 0) {
+	if (carry_layer(from, top, "to", &loss, &e) < 0) {
 		fail_msg("%s", e.msg);
 	}
 	(void)close(from);
 	assert_int_equal(unit_count_fds(), fds);
+	assert_true(loss.files == 0 && loss.attributes == 0 && loss.names == 0 && !*loss.first);
 	assert_same_changes();
 	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
 	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
@@ -231,7 +249,7 @@ static void test_a_name_that_is_taken(void **state)
 	put(from, "file", "text\n", 0644);
 	assert_int_equal(mkdirat(top, "to", 0755), 0);
 	put(top, "to/mine", "", 0644);
-	assert_int_equal(carry_layer(from, top, "to", &e), -ENOTEMPTY);
+	assert_int_equal(carry_layer(from, top, "to", &loss, &e), -ENOTEMPTY);
 	assert_int_equal(faccessat(top, "to/mine", F_OK, 0), 0);
 	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
 	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
@@ -244,7 +262,7 @@ static void carry_once(bool may_fail)
 	int fds = unit_count_fds(), from = open_dir("from"), r;
 	struct err e = {};
 
-	r = carry_layer(from, top, "to", &e);
+	r = carry_layer(from, top, "to", &loss, &e);
 	(void)close(from);
 	assert_true(r == 0 || may_fail);
 	assert_int_equal(r < 0, e.code != 0);
@@ -270,6 +288,132 @@ static void test_faults(void **state)
 	unit_faults(carry_once);
 }
 
+/* A layer on a tmpfs: -1 where there is none. The caller removes it. */
+static int tmpfs_layer(char path[64])
+{
+	struct statfs fs;
+
+	(void)snprintf(path, 64, "/dev/shm/atoll-unit-XXXXXX");
+	if (statfs("/dev/shm", &fs) < 0 || fs.f_type != TMPFS_MAGIC || !mkdtemp(path)) {
+		print_message("there is no tmpfs at /dev/shm\n");
+		return FD_NONE;
+	}
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void remove_layer(int from, const char *path)
+{
+	(void)close(from);
+	from = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(tree_remove(from, path + strlen("/dev/shm/"), NULL), 0);
+	(void)close(from);
+}
+
+#define NAMES 66000 /* ext4 takes 65,000 of one file */
+
+/* More names than a file may have here: all are there. */
+static void test_too_many_names(void **state)
+{
+	char path[64], name[64];
+	int from, i;
+	struct err e = {};
+	struct stat st;
+
+	(void)state;
+	from = tmpfs_layer(path);
+	if (from < 0) {
+		skip();
+	}
+	put(from, "0", "text\n", 0640);
+	for (i = 1; i < NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(linkat(from, "0", from, name, 0), 0);
+	}
+	assert_int_equal(carry_layer(from, top, "to", &loss, &e), 0);
+	for (i = 0; i < NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "to/%d", i);
+		st = look(name);
+		assert_true(st.st_size == 5 && (st.st_mode & 0777) == 0640);
+	}
+	assert_text(name, "text\n");
+	assert_true(loss.files == 0 && loss.attributes == 0);
+	assert_true(loss.names == (st.st_nlink < NAMES) && !!*loss.first == loss.names);
+	remove_layer(from, path);
+}
+
+/* What there is no room for beside a file is left out, and what overlayfs says never is. */
+static void test_attributes_that_do_not_fit(void **state)
+{
+	static char large[60000];
+	char path[64], value[8];
+	struct err e = {};
+	int from, fd;
+
+	(void)state;
+	from = tmpfs_layer(path);
+	if (from < 0) {
+		skip();
+	}
+	assert_int_equal(mkdirat(from, "a", 0755), 0);
+	put(from, "a/file", "text\n", 0644);
+	fd = openat(from, "a", O_RDONLY | O_CLOEXEC);
+	if (fsetxattr(fd, "user.a", large, sizeof(large), 0) < 0) {
+		remove_layer(from, path);
+		print_message("this tmpfs has no attributes\n");
+		skip();
+	}
+	assert_int_equal(fsetxattr(fd, "user.overlay.opaque", "y", 1, 0), 0);
+	assert_int_equal(fsetxattr(fd, "user.z", "small", 5, 0), 0);
+	(void)close(fd);
+	fd = openat(from, "a/file", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fsetxattr(fd, "user.a", large, sizeof(large), 0), 0);
+	(void)close(fd);
+	if (carry_layer(from, top, "to", &loss, &e) < 0) {
+		fail_msg("%s", e.msg);
+	}
+	fd = openat(top, "to/a", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fgetxattr(fd, "user.overlay.opaque", value, sizeof(value)), 1);
+	assert_int_equal(fgetxattr(fd, "user.z", value, sizeof(value)), 5);
+	if (fgetxattr(fd, "user.a", NULL, 0) < 0) {
+		assert_true(loss.attributes == 2 && loss.files == 0 && loss.names == 0);
+		assert_string_equal(loss.first, "file");
+	}
+	(void)close(fd);
+	assert_text("to/a/file", "text\n");
+	remove_layer(from, path);
+}
+
+/* One file that is too large for here, by whatever limit, is not all. */
+static void test_a_file_that_is_too_large(void **state)
+{
+	struct rlimit before, limit;
+	struct err e = {};
+	int from;
+
+	(void)state;
+	assert_int_equal(mkdirat(top, "from", 0755), 0);
+	from = open_dir("from");
+	put(from, "a", "text\n", 0644);
+	put_pieces("from/large", 1 << 20);
+	put_pieces("from/linked", 1 << 20);
+	assert_int_equal(linkat(from, "linked", from, "too", 0), 0);
+	put(from, "z", "text\n", 0644);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){.rlim_cur = 1 << 16, .rlim_max = before.rlim_max};
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(carry_layer(from, top, "to", &loss, &e), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_true(loss.files == 3 && loss.attributes == 0 && loss.names == 0);
+	assert_true(strlen(loss.first) > 2);
+	assert_text("to/a", "text\n");
+	assert_text("to/z", "text\n");
+	assert_int_equal(faccessat(top, "to/large", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "to/linked", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "to/too", F_OK, 0), -1);
+	(void)close(from);
+}
+
 /* Where nothing can be made, nothing is. */
 static void test_no_place(void **state)
 {
@@ -279,7 +423,7 @@ static void test_no_place(void **state)
 	(void)state;
 	assert_int_equal(mkdirat(top, "from", 0755), 0);
 	from = open_dir("from");
-	assert_true(carry_layer(from, place, "to", &e) < 0);
+	assert_true(carry_layer(from, place, "to", &loss, &e) < 0);
 	assert_true(e.code != 0);
 	(void)close(from);
 	(void)close(place);
@@ -340,18 +484,6 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 	dirs_done(&dirs);
 	deny_done(&denied);
 	return r;
-}
-
-static void put_pieces(const char *path, size_t size)
-{
-	static char piece[1 << 16];
-	int fd = openat(top, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	memset(piece, 'p', sizeof(piece));
-	for (; size > 0; size -= sizeof(piece)) {
-		assert_int_equal(write(fd, piece, sizeof(piece)), sizeof(piece));
-	}
-	(void)close(fd);
 }
 
 static void make_original(void)
@@ -457,6 +589,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_name_that_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_attributes_that_do_not_fit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_file_that_is_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_original, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_there_is_room, setup, teardown),

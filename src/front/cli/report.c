@@ -150,6 +150,22 @@ static void say_limit(const json_t *result, const char *name)
 	}
 }
 
+/* What the disk had no place for, of a copy that was on a tmpfs. */
+static void say_reduced(const json_t *result)
+{
+	const json_t *lost = json_object_get(result, "copy_reduced");
+
+	if (json_is_object(lost)) {
+		cli_say("not all of the copy could be brought to the disk: files left out: %lld, "
+			"attributes left out: %lld, names that are files of their own now: %lld; "
+			"the first of them: '%s'",
+			(long long)json_integer_value(json_object_get(lost, "files")),
+			(long long)json_integer_value(json_object_get(lost, "attributes")),
+			(long long)json_integer_value(json_object_get(lost, "names")),
+			json_string_value(json_object_get(lost, "first")));
+	}
+}
+
 /* As whoever waits for us expects of what was ended by a signal. */
 static void die_of(int sig)
 {
@@ -175,6 +191,7 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	if (!quiet) {
 		say_denials(result);
 	}
+	say_reduced(result); /* even then: it is a change that nobody will see */
 	if (!reason) {
 		cli_say("the keeper's result has no reason");
 		return CLI_FAILED;
