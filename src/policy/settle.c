@@ -171,38 +171,75 @@ static const struct {
 	enum workspace_mode mode;
 } more_lists[] = {{KEY_COPIES, WORKSPACE_COPY}, {KEY_WRITE, WORKSPACE_DIRECT}};
 
-/*
- * A layer that bounds the mode of the workspace means what may be done to files of the host: below
- * it no other directory is worked on more freely, unless it names such ones itself.
- */
-static int check_more_below(const struct policy *layers, struct err *e)
+/* Below a layer that says where the workspace may be. */
+static int check_more_place(const char *key, const struct value *list, const struct value *bound,
+			    const char *home, struct err *e)
 {
-	const struct value *bound = NULL;
+	_cleanup_(plan_path_done) struct plan_path around = {};
 	char place[ORIGIN_TEXT_SIZE];
-	size_t i, j;
+	int r = path_resolve(schema_keys[KEY_WORKSPACE_PATH].path, &bound->at, bound->text, home,
+			     PATH_WORKSPACE, &around, e);
 
-	for (i = 0; i < OPTIONS + 1; i++) {
-		const struct value *v = layers[i].v;
+	for (size_t i = 0; i < list->n_items && r >= 0; i++) {
+		_cleanup_(plan_path_done) struct plan_path found = {};
+		const struct item *it = &list->items[i];
 
-		for (j = 0; bound && j < ARRAY_SIZE(more_lists); j++) {
-			const struct value *list = &v[more_lists[j].key];
-			bool named = false;
-
-			for (size_t k = 0; k < i; k++) {
-				named = named || layers[k].v[more_lists[j].key].set;
-			}
-			if (list->n_items > 0 && more_lists[j].mode > bound->num && !named) {
-				return origin_fail(
-					&list->items[0].at, e,
-					"%s: '%s' is refused: filesystem.workspace.mode '%s' is "
-					"the most allowed by %s, which takes precedence",
-					schema_keys[more_lists[j].key].path,
-					shown(list->items[0].text).s,
-					workspace_mode_name((enum workspace_mode)bound->num),
-					origin_text(&bound->at, place));
-			}
+		r = path_resolve(key, &it->at, it->text, home, PATH_WORKSPACE, &found, e);
+		if (r >= 0 && !path_within(found.path, around.path)) {
+			return origin_fail(&it->at, e,
+					   "%s: '%s' is refused: filesystem.workspace.path '%s' is "
+					   "the most allowed by %s, which takes precedence",
+					   key, shown(it->text).s, shown(bound->text).s,
+					   origin_text(&bound->at, place));
 		}
-		bound = v[KEY_WORKSPACE_MODE].set ? &v[KEY_WORKSPACE_MODE] : bound;
+	}
+	return r;
+}
+
+static int check_more_mode(const char *key, const struct value *list, enum workspace_mode mode,
+			   const struct value *bound, struct err *e)
+{
+	char place[ORIGIN_TEXT_SIZE];
+
+	return mode > bound->num
+		       ? origin_fail(&list->items[0].at, e,
+				     "%s: '%s' is refused: filesystem.workspace.mode '%s' is the "
+				     "most allowed by %s, which takes precedence",
+				     key, shown(list->items[0].text).s,
+				     workspace_mode_name((enum workspace_mode)bound->num),
+				     origin_text(&bound->at, place))
+		       : 0;
+}
+
+/*
+ * A layer that bounds the workspace's mode, or its place, means what may be done to files of the
+ * host, and where: below it no other directory is worked on more freely, or elsewhere, unless it
+ * names such ones itself.
+ */
+static int check_more_below(const struct policy *layers, const char *home, struct err *e)
+{
+	for (size_t j = 0; j < ARRAY_SIZE(more_lists); j++) {
+		const char *key = schema_keys[more_lists[j].key].path;
+		const struct value *mode = NULL, *path = NULL;
+		bool named = false;
+
+		for (size_t i = 0; i < OPTIONS + 1 && !named; i++) {
+			const struct value *v = layers[i].v, *list = &v[more_lists[j].key];
+			int r = 0;
+
+			if (list->n_items > 0 && mode) {
+				r = check_more_mode(key, list, more_lists[j].mode, mode, e);
+			}
+			if (list->n_items > 0 && path && r >= 0) {
+				r = check_more_place(key, list, path, home, e);
+			}
+			if (r < 0) {
+				return r;
+			}
+			named = list->set;
+			mode = v[KEY_WORKSPACE_MODE].set ? &v[KEY_WORKSPACE_MODE] : mode;
+			path = v[KEY_WORKSPACE_PATH].set ? &v[KEY_WORKSPACE_PATH] : path;
+		}
 	}
 	return 0;
 }
@@ -210,7 +247,7 @@ static int check_more_below(const struct policy *layers, struct err *e)
 static int merge_layers(const struct policy_request *req, struct policy *layers, struct settled *s,
 			struct err *e)
 {
-	int bounded = check_more_below(layers, e);
+	int bounded = check_more_below(layers, s->home, e);
 	struct merge_context ctx = {.home = s->home};
 
 	if (bounded < 0) {

@@ -230,12 +230,21 @@ def test_reports_are_not_written_through_them(places):
 def test_below_a_template(places, mode, option, fine):
     """A layer that bounds the mode of the workspace bounds that of other directories."""
     template = places.atoll.base / "template.yaml"
-    template.write_text(f"version: 1\nfilesystem: {{workspace: {{path: {places.main}, mode: {mode}}}}}\n")
-    result = places.run("true", options=("--template", template, option, places.lib))
+    template.write_text(f"version: 1\nfilesystem: {{workspace: {{path: {places.atoll.base}, mode: {mode}}}}}\n")
+    result = places.run("true", options=("--template", template, "--workspace", places.main, option, places.lib))
     if fine:
         assert result.status == 0, result
     else:
         assert result.status == 125 and "takes precedence" in result.err and mode in result.err, result
+
+
+@pytest.mark.parametrize("option", ["--copy-of", "--write"])
+def test_outside_of_a_template(places, option):
+    """One that says where the workspace may be says where other directories may be, too: a list of what may be read is no way round."""
+    template = places.atoll.base / "template.yaml"
+    template.write_text(f"version: 1\nfilesystem: {{workspace: {{path: {places.main}, mode: direct}}, read: []}}\n")
+    result = places.run(f"cat {places.lib}/l", options=("--template", template, option, places.lib))
+    assert result.status == 125 and result.out == "" and f"'{places.main}' is the most allowed" in result.err, result
 
 
 def test_a_template_that_names_them(places):
