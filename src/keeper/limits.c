@@ -268,6 +268,7 @@ static void wake(struct limits *l)
 {
 	int64_t now = clock_now_ns();
 
+	l->alone = false;
 	if (l->due_ns > now + FIRST_LOOK_MS * MS) {
 		l->due_ns = now + FIRST_LOOK_MS * MS;
 	}
@@ -335,10 +336,20 @@ static void measure(struct limits *l, const struct tier_sandbox *sb, uint64_t *r
 	}
 }
 
-/* Pid 1 is alone: it waits for us, and nobody else will be there before we let a command in. */
-static bool is_alone(const struct limits *l)
+/*
+ * Pid 1 is alone: it waits for us, and nobody else will be there before we let a command in. The
+ * kernel's number is exact. What the sampler has listed is not: a process that starts the next one
+ * and ends may be gone when its turn comes. So it counts only where nobody was started between the
+ * count before that look, which has been answered, and the one after it (limits_count()).
+ */
+static void look_whether_alone(struct limits *l, bool unused)
 {
-	return (l->group.kind == GROUP_NONE ? l->sampler.n : group_tasks(&l->group)) == 1;
+	bool sampled = l->group.kind == GROUP_NONE;
+
+	unused = unused && (sampled ? l->sampler.listed : group_tasks(&l->group)) == 1;
+	l->rests = l->paused_at_ns > 0 || (unused && !sampled);
+	l->alone = unused && sampled && l->counts == 0;
+	l->counts += sampled;
 }
 
 /* How long until the nearest deadline could be missed, and not less than 5 ms. */
@@ -424,7 +435,7 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	l->last_bytes = bytes;
 	l->last_cpu_ns = l->cpu_ns;
 	l->last_look_ns = now;
-	l->rests = l->paused_at_ns > 0 || (unused && is_alone(l));
+	look_whether_alone(l, unused);
 	l->due_ns = now + next_look(l, now, memory) * MS;
 	if (l->wall > 0 && now - l->started_ns >= l->wall) {
 		return LIMIT_WALL;
@@ -468,6 +479,12 @@ enum limit limits_count(struct limits *l, int32_t last, int32_t max)
 	}
 	l->starts_total += made;
 	l->last_pid = last;
+	l->counts -= l->counts > 0;
+	if (l->alone && made == 0 && l->counts == 0) {
+		l->rests = true;
+		l->due_ns = l->last_look_ns + next_look(l, l->last_look_ns, 0) * MS;
+	}
+	l->alone = false;
 	if (l->starts_total - l->starts_base > l->plan->starts) {
 		/* More than a second's worth, in less than a second or spread over the span? */
 		if ((l->starts_total - l->starts_base) * 1000 * MS >

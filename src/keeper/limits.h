@@ -61,8 +61,10 @@ struct limits {
 	int64_t started_ns;
 	int64_t wall; /* 0: each command has one of its own */
 	int64_t last_look_ns;
-	int64_t due_ns; /* when to look again */
-	bool rests;     /* nobody inside can use anything, until limits_wake() */
+	int64_t due_ns;  /* when to look again */
+	bool rests;      /* nobody inside can use anything, until something begins */
+	bool alone;      /* the sampler saw only pid 1: it rests if nobody was started meanwhile */
+	unsigned counts; /* that were asked for, and are not answered yet */
 	int64_t last_active_ns;
 	struct limits_walk {
 		int64_t cost_ns; /* what the last walk over the directory took */
@@ -125,7 +127,7 @@ void limits_touch(struct limits *l);
 enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 		       const struct limits_places *places, uint64_t bytes, bool unused);
 
-/* The namespace has handed out pid `last` (of at most `max`). */
+/* The namespace has handed out pid `last` (of at most `max`), which is asked after each look. */
 enum limit limits_count(struct limits *l, int32_t last, int32_t max);
 
 /* After the end: final usage, and whether the kernel killed for memory. */

@@ -259,7 +259,9 @@ bool sample_take(struct sampler *s, int proc, pid_t tree, uint64_t limit, struct
 	bool good;
 
 	*ret = (struct sample){};
-	good = list_processes(proc, tree, &all) && cpu_of_all(s, proc, &all, &ret->cpu_ns);
+	good = list_processes(proc, tree, &all);
+	s->listed = good ? all.n : 0;
+	good = good && cpu_of_all(s, proc, &all, &ret->cpu_ns);
 	if (good) {
 		ret->memory = sum(proc, &all, false) + scratch;
 	}

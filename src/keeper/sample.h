@@ -22,6 +22,7 @@ struct sampler {
 		uint64_t children; /* ns of CPU of the children it has waited for */
 	} * seen;
 	size_t n;
+	size_t listed;       /* how many the last look began with: some may have gone in it */
 	uint64_t lost_ns;    /* of processes that went without being waited for */
 	uint64_t missing_ns; /* of those that went before the last look, as far as it could tell */
 };

@@ -327,6 +327,15 @@ def test_what_a_command_left_behind_is_looked_at(live):
     assert box.events()[-2]["data"]["reason"] == "limit:cpu"
 
 
+def test_nobody_hops_into_a_rest(live, atoll):
+    """A process that starts the next one and ends is no moment alone to be missed: its memory counts as ever."""
+    hog = str(atoll.probe("hog"))
+    for _ in range(8):
+        box = live("--memory", "64MiB", "--starts", "100000")
+        assert box.run(hog, "hopping", "256").status == 0
+        assert runner.eventually(box.is_gone, 4), "nobody looked at what it took"
+
+
 def test_a_paused_one_is_looked_at_again(live, atoll):
     """Frozen it uses nothing, even with a process inside; its processor time is limited before and after."""
     box = live("--cpu-time", "2s", "--idle", "60s")

@@ -2,6 +2,7 @@
 /* Takes more and more of one resource: hog KIND MIB [DIRECTORY]. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -9,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "probe.h"
 
@@ -172,6 +175,41 @@ static void tiny_writes(void)
 	}
 }
 
+static long now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * Its command is over at once. What goes on is a process that starts the next one and ends, again
+ * and again, until whoever looks at processes one by one may have seen none; then it takes.
+ */
+static void hopping(void)
+{
+	long until;
+	int fd;
+
+	if (fork() != 0) {
+		_exit(0);
+	}
+	(void)setsid();
+	(void)signal(SIGCHLD, SIG_IGN);
+	for (fd = 0; fd < 3; fd++) {
+		(void)close(fd);
+	}
+	until = now_ms() + 100;
+	while (now_ms() < until) {
+		if (syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) > 0) {
+			_exit(0);
+		}
+	}
+	anonymous();
+	(void)sleep(5);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -182,6 +220,7 @@ int main(int argc, char **argv)
 		{"memfd", memfd},         {"pipes", pipes},           {"sockets", sockets},
 		{"watches", watches},     {"processor", processor},   {"line", endless_line},
 		{"tiny", tiny_writes},    {"undumpable", undumpable}, {"leaderless", leaderless},
+		{"hopping", hopping},
 	};
 
 	if (argc < 3) {

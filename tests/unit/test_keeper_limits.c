@@ -166,6 +166,42 @@ static void test_pauses(void **state)
 	assert_int_equal(c.limits.pauses, 2);
 }
 
+/* To the sampler somebody may be invisible who starts the next one and ends: two counts tell. */
+static void test_alone_for_the_sampler(void **state)
+{
+	static const struct {
+		unsigned asked;  /* before the look, and not answered by then */
+		int32_t last[2]; /* the answers */
+		bool begun;      /* a command, between the look and the answer */
+		bool rests;
+	} rows[] = {
+		{0, {7, -1}, false, true},
+		{0, {8, -1}, false, false}, /* somebody was started */
+		{1, {7, 7}, false, false},  /* the first answer may be older than the look */
+		{0, {7, -1}, true, false},
+	};
+	struct counted c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		begin(&c, 100, 7);
+		c.plan.session = c.plan.idle = 1000 * SECOND;
+		c.limits.alone = rows[i].asked == 0;
+		c.limits.counts = rows[i].asked + 1;
+		if (rows[i].begun) {
+			limits_begun(&c.limits);
+		}
+		assert_int_equal(limits_count(&c.limits, rows[i].last[0], PID_MAX), LIMIT_NONE);
+		if (rows[i].last[1] > 0) {
+			assert_int_equal(limits_count(&c.limits, rows[i].last[1], PID_MAX),
+					 LIMIT_NONE);
+		}
+		assert_int_equal(c.limits.rests, rows[i].rests);
+		assert_int_equal(c.limits.counts, 0);
+	}
+}
+
 static void test_names(void **state)
 {
 	int i, j;
@@ -191,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_what_counts_as_busy),
+		cmocka_unit_test(test_alone_for_the_sampler),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
