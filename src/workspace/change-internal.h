@@ -21,13 +21,14 @@ struct err;
 /* The rights that something of ours lent us: its descriptor and the mode to put back. */
 struct rights {
 	int fd;
-	mode_t mode;
+	mode_t mode; /* before, and as it is lent */
+	mode_t lent;
 };
 
 #define RIGHTS_NONE ((struct rights){.fd = -EBADF})
 
 /* Adds `bits` for the owner to what `fd` (O_PATH too) is, if that is ours and lacks them. 0, or
- * -EACCES; give back before `fd` is closed. */
+ * -EACCES; give back before `fd` is closed. What has got another mode meanwhile keeps that. */
 int rights_lend(int fd, mode_t bits, struct rights *ret);
 void rights_give_back(struct rights *r);
 

@@ -18,10 +18,11 @@
  * The upper layer was written by the payload and the original may be changed by anybody: both are
  * read through descriptors, below their roots only, no link is followed, nothing but regular files
  * is opened, and no depth or number of files decides how much of the stack or how many descriptors
- * it takes. Nobody writes the upper layer meanwhile; what the original loses meanwhile is absent.
- * A file or directory of the upper layer that is ours and denies us to read it lends the right for
- * as long as one call takes, and has its mode back behind it. The original's modes are left alone:
- * what may not be looked at there has no `before`, and what may not be read there is not the same.
+ * it takes. Whoever writes the upper layer meanwhile, as a sandbox that runs may, makes it fail at
+ * worst; what the original loses meanwhile is absent. A file or directory of the upper layer that
+ * is ours and denies us to read it lends the right for as long as one call takes, and has its mode
+ * back behind it. The original's modes are left alone: what may not be looked at there has no
+ * `before`, and what may not be read there is not the same.
  */
 #pragma once
 

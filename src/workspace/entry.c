@@ -41,7 +41,7 @@ int rights_lend(int fd, mode_t bits, struct rights *ret)
 	if (chmod(self_link(fd, link), st.st_mode | bits) < 0) {
 		return -EACCES;
 	}
-	*ret = (struct rights){fd, st.st_mode};
+	*ret = (struct rights){fd, st.st_mode, st.st_mode | bits};
 	return 0;
 }
 
@@ -49,8 +49,10 @@ void rights_give_back(struct rights *r)
 {
 	int saved = errno;
 	char link[LINK_SIZE];
+	struct stat st;
 
-	if (r->fd >= 0) {
+	/* Of a sandbox that runs, somebody inside may have set a mode of their own by now. */
+	if (r->fd >= 0 && fstat(r->fd, &st) == 0 && (st.st_mode & 07777) == r->lent) {
 		(void)chmod(self_link(r->fd, link), r->mode);
 	}
 	*r = RIGHTS_NONE;
