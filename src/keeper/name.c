@@ -220,9 +220,16 @@ int name_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], s
 		return 0;
 	}
 	if (name_is_valid(word)) {
+		char other[STATE_ID_SIZE];
+
 		names = open_names(s, false);
 		if (names >= 0 && follow(s, names, word, id)) {
-			return 0;
+			return find_more(s, word, other)
+				       ? err_set(e, ERR_USER, ENOTUNIQ,
+						 "'%s' is the name of sandbox %s, and copy %s of "
+						 "another one; give its id",
+						 word, id, other)
+				       : 0;
 		}
 	}
 	if (strchr(word, '/') || word[0] == '.') {

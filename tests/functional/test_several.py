@@ -119,6 +119,17 @@ def test_in_a_sandbox_that_lives(places, live):
     assert set(places.kept()) == {str(places.main), str(places.lib)}
 
 
+def test_a_name_that_looks_like_a_copy(places, live):
+    """What two things are called so is neither of them."""
+    box = live(*map(str, places.options("--name", "several")))
+    other = live("--workspace", f"{places.main}:copy", "--name", "several.1")
+    for words in ("diff", "several.1"), ("discard", "several.1"), ("rm", "--force", "several.1"):
+        result = places.atoll.tool(*words)
+        assert result.status == 125 and other.id in result.err and f"{box.id}.1" in result.err, result
+    assert places.kinds(f"{box.id}.1") == (str(places.lib), {})
+    assert set(running(places.atoll)) == {box.id, other.id}
+
+
 def test_graduate_wants_the_others_decided(places, live):
     box = live(*map(str, places.options()))
     assert box.shell(f"echo n >{places.main}/n; echo n >{places.lib}/n").status == 0
