@@ -212,8 +212,10 @@ static int check_apart(const struct item *it, const char *key, const struct plan
 		enum workspace_mode mode;
 		const struct plan_path *other = plan_work(p, i, &mode);
 
+		/* The same by two names is there where it is mounted twice. */
 		if (path_within(found->path, other->path) ||
-		    path_within(other->path, found->path)) {
+		    path_within(other->path, found->path) ||
+		    (found->dev == other->dev && found->ino == other->ino)) {
 			return origin_fail(&it->at, e,
 					   "%s: '%s' and '%s' lie in one another; name the outer "
 					   "one alone, or neither of them",
