@@ -132,14 +132,19 @@ static bool is_over(const struct state *s, const char *name, int64_t since, int 
 /* What waited for longer than its policy says. */
 static int expire_one(const struct state *s, struct state_sandbox *sb, bool surplus, struct err *e)
 {
+	char of[STATE_ID_SIZE]; /* that of a further directory is in its sandbox's record */
 	struct trail trail;
-	int r = trail_resume(&trail, s->trail, sb->id, e);
+	int r;
 
+	memcpy(of, sb->id, sizeof(of));
+	of[strcspn(of, ".")] = '\0';
+	r = trail_resume(&trail, s->trail, of, e);
 	if (r == 0) {
-		r = trail_add(
-			&trail, "copy_expired",
-			json_pack("{s:s}", "why", surplus ? "too many wait" : "its time was up"),
-			e);
+		r = trail_add(&trail, "copy_expired",
+			      json_pack("{s:s, s:s}", "why",
+					surplus ? "too many wait" : "its time was up", "copy",
+					sb->id),
+			      e);
 		trail_done(&trail);
 	}
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);

@@ -88,6 +88,17 @@ def test_only_a_further_one_changed(places):
     assert places.atoll.tool("diff", "--name-only", result.document["sandbox"]).status == 125
 
 
+def test_a_further_one_whose_time_is_up(places):
+    """It is in the record of its sandbox, like the main one."""
+    policy = places.atoll.base / "policy.yaml"
+    policy.write_text("version: 1\ntime: {keep: 1s}\n")
+    sandbox = places.run(f"echo n >m; echo n >{places.lib}/n", "--policy", policy).document["sandbox"]
+    time.sleep(1.1)
+    assert places.atoll.tool("reap").status == 0 and places.kept() == {}
+    events = [json.loads(line) for line in places.atoll.tool("events", "--json", sandbox).out.splitlines()]
+    assert {e["data"]["copy"] for e in events if e["event"] == "copy_expired"} == {sandbox, f"{sandbox}.1"}
+
+
 def test_without_a_workspace(places):
     result = places.run(f"cat {places.lib}/l; echo n >{places.lib}/l",
                         options=("--workspace", f"{places.main}:none", "--copy-of", places.lib))
