@@ -127,7 +127,7 @@ static bool is_request(const struct message *m, ssize_t len, size_t n_fds)
 		return false;
 	}
 	return m->op == CONTROL_EXEC ? n_fds == REQUEST_FDS
-				     : n_fds == 0 && m->op > 0 && m->op < CONTROL_EXEC;
+				     : n_fds == 0 && m->op > 0 && m->op <= CONTROL_COPY;
 }
 
 uint32_t control_receive(struct control *c, size_t i, struct message *ret, int *fds, size_t *n)

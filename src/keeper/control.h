@@ -17,6 +17,7 @@
 struct err;
 struct message;
 
+/* New ones go to the end: a keeper is asked by fronts of other versions, too. */
 enum control_op {
 	CONTROL_STATUS = 1,   /* reply: the sandbox's state */
 	CONTROL_STOP,         /* ends the sandbox; reply, when it is torn down: {} */
@@ -24,11 +25,10 @@ enum control_op {
 	CONTROL_PAUSE,        /* reply: {}, or {"error": text} */
 	CONTROL_RESUME,       /* the same */
 	CONTROL_STOP_COMMAND, /* a: its number; reply: {}, or {"error": text} */
-	CONTROL_COPY, /* a: 0, or that of plan->more from 1 on; reply: {} with a descriptor of the
-		       * upper layer of its copy, or
-		       * {"error": text} */
 	CONTROL_EXEC, /* the connection becomes that of a command (message.h); a, b: rows and
 		       * columns of its terminal; with the descriptors of a request */
+	CONTROL_COPY, /* a: 0, or that of plan->more from 1 on; reply: {} with a descriptor of the
+		       * upper layer of its copy, or {"error": text} */
 };
 
 #define CONTROL_MAX_REPLY 32768

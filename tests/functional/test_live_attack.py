@@ -88,7 +88,7 @@ def memfd(data):
     return fd
 
 
-EXEC, RESULT = 7, 106  # keeper/control.h, keeper/message.h
+EXEC, LAST, RESULT = 7, 8, 106  # keeper/control.h, keeper/message.h
 
 
 @pytest.mark.parametrize("document, argv", [
@@ -119,7 +119,7 @@ def test_messages_of_other_shapes(live):
     box = live()
     fd = memfd(b"x")
     for message in (b"", b"x", struct.pack("I", EXEC), struct.pack("Iiii", EXEC, 0, 0, 0), struct.pack("Iii", 0, 0, 0),
-                    struct.pack("Iii", EXEC + 1, 0, 0), struct.pack("Iii", 0xFFFFFFFF, 0, 0), b"x" * 70000):
+                    struct.pack("Iii", LAST + 1, 0, 0), struct.pack("Iii", 0xFFFFFFFF, 0, 0), b"x" * 70000):
         for n in (0, 1, 3, 8):
             if message:
                 assert ask(box.directory(), message, [fd] * n) in (b"",) or n == 3
