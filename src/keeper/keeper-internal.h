@@ -28,8 +28,7 @@ struct message;
 #define KEEPER_MAX_DENIALS 20000
 
 struct keeper {
-	int front; /* who asked for the sandbox, until it has its answer or the main command has it
-		    */
+	int front; /* who asked for the sandbox, until it or the main command has its answer */
 	struct plan plan;
 	char *name;     /* NULL: it has none but its id */
 	json_t *labels; /* an object of strings */

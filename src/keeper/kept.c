@@ -227,7 +227,10 @@ int kept_watch(const struct state *s, const char *id, struct kept *ret, struct e
 	}
 	r = take_note(ret, json_object_get(doc, "copy"), &dev, &ino, e);
 	dir = r < 0 ? FD_NONE : copy_open(&ret->home, e);
-	ret->made_ns = dir >= 0 ? copy_whole_since(dir) : 0;
+	if (dir >= 0) {
+		ret->made_ns = copy_whole_since(dir);
+		copy_read_dirs(dir, &ret->dirs);
+	}
 	return r < 0 ? r : open_original(ret, dev, ino, e);
 }
 
