@@ -145,8 +145,12 @@ def test_graduate_wants_the_others_decided(places, live):
     box = live(*map(str, places.options()))
     assert box.shell(f"echo n >{places.main}/n; echo n >{places.lib}/n").status == 0
     refused = places.atoll.tool("graduate", box.id, places.atoll.base / "out")
-    assert refused.status == 125 and f"atoll apply {box.id}.1" in refused.err, refused
-    assert not (places.atoll.base / "out").exists()
+    assert refused.status == 125 and f"apply {box.id}.1" in refused.err, refused
+    assert not (places.atoll.base / "out").exists() and box.id in running(places.atoll)
+    begin = time.monotonic()
+    part = places.atoll.tool("rm", "--force", f"{box.id}.1")
+    assert part.status == 125 and "which is running" in part.err and time.monotonic() - begin < 5 * runner.SLOW, part
+    assert places.atoll.tool("stop", box.id).status == 0
     assert places.atoll.tool("discard", f"{box.id}.1").status == 0
     assert places.atoll.tool("graduate", box.id, places.atoll.base / "out").status == 0
     assert places.kept() == {}

@@ -195,7 +195,18 @@ static int end_running(const struct graduate *g, const struct state *s, struct e
 	return r == -ENOENT ? 0 : r;
 }
 
-/* Those of further directories are other trees: a person decides about them first. */
+/* One in which nothing is different goes with its sandbox; what cannot be looked at may be. */
+static bool is_changed(const char *id)
+{
+	_cleanup_(review_done) struct review r = REVIEW_NONE;
+	struct err why = {};
+	int n = review_open_any(&r, id, &why);
+
+	n = n < 0 ? n : review_find(&r, false, &why);
+	return n != -ENOENT && (n < 0 || r.changes.n > 0);
+}
+
+/* Copies of further directories are other trees: a person decides about them first. */
 static int check_more(const struct graduate *g, const struct state *s, struct err *e)
 {
 	char more[STATE_ID_SIZE];
@@ -204,12 +215,13 @@ static int check_more(const struct graduate *g, const struct state *s, struct er
 
 	for (i = 0; i < PLAN_MORE_MAX; i++) {
 		state_name_more(g->id, i, more);
-		if (fstatat(s->sandboxes, more, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (fstatat(s->sandboxes, more, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    is_changed(more)) {
 			return err_set(e, ERR_USER, EBUSY,
-				       "its copy of another directory waits, too; take it over "
-				       "with 'atoll apply %s' or throw it away with 'atoll discard "
-				       "%s' first",
-				       more, more);
+				       "something is changed in its copy of another directory, "
+				       "too; 'atoll stop %s', then take that over with 'atoll "
+				       "apply %s' or throw it away with 'atoll discard %s'",
+				       g->id, more, more);
 		}
 	}
 	return 0;
@@ -293,8 +305,9 @@ static int graduate_one(struct graduate *g, const struct state *s, const char *p
 	r = r < 0 ? r : find_place(g, path, e);
 	r = r < 0 ? r : check_place(g, e);
 	r = r < 0 ? r : open_place(g, e);
-	r = r < 0 ? r : end_running(g, s, e);
 	r = r < 0 ? r : check_more(g, s, e);
+	r = r < 0 ? r : end_running(g, s, e);
+	r = r < 0 ? r : check_more(g, s, e); /* what came meanwhile */
 	r = r < 0 ? r : open_copy(g, &review, e);
 	r = r < 0 ? r : graduate_write(g, s->trail, e);
 	r = r < 0 ? r : check_copy(g, e);

@@ -170,6 +170,25 @@ static int discard(const struct state *s, const char *id, struct err *e)
 	return r;
 }
 
+/* The copy of a further directory is its sandbox's, as long as that runs. */
+static int refuse_part(const struct state *s, const char *id, struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	char of[STATE_ID_SIZE] = {};
+	struct err unused = {};
+
+	if (!strchr(id, '.')) {
+		return 0;
+	}
+	memcpy(of, id, strcspn(id, "."));
+	return sandbox_ask(s, of, CONTROL_STATUS, &reply, &unused) < 0
+		       ? 0
+		       : err_set(e, ERR_USER, EBUSY,
+				 "it is a copy of sandbox %s, which is running; 'atoll stop %s' "
+				 "ends that",
+				 of, of);
+}
+
 static int rm_one(const struct state *s, const char *word, void *options, struct err *e)
 {
 	bool force = ((const struct rm_options *)options)->force;
@@ -184,6 +203,7 @@ static int rm_one(const struct state *s, const char *word, void *options, struct
 		*e = (struct err){};
 		return 0;
 	}
+	r = r < 0 ? r : refuse_part(s, id, e);
 	r = r < 0 ? r : end_running(s, id, word, force, e);
 	if (r < 0) {
 		return r;
