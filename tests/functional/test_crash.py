@@ -67,7 +67,8 @@ class Sweep:
         self.marker.unlink(missing_ok=True)
         argv = [runner.PROBES / "probe-killer", self.report, clock, victim, str(step),
                 self.atoll.binary, *self.command()]
-        result = runner.capture(argv, env=self.atoll.environment(), cwd=self.atoll.workspace)
+        result = runner.capture(argv, env=self.atoll.environment({"ATOLL_TEST_SLOW": str(runner.SLOW)}),
+                                cwd=self.atoll.workspace)
         report = json.loads(self.report.read_text()) if result.status in (0, 1) else None
         assert report, f"{clock} {victim} {step}: {result}"
         self.deaths += report["killed"]

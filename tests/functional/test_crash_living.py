@@ -80,7 +80,7 @@ class Living:
         attached = ["--keeper", str(self.keeper())] if "keeper" in (clock, victim) else []
         argv = [runner.PROBES / "probe-killer", *attached, self.report, clock, victim, str(step),
                 self.atoll.binary, *self.words]
-        result = runner.capture(argv, env=self.atoll.environment(), cwd=self.tree)
+        result = runner.capture(argv, env=self.atoll.environment({"ATOLL_TEST_SLOW": str(runner.SLOW)}), cwd=self.tree)
         assert result.status in (0, 1), f"{clock} {victim} {step}: {result}"
         report = json.loads(self.report.read_text())
         assert report["survivors"] == [], f"{clock} {victim} {step}: {report}"
