@@ -30,8 +30,9 @@ static const char *class_of(const struct settled *s, const struct schema_key *k)
 	switch (k->class) {
 	case CLASS_WALL:
 		/* Naming direct opens something. */
-		return schema_id(k) == KEY_WORKSPACE_MODE &&
-				       v[KEY_WORKSPACE_MODE].num == WORKSPACE_DIRECT
+		return (schema_id(k) == KEY_WORKSPACE_MODE &&
+			v[KEY_WORKSPACE_MODE].num == WORKSPACE_DIRECT) ||
+				       (schema_id(k) == KEY_WRITE && v[KEY_WRITE].n_items > 0)
 			       ? "fact"
 			       : "wall";
 	case CLASS_GUARD:
