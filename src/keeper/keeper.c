@@ -112,11 +112,15 @@ static json_t *created_event(const struct keeper *k)
 	return data;
 }
 
-/* The copy of a further directory, where a dead keeper's would be found. */
+/*
+ * The copy of a further directory, where a dead keeper's would be found. Its note has the sandbox's
+ * groups, too: whoever finds it first ends what may still write to it before it is settled.
+ */
 static int make_more(struct keeper *k, struct copy_more *m, struct err *e)
 {
 	_cleanup_json_ json_t *doc =
-		json_pack("{s:i, s:s, s:s, s:O}", "keeper", (int)getpid(), "of", k->home.id, "tier",
+		json_pack("{s:i, s:s, s:o, s:s, s:O}", "keeper", (int)getpid(), "of", k->home.id,
+			  "groups", group_paths(&k->limits.group, k->home.id), "tier",
 			  tier_name(k->plan.tier), "copy", m->copy.note);
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
