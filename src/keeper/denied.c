@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "keeper/keeper-internal.h"
+#include "linux/mountinfo.h"
 #include "policy/deny.h"
 #include "policy/path.h"
 #include "tier/hostview.h"
@@ -261,38 +262,6 @@ static int add_whole(struct deny_layers *l, const struct places *p, struct err *
 
 /* ---- mounts below a place ---- */
 
-#define MOUNTS_MAX ((size_t)4 << 20)
-
-/* \040 and the like, in place (proc_pid_mountinfo(5)). */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-/* The fifth of the words of a line; NULL: it has none. */
-static char *mount_point(char *line)
-{
-	char *word = NULL;
-
-	for (int i = 0; i < 5 && line; i++) {
-		word = strsep(&line, " ");
-	}
-	if (word) {
-		unescape(word);
-	}
-	return word && word[0] == '/' ? word : NULL;
-}
-
 /*
  * An overlay has no mounts below: what one of them covers outside would be seen, and nobody has
  * looked for names there. So in a place where something is hidden it is, too, as a whole. Where the
@@ -326,21 +295,11 @@ static int add_mount(const struct keeper *k, const struct places *places, const 
 static int add_mounts(const struct keeper *k, const struct places *places, struct rules *rules,
 		      struct err *e)
 {
-	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	_cleanup_buf_ struct buf table = {};
-	char *rest, *line;
-	int r;
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
+	int r = mount_table_read(&mounts, e);
 
-	buf_init(&table, MOUNTS_MAX);
-	r = fd < 0 ? -errno : buf_read_fd(&table, fd);
-	if (r < 0) {
-		return err_sys(e, -r, "cannot read the mount table");
-	}
-	rest = table.data;
-	while (r >= 0 && rest && (line = strsep(&rest, "\n"))) {
-		const char *point = mount_point(line);
-
-		r = point ? add_mount(k, places, point, rules, e) : 0;
+	for (size_t i = 0; i < mounts.n && r >= 0; i++) {
+		r = add_mount(k, places, mounts.list[i].point, rules, e);
 	}
 	return r;
 }

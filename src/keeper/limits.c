@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "linux/cgroup-file.h"
 #include "linux/disk.h"
+#include "linux/mountinfo.h"
 #include "linux/tree.h"
 #include "tier/tier.h"
 
@@ -79,45 +80,36 @@ static int check_pinning(const struct plan_limits *plan, struct err *e)
 						      "Delegate=cpu memory pids");
 }
 
-static int check_place(const char *mountinfo, const char *path, struct err *e)
+static int check_place(const struct mount_table *mounts, const char *path, struct err *e)
 {
-	char type[DISK_TYPE_SIZE];
+	const char *type;
 	struct stat st;
-	int r;
 
 	if (!path || stat(path, &st) < 0) {
 		return 0; /* what is not there is not shown */
 	}
-	r = disk_find_elsewhere(mountinfo, path, st.st_dev, type);
-	if (r < 0) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	return r == 0 ? 0
-		      : err_set(e, ERR_POLICY, EOPNOTSUPP,
-				"'%s' is, or holds, a file system that is on no disk of this host "
-				"(%s); leave the limit out, or work on a copy",
-				path, type);
+	return disk_find_elsewhere(mounts, path, st.st_dev, &type) == 0
+		       ? 0
+		       : err_set(e, ERR_POLICY, EOPNOTSUPP,
+				 "'%s' is, or holds, a file system that is on no disk of this host "
+				 "(%s); leave the limit out, or work on a copy",
+				 path, type);
 }
 
 /* Everything that the payload can read or write must be where io.max holds. */
 static int check_places(const struct plan *plan, struct err *e)
 {
-	_cleanup_buf_ struct buf mounts = {};
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
 	enum workspace_mode mode;
 	size_t i;
-	int r;
+	int r = mount_table_read(&mounts, e);
 
-	buf_init(&mounts, 4 * 1024 * 1024);
-	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
-	if (r < 0) {
-		return err_sys(e, -r, "cannot read what is mounted here");
-	}
-	r = check_place(buf_str(&mounts), "/usr", e);
+	r = r < 0 ? r : check_place(&mounts, "/usr", e);
 	for (i = 0; r >= 0 && i < plan_n_works(plan); i++) {
-		r = check_place(buf_str(&mounts), plan_work(plan, i, &mode)->path, e);
+		r = check_place(&mounts, plan_work(plan, i, &mode)->path, e);
 	}
 	for (i = 0; r >= 0 && i < plan->n_read; i++) {
-		r = check_place(buf_str(&mounts), plan->read[i].path, e);
+		r = check_place(&mounts, plan->read[i].path, e);
 	}
 	return r;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "keeper/name.h"
+#include "linux/mountinfo.h"
 #include "linux/refusal.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
@@ -143,7 +145,7 @@ static const char *shown_as(const struct plan *plan, const struct stat *st)
 	return NULL;
 }
 
-int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e)
+static int check_above(const struct state *s, const struct plan *plan, struct err *e)
 {
 	_cleanup_fd_ int dir = fcntl(s->home, F_DUPFD_CLOEXEC, 0);
 	struct stat st, below = {};
@@ -170,6 +172,58 @@ int state_check_hidden(const struct state *s, const struct plan *plan, struct er
 		(void)fd_close(dir);
 		dir = up;
 	}
+}
+
+/* HOME without links. */
+static int find_home(const struct state *s, char home[PATH_MAX], struct err *e)
+{
+	char link[sizeof("/proc/self/fd/2147483647")];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->home);
+	n = readlink(link, home, PATH_MAX - 1);
+	if (n < 0) {
+		return err_sys(e, errno, "cannot find out where the state directory is");
+	}
+	home[n] = '\0';
+	return 0;
+}
+
+/* A place of the plan where HOME, or something of it, is mounted a second time. */
+static int check_twice(const struct mount_table *t, const struct plan_path *shown, const char *home,
+		       struct err *e)
+{
+	const char *point;
+	int r = mount_table_shares(t, shown->path, home, &point);
+
+	if (r < 0) {
+		return err_sys(e, -r, "cannot examine where '%s' is mounted", shown->path);
+	}
+	return r == 0 ? 0
+		      : err_set(e, ERR_USER, EPERM,
+				"the payload sees something of the state directory in '%s': '%s' "
+				"is a second mount of it; set ATOLL_HOME to a directory outside",
+				shown->path, point);
+}
+
+int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e)
+{
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
+	char home[PATH_MAX];
+	enum workspace_mode mode;
+	int r = check_above(s, plan, e);
+
+	if (r < 0 || plan_n_works(plan) + plan->n_read == 0 || (r = find_home(s, home, e)) < 0) {
+		return r;
+	}
+	r = mount_table_read(&mounts, e);
+	for (size_t i = 0; i < plan_n_works(plan) && r >= 0; i++) {
+		r = check_twice(&mounts, plan_work(plan, i, &mode), home, e);
+	}
+	for (size_t i = 0; i < plan->n_read && r >= 0; i++) {
+		r = check_twice(&mounts, &plan->read[i], home, e);
+	}
+	return r;
 }
 
 void state_done(struct state *s)

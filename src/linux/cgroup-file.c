@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "linux/mountinfo.h"
 
 int cgroup_read_text(int dir, const char *path, struct buf *b)
 {
@@ -37,27 +38,14 @@ bool cgroup_has_word(const char *list, const char *word)
 	return false;
 }
 
-char *cgroup_find_mount(const char *mountinfo, const char *type, const char *controller)
+char *cgroup_find_mount(const struct mount_table *t, const char *type, const char *controller)
 {
-	_cleanup_free_ char *copy = strdup(mountinfo);
-	char *rest = copy, *line, mark[32];
+	for (size_t i = 0; i < t->n; i++) {
+		const struct mount_entry *m = &t->list[i];
 
-	(void)snprintf(mark, sizeof(mark), " - %s ", type);
-	while (rest && (line = strsep(&rest, "\n"))) {
-		char *tail = strstr(line, mark), *point = line;
-		int i;
-
-		if (!tail ||
-		    (*controller && !cgroup_has_word(strrchr(tail, ' ') + 1, controller))) {
-			continue;
-		}
-		for (i = 0; i < 4 && point; i++) {
-			point = strchr(point, ' ');
-			point = point ? point + 1 : NULL;
-		}
-		if (point) {
-			point[strcspn(point, " ")] = '\0';
-			return strdup(point);
+		if (strcmp(m->type, type) == 0 &&
+		    (!*controller || cgroup_has_word(m->options, controller))) {
+			return strdup(m->point);
 		}
 	}
 	return NULL;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct buf;
+struct mount_table;
 
 /* Replaces the buffer's contents by the file's; 0 or -errno. */
 int cgroup_read_text(int dir, const char *path, struct buf *b);
@@ -16,9 +17,9 @@ uint64_t cgroup_stat(int dir, const char *file, const char *key);
 /* True if `word` is one of the words of `list`, between commas, blanks and ends of lines. */
 bool cgroup_has_word(const char *list, const char *word);
 
-/* Where a hierarchy is mounted, from the text of /proc/PID/mountinfo: of a file system of this type
- * whose options name the controller; "": any. NULL: none, or out of memory; free() it. */
-char *cgroup_find_mount(const char *mountinfo, const char *type, const char *controller);
+/* Where a hierarchy is mounted: of a file system of this type whose options name the controller;
+ * "": any. NULL: none, or out of memory; free() it. */
+char *cgroup_find_mount(const struct mount_table *t, const char *type, const char *controller);
 
 /* The caller's path in a hierarchy, from the text of /proc/PID/cgroup: "" for its root. The words
  * between the colons of a line name its controllers; version 2 has none, and `controller` is "".

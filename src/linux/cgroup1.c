@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/cgroup-file.h"
+#include "linux/mountinfo.h"
 
 static const char *const names[CGROUP1_COUNT] = {
 	[CGROUP1_MEMORY] = "memory",   [CGROUP1_PIDS] = "pids",       [CGROUP1_CPU] = "cpu",
@@ -24,8 +25,8 @@ static const char *const names[CGROUP1_COUNT] = {
 };
 
 /* The caller's own group in hierarchy i. */
-static int find_parent(struct cgroup1 *c, size_t i, const char *mounts, const char *self,
-		       struct err *e)
+static int find_parent(struct cgroup1 *c, size_t i, const struct mount_table *mounts,
+		       const char *self, struct err *e)
 {
 	_cleanup_free_ char *mount = cgroup_find_mount(mounts, "cgroup", names[i]);
 	_cleanup_free_ char *path = cgroup_find_path(self, names[i]);
@@ -42,20 +43,20 @@ static int find_parent(struct cgroup1 *c, size_t i, const char *mounts, const ch
 /* Hierarchies from c->n up to `n`. */
 static int find_more(struct cgroup1 *c, size_t n, struct err *e)
 {
-	_cleanup_buf_ struct buf mounts = {}, self = {};
-	int r;
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
+	_cleanup_buf_ struct buf self = {};
+	int r = mount_table_read(&mounts, e);
 
-	buf_init(&mounts, 1024 * 1024);
-	buf_init(&self, 65536);
-	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
-	if (r >= 0) {
-		r = cgroup_read_text(AT_FDCWD, "/proc/self/cgroup", &self);
+	if (r < 0) {
+		return r;
 	}
+	buf_init(&self, 65536);
+	r = cgroup_read_text(AT_FDCWD, "/proc/self/cgroup", &self);
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
 	for (; r >= 0 && c->n < n; c->n += r >= 0) {
-		r = find_parent(c, c->n, buf_str(&mounts), buf_str(&self), e);
+		r = find_parent(c, c->n, &mounts, buf_str(&self), e);
 	}
 	return r;
 }

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/cgroup-file.h"
+#include "linux/mountinfo.h"
 
 #define LEAF         "leaf"
 #define ALL_ON       "+memory +pids +cpu"
@@ -116,20 +117,20 @@ static bool usable(const char *group, struct err *why)
 /* The mount, and the caller's own group below it in *ret_own ("" for the top). */
 static int locate(struct cgroup2 *c, char **ret_own, struct err *e)
 {
-	_cleanup_buf_ struct buf mounts = {}, self = {};
-	int r;
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
+	_cleanup_buf_ struct buf self = {};
+	int r = mount_table_read(&mounts, e);
 
-	buf_init(&mounts, 1024 * 1024);
-	buf_init(&self, 65536);
-	r = cgroup_read_text(AT_FDCWD, "/proc/self/mountinfo", &mounts);
-	if (r >= 0) {
-		r = cgroup_read_text(AT_FDCWD, "/proc/self/cgroup", &self);
+	if (r < 0) {
+		return r;
 	}
+	buf_init(&self, 65536);
+	r = cgroup_read_text(AT_FDCWD, "/proc/self/cgroup", &self);
 	if (r < 0) {
 		return err_sys(e, -r, "cannot read this process's control groups");
 	}
 	free(c->mount);
-	c->mount = cgroup_find_mount(buf_str(&mounts), "cgroup2", "");
+	c->mount = cgroup_find_mount(&mounts, "cgroup2", "");
 	*ret_own = cgroup_find_path(buf_str(&self), "");
 	/* "/../.." is a group outside the cgroup namespace that the mount does not show. */
 	if (!c->mount || !*ret_own || strstr(*ret_own, "/..")) {

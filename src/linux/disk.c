@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "linux/mountinfo.h"
 
 #define SYS_BLOCK "/sys/block"
 
@@ -104,100 +105,15 @@ static bool is_local(const char *type)
 	return false;
 }
 
-/* What of `name`, as mountinfo writes it (blanks and the like in octal), is left behind `path`;
- * NULL: it does not begin with it. */
-static const char *behind(const char *name, const char *path)
+int disk_find_elsewhere(const struct mount_table *t, const char *path, dev_t dev,
+			const char **ret_type)
 {
-	for (; *path; path++) {
-		char c = *name;
-		int used = 1;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct mount_entry *m = &t->list[i];
 
-		if (c == '\\' && strspn(name + 1, "01234567") >= 3) {
-			c = (char)((name[1] - '0') << 6 | (name[2] - '0') << 3 | (name[3] - '0'));
-			used = 4;
-		}
-		if (c != *path) {
-			return NULL;
-		}
-		name += used;
-	}
-	return name;
-}
-
-/* It is that path, or below it. */
-static bool lies_in(const char *name, const char *path)
-{
-	const char *rest = behind(name, path);
-
-	return rest && (*rest == '\0' || *rest == '/' || path[strlen(path) - 1] == '/');
-}
-
-/* Fields of a line of mountinfo that matter here; points into the line. */
-struct mounted {
-	dev_t dev;
-	const char *point, *type;
-};
-
-static bool parse(char *line, struct mounted *ret)
-{
-	char *type = strstr(line, " - "), *rest = line, *numbers, *end;
-	unsigned long major, minor;
-
-	if (!type) {
-		return false;
-	}
-	*type = '\0';
-	ret->type = type + 3;
-	type[3 + strcspn(type + 3, " ")] = '\0';
-	(void)strsep(&rest, " "); /* its id, its parent's */
-	(void)strsep(&rest, " ");
-	numbers = strsep(&rest, " ");
-	(void)strsep(&rest, " "); /* the root within the file system */
-	ret->point = strsep(&rest, " ");
-	if (!ret->point) {
-		return false;
-	}
-	major = strtoul(numbers, &end, 10);
-	if (*end != ':') {
-		return false;
-	}
-	minor = strtoul(end + 1, NULL, 10);
-	ret->dev = makedev((unsigned)major, (unsigned)minor);
-	return true;
-}
-
-int disk_find_elsewhere(const char *mountinfo, const char *path, dev_t dev,
-			char type[DISK_TYPE_SIZE])
-{
-	_cleanup_free_ char *copy = strdup(mountinfo);
-	char *rest = copy, *line;
-	struct mounted m;
-
-	if (!copy) {
-		return -ENOMEM;
-	}
-	while ((line = strsep(&rest, "\n"))) {
-		if (parse(line, &m) && major(m.dev) == 0 &&
-		    (m.dev == dev || lies_in(m.point, path)) && !is_local(m.type)) {
-			(void)snprintf(type, DISK_TYPE_SIZE, "%s", m.type);
-			return 1;
-		}
-	}
-	return 0;
-}
-
-int disk_find_below(const char *mountinfo, const char *path, char *place, size_t size)
-{
-	_cleanup_free_ char *copy = strdup(mountinfo);
-	char *rest = copy, *line;
-	struct mounted m;
-
-	if (!copy) {
-		return -ENOMEM;
-	}
-	while ((line = strsep(&rest, "\n"))) {
-		if (parse(line, &m) && lies_in(m.point, path) && *behind(m.point, path)) {
-			(void)snprintf(place, size, "%s", m.point);
+		if (major(m->dev) == 0 && (m->dev == dev || mount_entry_within(m, path)) &&
+		    !is_local(m->type)) {
+			*ret_type = m->type;
 			return 1;
 		}
 	}

@@ -12,25 +12,21 @@
 #include <sys/types.h>
 
 struct err;
+struct mount_table;
 
 struct disk {
 	unsigned major, minor;
 };
 
-#define DISKS_MAX      4096
-#define DISK_TYPE_SIZE 64
+#define DISKS_MAX 4096
 
 /* Every whole disk that holds something, from /sys/block: an array to be freed, and its length. */
 int disk_list(struct disk **ret, size_t *ret_n, struct err *e);
 
 /*
  * Looks for what is mounted at `path` (on the device `dev`) or below and lies neither on disks of
- * this host nor in its memory. `mountinfo` is the text of /proc/self/mountinfo (proc(5)). 1 with
- * the type of a file system in `type`, such as nfs4; 0 when there is none; -ENOMEM.
+ * this host nor in its memory. 1 with the type of a file system, such as nfs4, which is the
+ * table's; 0 when there is none.
  */
-int disk_find_elsewhere(const char *mountinfo, const char *path, dev_t dev,
-			char type[DISK_TYPE_SIZE]);
-
-/* Looks for what is mounted below the directory `path`, not on it. 1 with its place in `place`, as
- * mountinfo writes it; 0 when there is none; -ENOMEM. */
-int disk_find_below(const char *mountinfo, const char *path, char *place, size_t size);
+int disk_find_elsewhere(const struct mount_table *t, const char *path, dev_t dev,
+			const char **ret_type);

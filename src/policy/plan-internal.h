@@ -7,6 +7,7 @@
 #include "policy/plan.h"
 
 struct policy;
+struct policy_request;
 struct search_path;
 struct settled;
 
@@ -15,6 +16,14 @@ int plan_note(struct plan *p, const char *fmt, ...) __attribute__((format(printf
 
 /* Fills deny from the settled policy, last of all: what hides what is to be seen is refused. */
 int plan_deny(const struct settled *s, struct plan *p, struct err *e);
+
+/*
+ * Refuses a plan with a directory that is changed directly, and in which, by its own name or where
+ * it is mounted again, there is something of a policy, a template, or another directory of the
+ * plan.
+ */
+int plan_apart(const struct policy_request *req, const struct settled *s, struct plan *p,
+	       struct err *e);
 
 /* Appends a path and takes it; drops it when an equal or a wider one is there. 0 or -ENOMEM. */
 int plan_paths_add(struct plan_path **list, size_t *n, struct plan_path *taken);

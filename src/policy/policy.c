@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/json.h"
-#include "linux/disk.h"
+#include "linux/mountinfo.h"
 #include "policy/canonical.h"
 #include "policy/document.h"
 #include "policy/identity.h"
@@ -52,47 +52,6 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
-/* A payload that could rewrite its policy would choose the walls of its next run. */
-static int check_policy_place(const char *what, const char *file, const char *place, struct err *e)
-{
-	int r = path_passes(file, place);
-
-	if (r < 0) {
-		return err_sys(e, -r, "cannot examine '%s'", file);
-	}
-	if (r > 0) {
-		return err_set(
-			e, ERR_POLICY, EPERM,
-			"the %s '%s' lies in the workspace '%s', which the payload can change; "
-			"keep the %s outside, or use mode read-only",
-			what, file, place, what);
-	}
-	return 0;
-}
-
-/*
- * What the payload put where no template is now would be found before the one that was meant. The
- * last of the places is where it is.
- */
-static int check_template_places(char *const *places, const char *work, struct err *e)
-{
-	for (; places && places[1]; places++) {
-		int r = path_passes(places[0], work);
-
-		if (r > 0) {
-			return err_set(e, ERR_POLICY, EPERM,
-				       "the payload could put a template at '%s', which lies in "
-				       "the workspace '%s' and is looked for before '%s'; name the "
-				       "template by its path, or use mode read-only",
-				       places[0], work, places[1]);
-		}
-		if (r < 0 && r != -ENOENT) {
-			return err_sys(e, -r, "cannot examine '%s'", places[0]);
-		}
-	}
-	return places ? check_policy_place("template", places[0], work, e) : 0;
-}
-
 static int say_no_copy(struct plan *p, const char *why, struct err *e)
 {
 	p->workspace_mode = WORKSPACE_READ_ONLY;
@@ -101,37 +60,38 @@ static int say_no_copy(struct plan *p, const char *why, struct err *e)
 
 /*
  * An overlay does not see what is mounted below its layers: a copy would show what such a mount
- * covers (and without root it could not be made, for the same reason).
+ * covers (and without root it could not be made, for the same reason). NULL: there is none.
  */
-static int find_mount_below(const char *path, char *place, size_t size, struct err *e)
+static int find_mount_below(const char *path, char **ret_place, struct err *e)
 {
-	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	_cleanup_buf_ struct buf mounts = {};
-	int r;
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
+	const struct mount_entry *below;
+	int r = mount_table_read(&mounts, e);
 
-	buf_init(&mounts, 64 * 1024 * 1024);
-	if (fd < 0 || buf_read_fd(&mounts, fd) < 0) {
-		return err_sys(e, fd < 0 ? errno : ENOMEM, "cannot read /proc/self/mountinfo");
-	}
-	r = disk_find_below(buf_str(&mounts), path, place, size);
-	return r < 0 ? no_memory(e) : r;
+	below = r < 0 ? NULL : mount_table_below(&mounts, path);
+	*ret_place = below ? strdup(below->point) : NULL;
+	return below && !*ret_place ? no_memory(e) : r;
 }
 
 static int check_mounts_below(const struct value *mode, struct plan *p, struct err *e)
 {
-	char place[512], why[640];
-	int r = find_mount_below(p->workspace.path, place, sizeof(place), e);
+	_cleanup_free_ char *place = NULL;
+	_cleanup_buf_ struct buf why = {};
+	int r = find_mount_below(p->workspace.path, &place, e);
 
-	if (r <= 0) {
+	if (r < 0 || !place) {
 		return r;
 	}
-	(void)snprintf(why, sizeof(why), "something is mounted below it, at '%s'", place);
+	buf_init(&why, 2L * PATH_MAX);
+	if (buf_addf(&why, "something is mounted below it, at '%s'", shown(place).s) < 0) {
+		return no_memory(e);
+	}
 	return mode->at.layer == LAYER_PROFILE
-		       ? say_no_copy(p, why, e)
+		       ? say_no_copy(p, buf_str(&why), e)
 		       : origin_fail(&mode->at, e,
 				     "filesystem.workspace.mode: %s, which a copy would uncover; "
 				     "use read-only or direct, or unmount it",
-				     why);
+				     buf_str(&why));
 }
 
 /* A note for each place of credentials that a readable path holds or lies in. */
@@ -157,17 +117,7 @@ static int note_credentials(const struct plan_path *found, const char *home, str
 	return 0;
 }
 
-/* What the payload is held by may not be where it can change it. */
-static int check_documents(const struct policy_request *req, const struct settled *s,
-			   const char *work, struct err *e)
-{
-	int r = check_template_places(s->template_places, work, e);
-
-	return r >= 0 && req->file ? check_policy_place("policy", req->file, work, e) : r;
-}
-
-static int fill_workspace(const struct policy_request *req, const struct settled *s, struct plan *p,
-			  struct err *e)
+static int fill_workspace(const struct settled *s, struct plan *p, struct err *e)
 {
 	const struct value *path = &s->policy.v[KEY_WORKSPACE_PATH];
 	int r;
@@ -201,7 +151,7 @@ static int fill_workspace(const struct policy_request *req, const struct settled
 		      p->workspace.path) < 0) {
 		return no_memory(e);
 	}
-	return check_documents(req, s, p->workspace.path, e);
+	return 0;
 }
 
 /* Nothing that is worked on is a part of another one: it would be there twice, in two modes. */
@@ -226,32 +176,30 @@ static int check_apart(const struct item *it, const char *key, const struct plan
 }
 
 /* What holds for a further directory in each of the two modes. */
-static int check_more(const struct item *it, const struct policy_request *req,
-		      const struct settled *s, const struct plan_more *m, struct plan *p,
+static int check_more(const struct item *it, const struct plan_more *m, struct plan *p,
 		      struct err *e)
 {
-	char below[512];
+	_cleanup_free_ char *below = NULL;
 	int r;
 
 	if (m->mode == WORKSPACE_COPY) {
-		r = find_mount_below(m->place.path, below, sizeof(below), e);
-		return r > 0 ? origin_fail(
+		r = find_mount_below(m->place.path, &below, e);
+		return below ? origin_fail(
 				       &it->at, e,
 				       "%s: something is mounted below it, at '%s', which a copy "
 				       "would uncover; unmount it, or use filesystem.write",
-				       schema_keys[KEY_COPIES].path, below)
+				       schema_keys[KEY_COPIES].path, shown(below).s)
 			     : r;
 	}
 	if (plan_note(p, "The files below '%s' are changed directly: there is no copy to review.",
 		      m->place.path) < 0) {
 		return no_memory(e);
 	}
-	return check_documents(req, s, m->place.path, e);
+	return 0;
 }
 
-static int add_more(const struct item *it, enum workspace_mode mode,
-		    const struct policy_request *req, const struct settled *s, struct plan *p,
-		    struct err *e)
+static int add_more(const struct item *it, enum workspace_mode mode, const struct settled *s,
+		    struct plan *p, struct err *e)
 {
 	const char *key = schema_keys[mode == WORKSPACE_COPY ? KEY_COPIES : KEY_WRITE].path;
 	struct plan_more *m = &p->more[p->n_more];
@@ -267,7 +215,7 @@ static int add_more(const struct item *it, enum workspace_mode mode,
 			 &m->place, e);
 	m->mode = mode;
 	r = r < 0 ? r : check_apart(it, key, &m->place, p, e);
-	r = r < 0 ? r : check_more(it, req, s, m, p, e);
+	r = r < 0 ? r : check_more(it, m, p, e);
 	if (r >= 0 && note_credentials(&m->place, s->home, p) < 0) {
 		r = no_memory(e);
 	}
@@ -279,17 +227,16 @@ static int add_more(const struct item *it, enum workspace_mode mode,
 	return 0;
 }
 
-static int fill_more(const struct policy_request *req, const struct settled *s, struct plan *p,
-		     struct err *e)
+static int fill_more(const struct settled *s, struct plan *p, struct err *e)
 {
 	const struct value *copies = &s->policy.v[KEY_COPIES], *write = &s->policy.v[KEY_WRITE];
 	int r = 0;
 
 	for (size_t i = 0; i < copies->n_items && r >= 0; i++) {
-		r = add_more(&copies->items[i], WORKSPACE_COPY, req, s, p, e);
+		r = add_more(&copies->items[i], WORKSPACE_COPY, s, p, e);
 	}
 	for (size_t i = 0; i < write->n_items && r >= 0; i++) {
-		r = add_more(&write->items[i], WORKSPACE_DIRECT, req, s, p, e);
+		r = add_more(&write->items[i], WORKSPACE_DIRECT, s, p, e);
 	}
 	return r;
 }
@@ -499,9 +446,9 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 		return r;
 	}
 	r = fill_plain(&s, &p, e);
-	if (r < 0 || (r = fill_workspace(req, &s, &p, e)) < 0 ||
-	    (r = fill_more(req, &s, &p, e)) < 0 || (r = fill_read(&s, &p, e)) < 0 ||
-	    (r = fill_programs(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
+	if (r < 0 || (r = fill_workspace(&s, &p, e)) < 0 || (r = fill_more(&s, &p, e)) < 0 ||
+	    (r = fill_read(&s, &p, e)) < 0 || (r = fill_programs(req, &s, &p, e)) < 0 ||
+	    (r = plan_apart(req, &s, &p, e)) < 0 || (r = plan_deny(&s, &p, e)) < 0) {
 		return r;
 	}
 	p.policy = policy_record(&s, &p);

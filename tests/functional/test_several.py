@@ -245,6 +245,57 @@ def test_documents_that_it_could_change(places):
     assert "which the payload can change" in err and str(places.cache) in err
 
 
+BIND = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 99; shift 2; done; shift; exec "$@"'
+
+# What is mounted where, in which run, and what is said of it: "": nothing, it runs.
+TWICE = [
+    # Of nothing that the plan names.
+    ("other cache/m", "--write {b}/cache", ""),
+    ("other cache/m", "--write {b}/cache --copy-of {b}/lib", ""),
+    ("cache/c lib/l", "--write {b}/other --read {b}/lib", ""),
+    # All of another one, a part of it, and what holds it.
+    ("lib cache/m", "--write {b}/cache --copy-of {b}/lib", "'{b}/cache/m' is a second mount"),
+    ("lib/sub cache/m", "--write {b}/cache --copy-of {b}/lib", "'{b}/cache/m' is a second mount"),
+    ("lib/sub/deep cache/c", "--write {b}/cache --copy-of {b}/lib", "'{b}/cache/c' is a second mount"),
+    ("lib cache/m", "--write {b}/cache --copy-of {b}/lib/sub", "'{b}/cache/m' is a second mount"),
+    ("lib/sub cache/m", "--write {b}/cache --write {b}/lib", "'{b}/cache/m' is a second mount"),
+    ("main cache/m", "--write {b}/cache", "'{b}/cache/m' is a second mount"),
+    ("lib/sub cache/m", "--write {b}/cache --read {b}/lib", "'{b}/cache/m' is a second mount"),
+    # The other one shows a part of what is changed.
+    ("cache other/m", "--write {b}/cache --read {b}/other", "'{b}/other/m' is a second mount"),
+    # One of them is itself the second mount.
+    ("cache other", "--write {b}/cache --copy-of {b}/other", "lie in one another"),
+    ("cache other", "--write {b}/cache --read {b}/other", "is a second mount"),
+    ("lib/sub other", "--copy-of {b}/lib --write {b}/other", "is a second mount"),
+    ("lib/sub other lib/sub cache/m", "--write {b}/cache --read {b}/other", "is a second mount"),
+    # What the next run rests on.
+    ("policies cache/m", "--write {b}/cache --policy {b}/policies/p.yaml", "'{b}/cache/m' is a second mount"),
+    ("state cache/m", "--write {b}/cache", "state directory in '{b}/cache': '{b}/cache/m'"),
+    ("state/sandboxes cache/m", "--write {b}/cache", "state directory in '{b}/cache': '{b}/cache/m'"),
+    ("state/sandboxes cache/m", "--read {b}/cache", "state directory in '{b}/cache': '{b}/cache/m'"),
+    ("state/sandboxes other", "--copy-of {b}/other", "state directory in '{b}/other': '{b}/other'"),
+]
+
+
+@pytest.mark.parametrize("mounts, options, said", TWICE)
+def test_what_is_mounted_twice(places, need_root, mounts, options, said):
+    base = places.atoll.base
+    (places.cache / "m").mkdir()
+    (places.other / "m").mkdir()
+    write(base / "policies/p.yaml", "version: 1\n")
+    assert places.run("true").status == 0  # the state directory is there
+    state = places.atoll.home
+    places_of = [str(state) + w[5:] if w.startswith("state") else str(base / w) for w in mounts.split()]
+    result = runner.capture(
+        ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", BIND, "sh", *places_of, "--",
+         places.atoll.binary, "run", "--quiet", "--workspace", f"{places.main}:copy", *options.format(b=base).split(),
+         "--", "/bin/echo", "ran"], cwd=places.main, env=places.atoll.environment())
+    if said:
+        assert (result.status, result.out) == (125, "") and said.format(b=base) in result.err, result
+    else:
+        assert (result.status, result.out) == (0, "ran\n"), result
+
+
 def test_reports_are_not_written_through_them(places):
     victim = places.atoll.base / "victim"
     victim.write_text("as it was")

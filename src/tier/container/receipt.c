@@ -23,38 +23,35 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "linux/mountinfo.h"
 #include "tier/reading.h"
 #include "tier/tier.h"
 #include "tier/walls.h"
 
-/* \040 and the like, in place (proc_pid_mountinfo(5)). */
-static void unescape(char *s)
+static unsigned parse_attrs(const char *words)
 {
-	char *out = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-static unsigned parse_attrs(char *options)
-{
+	static const struct {
+		const char *word;
+		unsigned attr;
+	} known[] = {
+		{"ro", MOUNT_ATTR_RDONLY},
+		{"nosuid", MOUNT_ATTR_NOSUID},
+		{"nodev", MOUNT_ATTR_NODEV},
+		{"noexec", MOUNT_ATTR_NOEXEC},
+	};
 	unsigned attrs = 0;
-	char *word;
 
-	while ((word = strsep(&options, ","))) {
-		attrs |= strcmp(word, "ro") == 0       ? MOUNT_ATTR_RDONLY
-			 : strcmp(word, "nosuid") == 0 ? MOUNT_ATTR_NOSUID
-			 : strcmp(word, "nodev") == 0  ? MOUNT_ATTR_NODEV
-			 : strcmp(word, "noexec") == 0 ? MOUNT_ATTR_NOEXEC
-						       : 0U;
+	while (*words) {
+		size_t len = strcspn(words, ",");
+
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+			attrs |= len == strlen(known[i].word) &&
+						 strncmp(words, known[i].word, len) == 0
+					 ? known[i].attr
+					 : 0U;
+		}
+		words += len;
+		words += *words == ',';
 	}
 	return attrs;
 }
@@ -76,20 +73,6 @@ static struct view_rule *find_rule(struct view_rule *rules, size_t n, const char
 		}
 	}
 	return best;
-}
-
-/* What comes between the attributes and the type: a mount that receives others, or passes them on,
- * says so there ("shared:1", "master:2"; proc_pid_mountinfo(5)). *rest is then at the type. */
-static bool is_private(char **rest)
-{
-	char *word;
-
-	while ((word = strsep(rest, " ")) && strcmp(word, "-") != 0) {
-		if (strncmp(word, "shared:", 7) == 0 || strncmp(word, "master:", 7) == 0) {
-			return false;
-		}
-	}
-	return true;
 }
 
 /* One of every file is the directory that was made, and not the original. */
@@ -125,52 +108,38 @@ static const struct tier_copy *copy_at(const struct tier_spec *spec, const char 
 	return NULL;
 }
 
-/* A copy is an overlay, whatever else could be written to; `rest` begins with the mount's type. */
-static int check_copy(const struct reading *r, char *rest, const char *path)
+/* A copy is an overlay, whatever else could be written to. */
+static int check_copy(const struct reading *r, const struct mount_entry *m)
 {
-	const char *type = strsep(&rest, " ");
-	const struct tier_copy *c = copy_at(r->spec, path);
+	const struct tier_copy *c = copy_at(r->spec, m->point);
 
 	if (!c) {
 		return 0;
 	}
 	if (c->kind == TIER_COPY_FILES) {
-		return check_files(r, c, path);
+		return check_files(r, c, m->point);
 	}
-	return type && strcmp(type, "overlay") == 0
-		       ? 0
-		       : reading_differs(r, path, type ? type : "nothing", "overlay");
+	return strcmp(m->type, "overlay") == 0 ? 0
+					       : reading_differs(r, m->point, m->type, "overlay");
 }
 
-/* One line: "36 35 98:0 /source /point ro,nosuid optional... - type source options". */
-static int check_mount(const struct reading *r, char *line, struct view_rule *rules, size_t n,
-		       json_t *list)
+static int check_mount(const struct reading *r, const struct mount_entry *m,
+		       struct view_rule *rules, size_t n, json_t *list)
 {
-	char *fields[6] = {}, *word, text[64];
-	struct view_rule *rule;
-	unsigned attrs;
-	size_t i = 0;
-	json_t *entry;
+	struct view_rule *rule = find_rule(rules, n, m->point);
+	unsigned attrs = parse_attrs(m->attrs);
+	json_t *entry = json_pack("{s:o, s:s}", "path", json_text(m->point), "attrs", m->attrs);
+	char text[64];
 
-	while (i < 6 && (word = strsep(&line, " "))) {
-		fields[i++] = word;
-	}
-	if (i < 6) {
-		return err_set(r->e, ERR_SYSTEM, EBADMSG, "cannot parse the mount table");
-	}
-	unescape(fields[4]);
-	entry = json_pack("{s:o, s:s}", "path", json_text(fields[4]), "attrs", fields[5]);
 	if (!entry || json_array_append_new(list, entry) < 0) {
 		return err_set(r->e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	attrs = parse_attrs(fields[5]);
-	rule = find_rule(rules, n, fields[4]);
 	if (!rule) {
-		return reading_differs(r, "a mount", fields[4], "no such mount");
+		return reading_differs(r, "a mount", m->point, "no such mount");
 	}
 	rule->required = false;
-	if (!is_private(&line)) {
-		return reading_differs(r, fields[4], "tied to mounts outside", "private");
+	if (!m->is_private) {
+		return reading_differs(r, m->point, "tied to mounts outside", "private");
 	}
 	if ((attrs & rule->attrs) != rule->attrs) {
 		(void)snprintf(text, sizeof(text), "%s%s%s%s",
@@ -178,9 +147,9 @@ static int check_mount(const struct reading *r, char *line, struct view_rule *ru
 			       rule->attrs & MOUNT_ATTR_NOSUID ? "nosuid " : "",
 			       rule->attrs & MOUNT_ATTR_NODEV ? "nodev " : "",
 			       rule->attrs & MOUNT_ATTR_NOEXEC ? "noexec" : "");
-		return reading_differs(r, fields[4], "less restricted", text);
+		return reading_differs(r, m->point, "less restricted", text);
 	}
-	return check_copy(r, line, fields[4]);
+	return check_copy(r, m);
 }
 
 static int check_mounts(const struct reading *r)
@@ -188,8 +157,8 @@ static int check_mounts(const struct reading *r)
 	struct view_rule rules[VIEW_MAX_RULES];
 	size_t n = view_rules(r->spec->plan, rules), i;
 	_cleanup_json_ json_t *list = json_array();
+	_cleanup_(mount_table_done) struct mount_table mounts = {};
 	_cleanup_buf_ struct buf b = {};
-	char *rest, *line;
 	int err;
 
 	if (n > VIEW_MAX_RULES) {
@@ -197,11 +166,11 @@ static int check_mounts(const struct reading *r)
 	}
 	buf_init(&b, READING_MAX_TEXT);
 	err = reading_file(r, r->dir, "mountinfo", &b);
-	rest = b.data;
-	while (err >= 0 && rest && (line = strsep(&rest, "\n"))) {
-		if (*line) {
-			err = check_mount(r, line, rules, n, list);
-		}
+	if (err >= 0 && (err = mount_table_parse(buf_take(&b), &mounts)) < 0) {
+		return err_sys(r->e, -err, "cannot read the mount table back");
+	}
+	for (i = 0; err >= 0 && i < mounts.n; i++) {
+		err = check_mount(r, &mounts.list[i], rules, n, list);
 	}
 	for (i = 0; err >= 0 && i < n; i++) {
 		if (rules[i].required) {

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the mount table, and what it says about two places. */
+#include "linux/mountinfo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#define TABLE_MAX (64UL * 1024 * 1024)
+
+static bool is_octal(const char *s)
+{
+	return s[0] >= '0' && s[0] <= '3' && s[1] >= '0' && s[1] <= '7' && s[2] >= '0' &&
+	       s[2] <= '7';
+}
+
+/* \040 and the like, in place. */
+static char *unescape(char *s)
+{
+	char *in = s, *out = s;
+
+	while (*in) {
+		if (in[0] == '\\' && is_octal(in + 1)) {
+			*out++ = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+			in += 4;
+		} else {
+			*out++ = *in++;
+		}
+	}
+	*out = '\0';
+	return s;
+}
+
+static bool parse_device(const char *text, dev_t *ret)
+{
+	char *end;
+	unsigned long major = strtoul(text, &end, 10), minor;
+
+	if (end == text || *end != ':') {
+		return false;
+	}
+	minor = strtoul(end + 1, NULL, 10);
+	*ret = makedev((unsigned)major, (unsigned)minor);
+	return true;
+}
+
+/* "36 35 98:0 /source /point ro,nosuid shared:1 - type source options" */
+static bool parse_line(char *line, struct mount_entry *ret)
+{
+	char *fields[6] = {}, *word = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		fields[i] = strsep(&line, " ");
+	}
+	if (!fields[5] || !parse_device(fields[2], &ret->dev)) {
+		return false;
+	}
+	ret->id = strtoull(fields[0], NULL, 10);
+	ret->root = unescape(fields[3]);
+	ret->point = unescape(fields[4]);
+	ret->attrs = fields[5];
+	ret->is_private = true;
+	while ((word = strsep(&line, " ")) && strcmp(word, "-") != 0) {
+		if (strncmp(word, "shared:", 7) == 0 || strncmp(word, "master:", 7) == 0) {
+			ret->is_private = false;
+		}
+	}
+	ret->type = word ? strsep(&line, " ") : NULL;
+	word = strsep(&line, " "); /* what is mounted, which may be no name of anything */
+	ret->options = line ? line : "";
+	return ret->type && ret->point[0] == '/';
+}
+
+int mount_table_parse(char *text, struct mount_table *ret)
+{
+	struct mount_table t = {.text = text};
+	char *rest = text, *line;
+	size_t n = 0;
+
+	for (const char *c = text; c && *c; c++) {
+		n += *c == '\n';
+	}
+	t.list = calloc(n + 1, sizeof(*t.list));
+	if (!text || !t.list) {
+		mount_table_done(&t);
+		return -ENOMEM;
+	}
+	while ((line = strsep(&rest, "\n"))) {
+		if (*line && !parse_line(line, &t.list[t.n++])) {
+			mount_table_done(&t);
+			return -EBADMSG;
+		}
+	}
+	*ret = t;
+	return 0;
+}
+
+int mount_table_read(struct mount_table *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct buf b = {};
+	int r;
+
+	buf_init(&b, TABLE_MAX);
+	r = fd < 0 ? -errno : buf_read_fd(&b, fd);
+	r = r < 0 ? r : mount_table_parse(buf_take(&b), ret);
+	return r < 0 ? err_sys(e, -r, "cannot read what is mounted here") : 0;
+}
+
+void mount_table_done(struct mount_table *t)
+{
+	free(t->list);
+	free(t->text);
+	*t = (struct mount_table){};
+}
+
+/* What of `path` is left behind `dir`, beginning with a slash or empty; NULL: it lies elsewhere. */
+static const char *behind(const char *path, const char *dir)
+{
+	size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
+
+	if (strncmp(path, dir, len) != 0 || (path[len] != '/' && path[len] != '\0')) {
+		return NULL;
+	}
+	return strcmp(path + len, "/") == 0 ? "" : path + len;
+}
+
+bool mount_entry_within(const struct mount_entry *m, const char *path)
+{
+	return behind(m->point, path) != NULL;
+}
+
+const struct mount_entry *mount_table_below(const struct mount_table *t, const char *path)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const char *rest = behind(t->list[i].point, path);
+
+		if (rest && *rest) {
+			return &t->list[i];
+		}
+	}
+	return NULL;
+}
+
+/* A part of a file system, as one mount shows it: `root` of the mount, and `rest` below that. */
+struct part {
+	const struct mount_entry *mount;
+	const char *rest;
+};
+
+/* The mount that the path lies on; what is not there yet would be where its directory is. statx(2)
+ * tells the mount since Linux 5.8. */
+static int find_mount(const char *path, uint64_t *ret)
+{
+	_cleanup_free_ char *way = strdup(path);
+	struct statx st;
+
+	if (!way) {
+		return -ENOMEM;
+	}
+	while (statx(AT_FDCWD, way, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) <
+	       0) {
+		char *slash = strrchr(way, '/');
+
+		if (errno != ENOENT || !slash || strcmp(way, "/") == 0) {
+			return -errno;
+		}
+		slash[slash == way] = '\0';
+	}
+	*ret = st.stx_mnt_id;
+	return st.stx_mask & STATX_MNT_ID ? 0 : -EOPNOTSUPP;
+}
+
+/* The part of a file system that `path` itself is. */
+static int part_of(const struct mount_table *t, const char *path, struct part *ret)
+{
+	uint64_t id;
+	int r = find_mount(path, &id);
+
+	for (size_t i = 0; r >= 0 && i < t->n; i++) {
+		const char *rest = t->list[i].id == id ? behind(path, t->list[i].point) : NULL;
+
+		if (rest) {
+			*ret = (struct part){&t->list[i], rest};
+			return 0;
+		}
+	}
+	return r < 0 ? r : -EAGAIN; /* it was mounted later than the table was read */
+}
+
+/* The n-th part that is seen at a path or below: the first is its own, then what is mounted. */
+static bool next_part(const struct mount_table *t, const char *path, const struct part *own,
+		      size_t *i, struct part *ret)
+{
+	if (*i == 0) {
+		*i = 1;
+		*ret = *own;
+		return true;
+	}
+	while (*i <= t->n) {
+		const struct mount_entry *m = &t->list[(*i)++ - 1];
+		const char *rest = behind(m->point, path);
+
+		if (rest && *rest) {
+			*ret = (struct part){m, ""};
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The next byte of a part's name; it is the root's, then the rest's. */
+static char at(const struct part *p, size_t i)
+{
+	size_t len = strcmp(p->mount->root, "/") == 0 ? 0 : strlen(p->mount->root);
+
+	return i < len ? p->mount->root[i] : p->rest[i - len];
+}
+
+/* One lies in the other, or they are the same. */
+static bool overlap(const struct part *a, const struct part *b)
+{
+	size_t i = 0;
+	char x, y;
+
+	if (a->mount == b->mount || a->mount->dev != b->mount->dev) {
+		return false;
+	}
+	while ((x = at(a, i)) == (y = at(b, i)) && x) {
+		i++;
+	}
+	return (!x && (!y || y == '/')) || (!y && x == '/');
+}
+
+/* Which of the two is the second mount, as far as one can tell: it is nearer to the files. */
+static const char *second(const struct part *a, const struct part *b)
+{
+	return strlen(a->mount->point) > strlen(b->mount->point) ? a->mount->point
+								 : b->mount->point;
+}
+
+int mount_table_shares(const struct mount_table *t, const char *one, const char *other,
+		       const char **ret_point)
+{
+	struct part own, others, a, b;
+	int r = part_of(t, one, &own);
+
+	r = r < 0 ? r : part_of(t, other, &others);
+	if (r < 0) {
+		return r;
+	}
+	for (size_t i = 0; next_part(t, one, &own, &i, &a);) {
+		for (size_t j = 0; next_part(t, other, &others, &j, &b);) {
+			if (overlap(&a, &b)) {
+				*ret_point = second(&a, &b);
+				return 1;
+			}
+		}
+	}
+	return 0;
+}
