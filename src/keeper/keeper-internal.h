@@ -124,6 +124,10 @@ json_t *keeper_exit_of(const struct command *c);
 json_t *keeper_command_result(const struct keeper *k, const struct command *c);
 json_t *keeper_created(const struct keeper *k);
 
+/* [{"path", "mode", "sandbox", "copy_kept"}]: the further directories; a copy with the id that it
+ * is reviewed by. NULL: out of memory. */
+json_t *keeper_more(const struct keeper *k);
+
 /* For MSG_RESULT of a command that nobody waits for, when it runs. */
 json_t *keeper_command_started(const struct keeper *k, const struct command *c);
 

@@ -470,11 +470,12 @@ static json_t *ended_event(const struct keeper *k)
 	char reason[64];
 
 	keeper_reason(k, reason, sizeof(reason));
-	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b}", "reason", reason, "wait_status",
+	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b, s:o*}", "reason", reason, "wait_status",
 			 k->main && k->main->exited ? k->main->status : -1, "cpu_ns",
 			 (json_int_t)k->limits.cpu_ns, "memory_peak",
 			 (json_int_t)k->limits.peak_memory, "denials", (json_int_t)k->denials.total,
-			 "copy_kept", k->copy_kept);
+			 "copy_kept", k->copy_kept, "more",
+			 k->plan.n_more > 0 ? keeper_more(k) : NULL);
 }
 
 /* A front may stop itself only now, for a message from before the end: it ends when it has the

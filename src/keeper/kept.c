@@ -195,11 +195,10 @@ int kept_look(const struct state *s, const char *id, struct kept *ret, struct er
 static int ask_keeper(const struct state *s, const char *id, struct err *e)
 {
 	const char *dot = strchr(id, '.');
-	size_t len = dot ? (size_t)(dot - id) : strlen(id);
-	char of[STATE_ID_SIZE] = {};
+	char of[STATE_ID_SIZE];
 	_cleanup_fd_ int dir = FD_NONE;
 
-	memcpy(of, id, len < sizeof(of) ? len : sizeof(of) - 1);
+	state_name_of(id, of);
 	dir = openat(s->sandboxes, of, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return dir < 0 ? -ENOENT
 		       : control_ask_copy(dir, dot ? (int32_t)strtol(dot + 1, NULL, 10) : 0, e);

@@ -136,8 +136,7 @@ static int expire_one(const struct state *s, struct state_sandbox *sb, bool surp
 	struct trail trail;
 	int r;
 
-	memcpy(of, sb->id, sizeof(of));
-	of[strcspn(of, ".")] = '\0';
+	state_name_of(sb->id, of);
 	r = trail_resume(&trail, s->trail, of, e);
 	if (r == 0) {
 		r = trail_add(&trail, "copy_expired",
@@ -150,12 +149,22 @@ static int expire_one(const struct state *s, struct state_sandbox *sb, bool surp
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
 }
 
+/* The directories of one sandbox count as one: that of a further copy (ID.N), which is looked at
+ * before it (see reap_run()), counts if it is all there is. */
+static bool is_counted(const struct state *s, const char *name)
+{
+	char of[STATE_ID_SIZE];
+
+	state_name_of(name, of);
+	return !strchr(name, '.') || faccessat(s->sandboxes, of, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 /* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
 static int reap_candidate(const struct state *s, const char *name, int64_t since,
 			  struct reaped *ret, struct err *e)
 {
 	struct state_sandbox sb = {.dir = FD_NONE};
-	bool expired = false;
+	bool expired = false, counts = is_counted(s, name);
 	int r = 0;
 
 	if (strlen(name) >= sizeof(sb.id)) {
@@ -167,7 +176,7 @@ static int reap_candidate(const struct state *s, const char *name, int64_t since
 	}
 	if (is_over(s, name, since, &sb.dir, &expired)) {
 		r = expired ? expire_one(s, &sb, since > 0, e) : reap_one(s, &sb, e);
-		ret->orphans += r >= 0 && !expired;
+		ret->orphans += r >= 0 && !expired && counts;
 		ret->expired += r >= 0 && expired;
 	}
 	(void)flock(s->sandboxes, LOCK_UN);
@@ -175,9 +184,9 @@ static int reap_candidate(const struct state *s, const char *name, int64_t since
 	return r;
 }
 
-/* One that is over, as far as can be seen without removing it. */
+/* One that is over (*ret_over), as far as can be seen without removing it. */
 static int consider(const struct state *s, const char *name, int64_t since, bool look,
-		    struct reaped *ret, struct err *e)
+		    struct reaped *ret, bool *ret_over, struct err *e)
 {
 	bool expired = false;
 	int probe = FD_NONE;
@@ -185,11 +194,12 @@ static int consider(const struct state *s, const char *name, int64_t since, bool
 	if (name[0] == '.' || !is_over(s, name, since, &probe, &expired)) {
 		return 0;
 	}
+	*ret_over = true;
 	(void)fd_close(probe);
 	if (!look) {
 		return reap_candidate(s, name, since, ret, e);
 	}
-	ret->orphans += !expired;
+	ret->orphans += !expired && is_counted(s, name);
 	ret->expired += expired;
 	return 0;
 }
@@ -199,6 +209,11 @@ struct waiting {
 	int64_t since;
 };
 
+struct waiting_list {
+	struct waiting *list;
+	size_t n;
+};
+
 static int by_age(const void *a, const void *b)
 {
 	const struct waiting *x = a, *y = b;
@@ -206,8 +221,9 @@ static int by_age(const void *a, const void *b)
 	return (x->since > y->since) - (x->since < y->since);
 }
 
-/* Adds it if it is a copy that waits. -ENOMEM. */
-static int note_waiting(const struct state *s, const char *name, struct waiting **list, size_t *n)
+/* Adds it if it is a copy that waits. */
+static int note_waiting(const struct state *s, const char *name, struct waiting_list *l,
+			struct err *e)
 {
 	_cleanup_fd_ int dir =
 		openat(s->sandboxes, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -216,17 +232,46 @@ static int note_waiting(const struct state *s, const char *name, struct waiting 
 	if (since == 0) {
 		return 0;
 	}
-	if (*n % 64 == 0) {
-		struct waiting *more = realloc(*list, (*n + 64) * sizeof(**list));
+	if (l->n % 64 == 0) {
+		struct waiting *more = realloc(l->list, (l->n + 64) * sizeof(*more));
 
 		if (!more) {
-			return -ENOMEM;
+			return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 		}
-		*list = more;
+		l->list = more;
 	}
-	(*list)[*n].since = since;
-	memcpy((*list)[(*n)++].id, name, strlen(name) + 1);
+	l->list[l->n].since = since;
+	memcpy(l->list[l->n++].id, name, strlen(name) + 1);
 	return 0;
+}
+
+/* One directory. */
+static int reap_entry(const struct state *s, const char *name, bool look, struct waiting_list *l,
+		      struct reaped *ret, struct err *e)
+{
+	bool over = false;
+	int r = consider(s, name, 0, look, ret, &over, e);
+
+	return r < 0 || over || name[0] == '.' ? r : note_waiting(s, name, l, e);
+}
+
+/* Those of one kind: a sandbox's own directories, or those of its further copies. One that cannot
+ * be removed keeps none of those behind it; the first error is said. */
+static int reap_kind(const struct state *s, DIR *dir, bool further, bool look,
+		     struct waiting_list *l, struct reaped *ret, struct err *e)
+{
+	const struct dirent *d;
+	int failed = 0;
+
+	rewinddir(dir);
+	while ((d = readdir(dir))) {
+		if ((strchr(d->d_name, '.') != NULL) == further) {
+			int r = reap_entry(s, d->d_name, look, l, ret, failed < 0 ? NULL : e);
+
+			failed = failed < 0 ? failed : r;
+		}
+	}
+	return failed;
 }
 
 /* Of more than KEPT_MAX copies the first. */
@@ -239,7 +284,8 @@ static int reap_surplus(const struct state *s, struct waiting *list, size_t n, b
 		qsort(list, n, sizeof(*list), by_age);
 	}
 	for (size_t i = 0; i + KEPT_MAX < n; i++) {
-		int r = consider(s, list[i].id, list[i].since, look, ret, failed < 0 ? NULL : e);
+		int r = consider(s, list[i].id, list[i].since, look, ret, &(bool){false},
+				 failed < 0 ? NULL : e);
 
 		failed = failed < 0 ? failed : r;
 	}
@@ -262,7 +308,7 @@ int reap_sandbox(const struct state *s, const char *id, struct err *e)
 {
 	struct reaped unused = {};
 
-	return consider(s, id, 0, false, &unused, e);
+	return consider(s, id, 0, false, &unused, &(bool){false}, e);
 }
 
 int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct err *e)
@@ -270,10 +316,8 @@ int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct er
 	const bool look = how == REAP_LOOK;
 	int copy = openat(s->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	_cleanup_free_ struct waiting *waiting = NULL;
-	struct dirent *entry;
-	size_t n = 0;
-	int r, failed = 0;
+	struct waiting_list waiting = {};
+	int r, failed;
 
 	*ret = (struct reaped){};
 	if (!dir) {
@@ -284,20 +328,13 @@ int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct er
 		(void)closedir(dir);
 		return 0;
 	}
-	while ((entry = readdir(dir))) {
-		int before = ret->expired + ret->orphans;
-
-		/* One that cannot be removed must not keep those behind it; the first is said. */
-		r = consider(s, entry->d_name, 0, look, ret, failed < 0 ? NULL : e);
-		failed = failed < 0 ? failed : r;
-		if (entry->d_name[0] != '.' && ret->expired + ret->orphans == before &&
-		    note_waiting(s, entry->d_name, &waiting, &n) < 0 && failed >= 0) {
-			failed = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-		}
-	}
-	(void)closedir(dir);
-	r = reap_surplus(s, waiting, n, look, ret, failed < 0 ? NULL : e);
+	failed = reap_kind(s, dir, true, look, &waiting, ret, e);
+	r = reap_kind(s, dir, false, look, &waiting, ret, failed < 0 ? NULL : e);
 	failed = failed < 0 ? failed : r;
+	(void)closedir(dir);
+	r = reap_surplus(s, waiting.list, waiting.n, look, ret, failed < 0 ? NULL : e);
+	failed = failed < 0 ? failed : r;
+	free(waiting.list);
 	ret->logs = log_reap(s, how == REAP_ALL, look);
 	return failed;
 }

@@ -238,8 +238,7 @@ static json_t *denials_of(const struct keeper *k, const struct command *c)
 	return TAKE_PTR(list);
 }
 
-/* The further directories; a copy with the id that it is reviewed by. */
-static json_t *more_of(const struct keeper *k)
+json_t *keeper_more(const struct keeper *k)
 {
 	_cleanup_json_ json_t *list = json_array();
 	size_t i;
@@ -299,7 +298,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r
 		  : json_put(doc, "workspace_mode",
 			     json_string(workspace_mode_name(k->plan.workspace_mode)));
-	r = r < 0 ? r : json_put(doc, "more", more_of(k));
+	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
@@ -332,7 +331,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
 	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
-	r = r < 0 ? r : json_put(doc, "more", more_of(k));
+	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }

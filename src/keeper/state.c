@@ -268,6 +268,15 @@ void state_name_more(const char *id, size_t n, char ret[STATE_ID_SIZE])
 	ret[len + 2] = '\0';
 }
 
+void state_name_of(const char *id, char ret[STATE_ID_SIZE])
+{
+	size_t len = strcspn(id, ".");
+
+	len = len < STATE_ID_SIZE ? len : STATE_ID_SIZE - 1;
+	memcpy(ret, id, len);
+	ret[len] = '\0';
+}
+
 int state_create(const struct state *s, struct state_sandbox *sb, struct err *e)
 {
 	int r = 0;

@@ -57,6 +57,9 @@ int state_name(struct state_sandbox *ret, struct err *e);
 /* ID.1 for the first (0) of its further directories, and so on: at most nine. */
 void state_name_more(const char *id, size_t n, char ret[STATE_ID_SIZE]);
 
+/* The sandbox that a directory belongs to: ID of ID.1 as of ID. */
+void state_name_of(const char *id, char ret[STATE_ID_SIZE]);
+
 /* Makes and locks the directory of a sandbox that has a name. */
 int state_create(const struct state *s, struct state_sandbox *sb, struct err *e);
 

@@ -175,10 +175,42 @@ def test_keeper_killed(places, live):
     assert part["groups"] == main["groups"] and part["of"] == box.id
     os.kill(keeper, signal.SIGKILL)
     assert runner.eventually(lambda: is_dead(keeper), 10)
-    assert places.atoll.tool("ps").status == 0
+    assert "would be removed: 1 without a keeper" in places.atoll.tool("reap", "--dry-run").out
+    assert "removed what 1 sandbox left" in places.atoll.tool("ps").err
     assert places.kept() == {str(places.lib): f"{box.id}.1"}
     assert places.kinds(f"{box.id}.1") == (str(places.lib), {"n": "added"})
     assert os.listdir(places.atoll.home / "sandboxes") == [f"{box.id}.1"]
+
+
+@pytest.mark.parametrize("first", ["", ".1"])
+def test_a_diff_is_the_first_to_find_it_dead(places, live, first):
+    box = live(*map(str, places.options()))
+    assert box.shell(f"echo n >m; echo n >{places.lib}/n").status == 0
+    keeper = box.keeper()
+    os.kill(keeper, signal.SIGKILL)
+    assert runner.eventually(lambda: is_dead(keeper), 10)
+    shown = [places.atoll.tool("diff", "--name-only", box.id + which).out for which in (first, "" if first else ".1")]
+    assert sorted(shown) == ["m\n", "n\n"]
+
+
+def test_a_copy_is_no_sandbox(places, live):
+    """What is asked of the copy of a further directory, and only a sandbox can do, is said so; its record is the
+    sandbox's."""
+    box = live(*map(str, places.options()))
+    part = f"{box.id}.1"
+    for words in (["inspect", part], ["exec", part, "--", "true"], ["stop", part], ["pause", part],
+                  ["cp", f"{part}:m", places.atoll.base / "out"]):
+        refused = places.atoll.tool(*words)
+        assert refused.status == 125 and refused.out == "" and f"of sandbox {box.id}; name the sandbox" in refused.err
+    for command in "events", "logs":
+        assert places.atoll.tool(command, part).out == places.atoll.tool(command, box.id).out
+    assert box.shell(f"echo n >{places.lib}/n").status == 0 and places.atoll.tool("stop", box.id).status == 0
+    [kept] = json.loads(places.atoll.tool("inspect", part).out)
+    assert (kept["state"], kept["workspace"]) == ("kept", str(places.lib))
+    [ended] = [e["data"] for e in map(json.loads, places.atoll.tool("events", "--json", part).out.splitlines())
+               if e["event"] == "ended"]
+    assert ended["copy_kept"] is False
+    assert [(m["sandbox"], m["copy_kept"]) for m in ended["more"]] == [(part, True), (f"{box.id}.2", False), (None, False)]
 
 
 def test_what_is_denied_is_hidden_in_each(places):

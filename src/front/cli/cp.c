@@ -401,7 +401,7 @@ static int prepare(struct cp *c, struct session *s, struct err *e)
 	struct state state;
 	int r = state_open(&state, e);
 
-	r = r < 0 ? r : name_find(&state, c->word, id, e);
+	r = r < 0 ? r : sandbox_find(&state, c->word, id, e);
 	if (r >= 0) {
 		r = sandbox_ask(&state, id, CONTROL_INSPECT, &doc, e);
 		r = r == -ENOENT ? sandbox_absent(c->word, e) : r;

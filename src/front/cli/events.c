@@ -69,12 +69,14 @@ static void print_line(const char *line)
 int sandbox_find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
 			struct err *e)
 {
-	int copy = FD_NONE, found = 0;
+	char found[STATE_ID_SIZE];
+	int copy = FD_NONE, n = 0;
 	struct err why = {};
 	DIR *dir;
 	struct dirent *d;
 
-	if (name_find(s, word, id, &why) >= 0) {
+	if (name_find(s, word, found, &why) >= 0) {
+		state_name_of(found, id);
 		return 0;
 	}
 	copy = openat(s->trail, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -85,7 +87,7 @@ int sandbox_find_record(const struct state *s, const char *word, char id[STATE_I
 		if (len < STATE_ID_SIZE && strcmp(d->d_name + len, ".jsonl") == 0 &&
 		    strncmp(d->d_name, word, strlen(word)) == 0 && strlen(word) <= len) {
 			(void)snprintf(id, STATE_ID_SIZE, "%.*s", (int)len, d->d_name);
-			found++;
+			n++;
 		}
 	}
 	if (dir) {
@@ -93,10 +95,9 @@ int sandbox_find_record(const struct state *s, const char *word, char id[STATE_I
 	} else {
 		(void)fd_close(copy);
 	}
-	return found == 1 ? 0
-	       : found > 1
-		       ? err_set(e, ERR_USER, ENOENT, "'%s' is the beginning of %d records", word,
-				 found)
+	return n == 1  ? 0
+	       : n > 1 ? err_set(e, ERR_USER, ENOENT, "'%s' is the beginning of %d records", word,
+				 n)
 		       : err_set(e, ERR_USER, ENOENT, "there is no record of a sandbox '%s'", word);
 }
 

@@ -165,7 +165,7 @@ static int attach(const char *word, struct session *s, struct err *e)
 	int r = state_open(&state, e);
 
 	if (r >= 0) {
-		r = name_find(&state, word, id, e);
+		r = sandbox_find(&state, word, id, e);
 	}
 	if (r >= 0) {
 		dir = openat(state.sandboxes, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

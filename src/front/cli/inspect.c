@@ -51,8 +51,10 @@ static int describe(const struct state *s, const char *word, void *list, struct 
 	r = sandbox_ask(s, id, CONTROL_INSPECT, &doc, e);
 	if (r == -ENOENT) {
 		doc = describe_kept(s, id);
-		r = doc ? 0
-			: err_set(e, ERR_USER, ENOENT, "sandbox '%s' has ended meanwhile", word);
+		r = doc               ? 0
+		    : strchr(id, '.') ? sandbox_find(s, word, id, e)
+				      : err_set(e, ERR_USER, ENOENT,
+						"sandbox '%s' has ended meanwhile", word);
 	}
 	return r < 0 || json_array_append_new(list, doc) >= 0
 		       ? r
@@ -180,7 +182,7 @@ static int refuse_part(const struct state *s, const char *id, struct err *e)
 	if (!strchr(id, '.')) {
 		return 0;
 	}
-	memcpy(of, id, strcspn(id, "."));
+	state_name_of(id, of);
 	return sandbox_ask(s, of, CONTROL_STATUS, &reply, &unused) < 0
 		       ? 0
 		       : err_set(e, ERR_USER, EBUSY,

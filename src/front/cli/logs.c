@@ -484,9 +484,12 @@ static int take_numbers(struct logs_options *o, struct err *e)
 static int find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
 {
 	struct err why = {};
-	int r = name_find(s, word, id, &why);
+	char found[STATE_ID_SIZE];
+	int r = name_find(s, word, found, &why);
 
-	if (r < 0 && r != -ENOENT) {
+	if (r >= 0) {
+		state_name_of(found, id);
+	} else if (r != -ENOENT) {
 		*e = why;
 	}
 	return r == -ENOENT ? log_find(s, word, id, e) : r;

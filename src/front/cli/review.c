@@ -12,6 +12,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/copies.h"
 #include "keeper/name.h"
+#include "keeper/reap.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
@@ -26,7 +27,14 @@ int review_open(struct review *r, const char *id, struct err *e)
 	*r = REVIEW_NONE;
 	n = state_open(&r->state, e);
 	n = n < 0 ? n : name_find(&r->state, id, found, e);
-	return n < 0 ? n : kept_open(&r->state, found, &r->kept, e);
+	n = n < 0 ? n : kept_open(&r->state, found, &r->kept, e);
+	if (n == -EBUSY) {
+		/* Its keeper may be dead, and nobody has looked since. */
+		kept_done(&r->kept);
+		n = reap_sandbox(&r->state, found, e);
+		n = n < 0 ? n : kept_open(&r->state, found, &r->kept, e);
+	}
+	return n;
 }
 
 int review_open_any(struct review *r, const char *id, struct err *e)

@@ -73,6 +73,20 @@ int sandbox_write_report(const char *path, const json_t *result, const json_t *d
 		       : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }
 
+int sandbox_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e)
+{
+	int r = name_find(s, word, id, e);
+	char of[STATE_ID_SIZE];
+
+	if (r < 0 || !strchr(id, '.')) {
+		return r;
+	}
+	state_name_of(id, of);
+	return err_set(e, ERR_USER, EISDIR,
+		       "'%s' is the copy of a further directory of sandbox %s; name the sandbox",
+		       word, of);
+}
+
 int sandbox_tell(const struct state *s, const char *word, enum control_op op, int32_t a,
 		 struct err *e)
 {
@@ -80,7 +94,7 @@ int sandbox_tell(const struct state *s, const char *word, enum control_op op, in
 	_cleanup_fd_ int dir = FD_NONE;
 	char id[STATE_ID_SIZE];
 	const char *why;
-	int r = name_find(s, word, id, e);
+	int r = sandbox_find(s, word, id, e);
 
 	if (r < 0) {
 		return r;

@@ -40,6 +40,10 @@ json_t *sandbox_written(const json_t *result);
 /* report_write() of a document, with the directories of a result. */
 int sandbox_write_report(const char *path, const json_t *result, const json_t *doc, struct err *e);
 
+/* The id of a sandbox, as name_find() finds it, and no copy of a further directory (ID.N): that is
+ * refused, with the id. */
+int sandbox_find(const struct state *s, const char *word, char id[STATE_ID_SIZE], struct err *e);
+
 /* The id of a sandbox of which there is a record: that is there, as name_find() finds it, or that
  * has ended, by its id or the beginning of it. -ENOENT with *e set. */
 int sandbox_find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
