@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
+#include "keeper/result.h"
 #include "linux/fdpass.h"
 #include "tier/command.h"
 

@@ -31,6 +31,7 @@
 #include "keeper/message.h"
 #include "keeper/name.h"
 #include "keeper/progress.h"
+#include "keeper/result.h"
 #include "linux/fdpass.h"
 #include "linux/machine.h"
 #include "tier/command.h"

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
+#include "keeper/result.h"
 
 #define MS 1000000LL
 /* A status fits in one reply (CONTROL_MAX_REPLY), escapes and separators included. */

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
+#include "keeper/result.h"
 
 #define EXITED(status) ((status) << 8)
 
