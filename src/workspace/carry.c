@@ -175,34 +175,58 @@ static int tell(const struct carry *c)
 	return o && o->tell ? o->tell(o->arg, c->files, c->bytes) : 0;
 }
 
-/* A piece of a file has been copied. */
+/* A piece of a file has been copied. It may be another one than was charged, or have grown. */
 static int add_bytes(void *arg, size_t n)
 {
 	struct carry *c = arg;
 
 	c->bytes += n;
-	return tell(c);
+	return c->original && c->bytes > c->original->room ? -EFBIG : tell(c);
 }
 
-/* A regular file of `source`, made under `name` in directory `dir`. */
-static int make_file(struct carry *c, const char *source, int dir, const char *name,
-		     const struct stat *st)
+/* What was seen in an original a moment ago and cannot be opened as that: the host has removed it,
+ * or put something else there. */
+static bool has_gone(const struct carry *c, int r)
+{
+	return c->original && (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EINVAL);
+}
+
+/* Of what an original may take, in blocks: a file of holes is as small as it looks on disk. */
+static int charge(struct carry *c, const struct stat *st)
+{
+	uint64_t size = (uint64_t)st->st_blocks * 512;
+
+	if (c->original && size > c->left) {
+		return -EFBIG;
+	}
+	c->left -= c->original ? size : 0;
+	return 0;
+}
+
+/* A regular file of `source`, made under `name` in directory `dir`. 1: it is left out. */
+static int make_file(struct carry *c, const char *source, int dir, const char *name)
 {
 	const struct content_watch watch = {add_bytes, c};
 	_cleanup_fd_ int from = entry_open_file(cursor_fd(&c->from), source, own(c)), to = FD_NONE;
-	mode_t mode = plain(st->st_mode);
-	int r = from < 0 ? from : 0;
+	int r = has_gone(c, from) ? 1 : from < 0 ? from : 0;
+	struct stat st;
+	mode_t mode = 0;
 
+	if (r == 0 && fstat(from, &st) < 0) {
+		r = -errno;
+	}
+	r = r != 0 ? r : charge(c, &st);
 	if (r == 0) {
+		mode = plain(st.st_mode);
 		to = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		r = to < 0 ? -errno : content_copy(from, to, &watch);
 	}
-	r = r < 0 ? r : take_attributes(c, from, to, &mode);
-	r = r < 0 ? r : give(c, to, "", st);
+	r = r != 0 ? r : take_attributes(c, from, to, &mode);
+	r = r != 0 ? r : give(c, to, "", &st);
 	if (r == 0 && fchmod(to, mode) < 0) {
 		r = -errno;
 	}
-	r = r < 0 ? r : set_times(dir, name, st);
+	r = r != 0 ? r : set_times(dir, name, &st);
 	if (r < 0 && to >= 0) {
 		(void)unlinkat(dir, name, 0); /* half of a file is none */
 	}
@@ -234,7 +258,7 @@ static int make_linked(struct carry *c, const char *name, const struct stat *st)
 	if (errno != ENOENT) {
 		return -errno;
 	}
-	r = make_file(c, name, c->links, known, st);
+	r = make_file(c, name, c->links, known);
 	if (r == 0 && linkat(c->links, known, to, name, 0) < 0) {
 		r = is_enough(errno) && renameat(c->links, known, to, name) == 0 ? 0 : -errno;
 		add_loss(c, &c->loss.names, r == 0);
@@ -247,6 +271,9 @@ static int make_link(const struct carry *c, const char *name, const struct stat 
 	_cleanup_free_ char *target = NULL;
 	int r = entry_link(cursor_fd(&c->from), name, &target);
 
+	if (has_gone(c, r)) {
+		return 1;
+	}
 	if (r == 0 && symlinkat(target, cursor_fd(&c->to), name) < 0) {
 		r = -errno;
 	}
@@ -271,24 +298,12 @@ static int make_node(const struct carry *c, const char *name, const struct stat 
 		       : give(c, cursor_fd(&c->to), name, st);
 }
 
-/* Of what an original may take, in blocks: a file of holes is as small as it looks on disk. */
-static int charge(struct carry *c, const struct stat *st)
-{
-	uint64_t size = (uint64_t)st->st_blocks * 512;
-
-	if (c->original && size > c->left) {
-		return -EFBIG;
-	}
-	c->left -= c->original ? size : 0;
-	return 0;
-}
-
 static int make_one(struct carry *c, const char *name, const struct stat *st)
 {
 	int r = S_ISLNK(st->st_mode)    ? make_link(c, name, st)
 		: !S_ISREG(st->st_mode) ? make_node(c, name, st)
 		: st->st_nlink > 1      ? make_linked(c, name, st)
-					: make_file(c, name, cursor_fd(&c->to), name, st);
+					: make_file(c, name, cursor_fd(&c->to), name);
 
 	r = lose(c, r);
 	return r > 0 ? 0 : r;
@@ -308,7 +323,7 @@ static int carry_one(struct carry *c, const char *name)
 			: fstatat(cursor_fd(&c->from), name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		return errno == ENOENT && c->original ? 0 : -errno; /* the host has removed it */
 	}
-	r = charge(c, &st);
+	r = S_ISREG(st.st_mode) ? 0 : charge(c, &st); /* a file once, however many names */
 	if (r < 0) {
 		return r;
 	}
@@ -372,6 +387,9 @@ static int enter(struct carry *c, const char *name)
 		return 0;
 	}
 	r = r < 0 ? r : cursor_enter(&c->from, name);
+	if (has_gone(c, r)) {
+		return unlinkat(cursor_fd(&c->to), name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	}
 	r = r < 0 ? r : cursor_enter(&c->to, name);
 	if (r == 0 && fstat(cursor_fd(&c->from), &st) < 0) {
 		r = -errno;

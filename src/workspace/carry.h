@@ -43,7 +43,7 @@ typedef int carry_tell(void *arg, uint64_t files, uint64_t bytes);
 struct carry_original {
 	const char *place;               /* its absolute path */
 	const struct deny_rules *denied; /* names that are left out; NULL: none */
-	uint64_t room;                   /* at most so many bytes, of blocks */
+	uint64_t room;                   /* at most so many bytes, of blocks, of a file once */
 	/* Where root is the caller: what belongs to the one will belong to the other. */
 	uid_t owner, as_owner;
 	gid_t group, as_group;

@@ -168,7 +168,9 @@ int content_copy(int from, int to, const struct content_watch *watch)
 	int r = 0;
 
 	if (ioctl(to, FICLONE, from) == 0) {
-		return fstat(to, &st) < 0 ? -errno : say_more(watch, (size_t)st.st_size);
+		return fstat(from, &st) < 0
+			       ? -errno
+			       : say_more(watch, (size_t)nearer(st.st_size, st.st_blocks * 512));
 	}
 	chunk = malloc(COPY_CHUNK);
 	if (!chunk || fstat(from, &st) < 0 || ftruncate(to, st.st_size) < 0) {

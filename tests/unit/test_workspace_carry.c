@@ -432,7 +432,8 @@ static void test_no_place(void **state)
 /* Who is told how far it is, and ends it at some point. */
 struct listener {
 	uint64_t files, bytes, calls;
-	uint64_t last; /* as many calls are good */
+	uint64_t last;                            /* as many calls are good */
+	void (*meddle)(const struct listener *l); /* somebody is at work in the original; or NULL */
 };
 
 static int listen_to(void *arg, uint64_t files, uint64_t bytes)
@@ -442,6 +443,9 @@ static int listen_to(void *arg, uint64_t files, uint64_t bytes)
 	assert_true(files >= l->files && bytes >= l->bytes);
 	l->files = files;
 	l->bytes = bytes;
+	if (l->meddle) {
+		l->meddle(l);
+	}
 	return l->calls++ < l->last ? 0 : -ECANCELED;
 }
 
@@ -465,7 +469,8 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 	};
 	int from = open_dir("from"), fds = unit_count_fds(), r;
 
-	listener = (struct listener){.last = listener.last ? listener.last : UINT64_MAX};
+	listener = (struct listener){.last = listener.last ? listener.last : UINT64_MAX,
+				     .meddle = listener.meddle};
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(deny_add(&denied, rules[i]), 0);
 	}
@@ -475,7 +480,7 @@ static int carry(const char *const *rules, size_t n, uint64_t room, struct err *
 	assert_int_equal(faccessat(top, "to", F_OK, 0) == 0, r == 0);
 	assert_int_equal(faccessat(top, "part", F_OK, 0), -1);
 	assert_int_equal(faccessat(top, "links", F_OK, 0), -1);
-	if (r == 0) {
+	if (r == 0 && !listener.meddle) {
 		assert_true(dirs_has(&dirs, "sub", NULL, look("from/sub").st_ino));
 		assert_true(dirs_has(&dirs, "sub", "deep", look("from/sub/deep").st_ino));
 		assert_false(dirs_has(&dirs, "deep", NULL, look("from/sub/deep").st_ino));
@@ -542,6 +547,74 @@ static void test_more_than_there_is_room(void **state)
 	assert_int_equal(carry(NULL, 0, 1 << 20, &e), 0);
 }
 
+/* A file is charged once, however many names it has. */
+static void test_room_for_names(void **state)
+{
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	put_pieces("from/large", 1 << 20);
+	assert_int_equal(linkat(top, "from/large", top, "from/sub/again", 0), 0);
+	assert_int_equal(linkat(top, "from/large", top, "from/sub/third", 0), 0);
+	assert_int_equal(carry(NULL, 0, 2 << 20, &e), 0);
+	assert_int_equal(look("to/large").st_nlink, 3);
+}
+
+/* What is listed, and not entered yet, goes, or becomes something else. */
+static void remove_directories(const struct listener *l)
+{
+	if (l->files == 6 && faccessat(top, "from/sub", F_OK, 0) == 0) {
+		assert_int_equal(tree_remove(top, "from/sub", NULL), 0);
+		assert_int_equal(tree_remove(top, "from/secrets", NULL), 0);
+		assert_int_equal(symlinkat("/etc", top, "from/secrets"), 0);
+	}
+}
+
+static void test_directories_that_go(void **state)
+{
+	struct err e = {};
+
+	(void)state;
+	make_original();
+	assert_int_equal(mkdirat(top, "from/z", 0755), 0);
+	listener.meddle = remove_directories;
+	assert_int_equal(carry(NULL, 0, 1 << 20, &e), 0);
+	listener.meddle = NULL;
+	assert_text("to/file", "text\n");
+	assert_int_equal(faccessat(top, "to/z", F_OK, 0), 0);
+	assert_int_equal(faccessat(top, "to/sub", F_OK, 0), -1);
+	assert_int_equal(faccessat(top, "to/secrets", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+}
+
+/* Appends as much as has just been copied, for long enough. */
+static void let_grow(const struct listener *l)
+{
+	static char piece[1 << 18];
+	int fd = openat(top, "from/large", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	if (l->bytes < 32 << 20) {
+		assert_int_equal(write(fd, piece, sizeof(piece)), sizeof(piece));
+	}
+	(void)close(fd);
+}
+
+static void test_a_file_that_grows(void **state)
+{
+	struct err e = {};
+	int r;
+
+	(void)state;
+	make_original();
+	put_pieces("from/large", 1 << 20);
+	listener.meddle = let_grow;
+	r = carry(NULL, 0, 4 << 20, &e);
+	listener.meddle = NULL;
+	/* By reference it is copied at once. */
+	assert_true(r == 0 ? look("to/large").st_size <= 4 << 20 : r == -EFBIG);
+}
+
 /* Told of each name, and of each piece of a large file; ended at any of them, nothing is there. */
 static void test_progress(void **state)
 {
@@ -595,6 +668,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_original, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_than_there_is_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room_for_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directories_that_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_file_that_grows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_original_that_is_shut, setup, teardown),
 	};
