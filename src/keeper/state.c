@@ -194,12 +194,9 @@ static int check_twice(const struct mount_table *t, const struct plan_path *show
 		       struct err *e)
 {
 	const char *point;
-	int r = mount_table_shares(t, shown->path, home, &point);
+	int r = mount_table_shares(t, shown->path, home, &point, e);
 
-	if (r < 0) {
-		return err_sys(e, -r, "cannot examine where '%s' is mounted", shown->path);
-	}
-	return r == 0 ? 0
+	return r <= 0 ? r
 		      : err_set(e, ERR_USER, EPERM,
 				"the payload sees something of the state directory in '%s': '%s' "
 				"is a second mount of it; set ATOLL_HOME to a directory outside",

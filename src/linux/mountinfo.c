@@ -51,6 +51,14 @@ static bool parse_device(const char *text, dev_t *ret)
 	return true;
 }
 
+/* NFS names what it has mounted as SERVER:/PATH, and its root a slash, whichever part that is. */
+static const char *root_of_nfs(char *source, const char *root)
+{
+	char *path = source ? strstr(source, ":/") : NULL;
+
+	return path ? unescape(path + 1) : root;
+}
+
 /* "36 35 98:0 /source /point ro,nosuid shared:1 - type source options" */
 static bool parse_line(char *line, struct mount_entry *ret)
 {
@@ -74,6 +82,9 @@ static bool parse_line(char *line, struct mount_entry *ret)
 	}
 	ret->type = word ? strsep(&line, " ") : NULL;
 	word = strsep(&line, " "); /* what is mounted, which may be no name of anything */
+	if (ret->type && (strcmp(ret->type, "nfs") == 0 || strcmp(ret->type, "nfs4") == 0)) {
+		ret->root = root_of_nfs(word, ret->root);
+	}
 	ret->options = line ? line : "";
 	return ret->type && ret->point[0] == '/';
 }
@@ -151,21 +162,28 @@ const struct mount_entry *mount_table_below(const struct mount_table *t, const c
 
 /* A part of a file system, as one mount shows it: `root` of the mount, and `rest` below that. */
 struct part {
-	const struct mount_entry *mount;
+	uint64_t id;
+	dev_t dev;
+	const char *root;  /* NULL: nobody says */
+	const char *point; /* where it is mounted */
 	const char *rest;
 };
 
-/* The mount that the path lies on; what is not there yet would be where its directory is. statx(2)
- * tells the mount since Linux 5.8. */
-static int find_mount(const char *path, uint64_t *ret)
+static struct part part_at(const struct mount_entry *m, const char *rest)
+{
+	return (struct part){m->id, m->dev, m->root, m->point, rest};
+}
+
+/* What the path lies on; what is not there yet would be where its directory is. statx(2) tells the
+ * mount since Linux 5.8. */
+static int find_mount(const char *path, struct statx *ret)
 {
 	_cleanup_free_ char *way = strdup(path);
-	struct statx st;
 
 	if (!way) {
 		return -ENOMEM;
 	}
-	while (statx(AT_FDCWD, way, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) <
+	while (statx(AT_FDCWD, way, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MNT_ID, ret) <
 	       0) {
 		char *slash = strrchr(way, '/');
 
@@ -174,25 +192,31 @@ static int find_mount(const char *path, uint64_t *ret)
 		}
 		slash[slash == way] = '\0';
 	}
-	*ret = st.stx_mnt_id;
-	return st.stx_mask & STATX_MNT_ID ? 0 : -EOPNOTSUPP;
+	return ret->stx_mask & STATX_MNT_ID ? 0 : -EOPNOTSUPP;
 }
 
-/* The part of a file system that `path` itself is. */
+/* The part of a file system that `path` itself is. A table has what can be reached from the root:
+ * in a chroot the mount that the root is a directory of is not in it. */
 static int part_of(const struct mount_table *t, const char *path, struct part *ret)
 {
-	uint64_t id;
-	int r = find_mount(path, &id);
+	struct statx st;
+	int r = find_mount(path, &st);
 
-	for (size_t i = 0; r >= 0 && i < t->n; i++) {
-		const char *rest = t->list[i].id == id ? behind(path, t->list[i].point) : NULL;
+	if (r < 0) {
+		return r;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		const char *rest =
+			t->list[i].id == st.stx_mnt_id ? behind(path, t->list[i].point) : NULL;
 
 		if (rest) {
-			*ret = (struct part){&t->list[i], rest};
+			*ret = part_at(&t->list[i], rest);
 			return 0;
 		}
 	}
-	return r < 0 ? r : -EAGAIN; /* it was mounted later than the table was read */
+	*ret = (struct part){st.stx_mnt_id, makedev(st.stx_dev_major, st.stx_dev_minor), NULL, "/",
+			     path};
+	return 0;
 }
 
 /* The n-th part that is seen at a path or below: the first is its own, then what is mounted. */
@@ -209,7 +233,7 @@ static bool next_part(const struct mount_table *t, const char *path, const struc
 		const char *rest = behind(m->point, path);
 
 		if (rest && *rest) {
-			*ret = (struct part){m, ""};
+			*ret = part_at(m, "");
 			return true;
 		}
 	}
@@ -219,19 +243,22 @@ static bool next_part(const struct mount_table *t, const char *path, const struc
 /* The next byte of a part's name; it is the root's, then the rest's. */
 static char at(const struct part *p, size_t i)
 {
-	size_t len = strcmp(p->mount->root, "/") == 0 ? 0 : strlen(p->mount->root);
+	size_t len = strcmp(p->root, "/") == 0 ? 0 : strlen(p->root);
 
-	return i < len ? p->mount->root[i] : p->rest[i - len];
+	return i < len ? p->root[i] : p->rest[i - len];
 }
 
-/* One lies in the other, or they are the same. */
-static bool overlap(const struct part *a, const struct part *b)
+/* 1: one lies in the other, or they are the same. -EXDEV: nobody can tell. */
+static int overlap(const struct part *a, const struct part *b)
 {
 	size_t i = 0;
 	char x, y;
 
-	if (a->mount == b->mount || a->mount->dev != b->mount->dev) {
-		return false;
+	if (a->id == b->id || a->dev != b->dev) {
+		return 0;
+	}
+	if (!a->root || !b->root) {
+		return -EXDEV;
 	}
 	while ((x = at(a, i)) == (y = at(b, i)) && x) {
 		i++;
@@ -242,27 +269,33 @@ static bool overlap(const struct part *a, const struct part *b)
 /* Which of the two is the second mount, as far as one can tell: it is nearer to the files. */
 static const char *second(const struct part *a, const struct part *b)
 {
-	return strlen(a->mount->point) > strlen(b->mount->point) ? a->mount->point
-								 : b->mount->point;
+	return strlen(a->point) > strlen(b->point) ? a->point : b->point;
+}
+
+static int fail(int r, const char *one, const char *other, struct err *e)
+{
+	return r == -EXDEV
+		       ? err_set(e, ERR_USER, EXDEV,
+				 "it cannot be told whether '%s' and '%s' show the same files, "
+				 "because the root of this chroot is no mount; bind it to itself "
+				 "('mount --bind DIR DIR') before the chroot",
+				 one, other)
+		       : err_sys(e, -r, "cannot examine where '%s' and '%s' are mounted", one,
+				 other);
 }
 
 int mount_table_shares(const struct mount_table *t, const char *one, const char *other,
-		       const char **ret_point)
+		       const char **ret_point, struct err *e)
 {
 	struct part own, others, a, b;
 	int r = part_of(t, one, &own);
 
 	r = r < 0 ? r : part_of(t, other, &others);
-	if (r < 0) {
-		return r;
-	}
-	for (size_t i = 0; next_part(t, one, &own, &i, &a);) {
-		for (size_t j = 0; next_part(t, other, &others, &j, &b);) {
-			if (overlap(&a, &b)) {
-				*ret_point = second(&a, &b);
-				return 1;
-			}
+	for (size_t i = 0; r == 0 && next_part(t, one, &own, &i, &a);) {
+		for (size_t j = 0; r == 0 && next_part(t, other, &others, &j, &b);) {
+			r = overlap(&a, &b);
+			*ret_point = r > 0 ? second(&a, &b) : *ret_point;
 		}
 	}
-	return 0;
+	return r < 0 ? fail(r, one, other, e) : r;
 }

@@ -13,7 +13,7 @@ struct err;
 struct mount_entry {
 	uint64_t id;
 	dev_t dev;         /* of the file system: what stat(2) says, but for btrfs */
-	const char *root;  /* what of the file system is mounted */
+	const char *root;  /* what of the file system is mounted; of NFS, of the server */
 	const char *point; /* where */
 	const char *attrs; /* ro,nosuid and the like, of this mount */
 	bool is_private;   /* it neither receives mounts nor passes them on */
@@ -43,8 +43,9 @@ const struct mount_entry *mount_table_below(const struct mount_table *t, const c
 
 /*
  * Whether a file can be seen both at `one` or below it, and at `other` or below it, because it is
- * mounted twice: 1, and where the second of them is mounted; 0; or negative errno. Both are free of
- * links. Where one of the two lies in the other that alone does not count: their names tell it.
+ * mounted twice: 1, and where the second of them is mounted; 0; or negative errno, -EXDEV where the
+ * table does not tell. Both are free of links. Where one of the two lies in the other that alone
+ * does not count: their names tell it.
  */
 int mount_table_shares(const struct mount_table *t, const char *one, const char *other,
-		       const char **ret_point);
+		       const char **ret_point, struct err *e);

@@ -93,8 +93,8 @@ static int find_twice(const struct mount_table *t, const char *work, const char 
 	char real[PATH_MAX];
 	int r = make_real(other, real);
 
-	r = r < 0 ? r : mount_table_shares(t, work, real, ret_point);
-	return r < 0 ? err_sys(e, -r, "cannot examine where '%s' is mounted", shown(other).s) : r;
+	return r < 0 ? err_sys(e, -r, "cannot examine where '%s' is mounted", shown(other).s)
+		     : mount_table_shares(t, work, real, ret_point, e);
 }
 
 static int refuse_twice(const struct mount_table *t, const char *work, const char *other,

@@ -39,6 +39,30 @@ def value(result, name):
     return result.receipt[name]["value"]
 
 
+# The root of a chroot is a directory, not a mount, so its mount is in no table that it sees.
+CHROOT = """set -e; cd "$1"; mkdir usr proc dev etc work state; mkdir -m 1777 tmp
+for d in bin lib lib64 sbin; do test ! -L /$d || cp -P /$d .; done
+for d in usr dev etc; do mount --rbind /$d $d; done
+mount -t proc proc proc; cp "$2" atoll; echo inside >work/f; chown -R 1234:1234 work state
+test -z "$3" || { mkdir other; mount --bind "$3" other; }
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin ATOLL_HOME=/state chroot --userspec=1234:1234 --groups= . /atoll run --quiet --accept-tier process \
+    --workspace /work:$4 ${3:+--read /other} -- /bin/cat /work/f"""
+
+
+@pytest.mark.parametrize("mode", ["read-only", "direct"])
+@pytest.mark.parametrize("mount", [False, True])
+def test_in_a_chroot(atoll, need_root, mode, mount):
+    root, other = atoll.base / "root", atoll.base / "other"
+    root.mkdir()
+    other.mkdir()
+    result = runner.capture(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", CHROOT, "sh", root,
+                             atoll.binary, other if mount else "", mode])
+    if mount:
+        assert result.status == 125 and "the root of this chroot is no mount" in result.err, result
+    else:
+        assert (result.status, result.out) == (0, "inside\n"), result
+
+
 # ---- walls, as the receipt has them ----
 
 def test_receipt(tier, world):

@@ -137,12 +137,68 @@ static void test_shares(void **state)
 			       (unsigned long long)st.stx_mnt_id, major(dev), minor(dev),
 			       major(dev), minor(dev), rows[i].root, rows[i].root);
 		assert_int_equal(parse(text, &t), 0);
-		r = mount_table_shares(&t, rows[i].one, rows[i].other, &point);
+		r = mount_table_shares(&t, rows[i].one, rows[i].other, &point, &e);
 		if (r != rows[i].wanted || (r && strcmp(point, "/x/p") != 0)) {
 			fail_msg("row %zu: %d, %s", i, r, point ? point : "");
 		}
 		mount_table_done(&t);
 	}
+}
+
+/* As in a chroot: the mount that the root lies on is not in the table. */
+static void test_shares_where_the_root_is_no_mount(void **state)
+{
+	static const struct {
+		const char *one, *other;
+		int wanted;
+		bool elsewhere; /* what is mounted at /x/p is of another file system */
+	} rows[] = {
+		{"/y", "/z", 0, false},      {"/y", "/y/below", 0, false},
+		{"/x", "/y", -EXDEV, false}, {"/y", "/x", -EXDEV, false},
+		{"/x", "/y", 0, true},
+	};
+	struct statx st;
+
+	(void)state;
+	assert_int_equal(statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct mount_table t = {};
+		const char *point = NULL;
+		struct err e = {};
+		char text[512];
+		int r;
+
+		(void)snprintf(text, sizeof(text), "1 1 %u:%u /y /x/p rw - ext4 x rw\n",
+			       rows[i].elsewhere ? 0 : st.stx_dev_major,
+			       rows[i].elsewhere ? 0 : st.stx_dev_minor);
+		assert_int_equal(parse(text, &t), 0);
+		r = mount_table_shares(&t, rows[i].one, rows[i].other, &point, &e);
+		if (r != rows[i].wanted || e.code != -r) {
+			fail_msg("row %zu: %d, %s", i, r, e.msg);
+		}
+		mount_table_done(&t);
+	}
+}
+
+/* NFS calls the root of each of its mounts a slash; what was mounted says which part it is. */
+static void test_nfs(void **state)
+{
+	struct mount_table t = {};
+
+	(void)state;
+	assert_int_equal(parse("1 0 0:50 / /home/a rw - nfs4 host:/export/a\\040b rw\n"
+			       "2 0 0:50 / /home/b rw - nfs [fe80::1]:/export/b rw\n"
+			       "3 0 0:50 / /home rw - nfs4 host:/ rw\n"
+			       "4 0 0:51 / /x rw - nfs4 none rw\n"
+			       "5 0 0:52 /in /y rw - fuse.sshfs host:/export rw\n",
+			       &t),
+			 0);
+	assert_string_equal(t.list[0].root, "/export/a b");
+	assert_string_equal(t.list[1].root, "/export/b");
+	assert_string_equal(t.list[2].root, "/");
+	assert_string_equal(t.list[3].root, "/");
+	assert_string_equal(t.list[4].root, "/in");
+	mount_table_done(&t);
 }
 
 int main(void)
@@ -152,6 +208,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_line),
 		cmocka_unit_test(test_below),
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_shares_where_the_root_is_no_mount),
+		cmocka_unit_test(test_nfs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
