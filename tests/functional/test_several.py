@@ -210,6 +210,8 @@ def test_a_copy_is_no_sandbox(places, live):
     [ended] = [e["data"] for e in map(json.loads, places.atoll.tool("events", "--json", part).out.splitlines())
                if e["event"] == "ended"]
     assert ended["copy_kept"] is False
+    assert places.atoll.tool("discard", part).status == 0
+    assert [json.loads(e)["event"] for e in places.atoll.tool("events", "--json", part).out.splitlines()][-1] == "torn_down"
     assert [(m["sandbox"], m["copy_kept"]) for m in ended["more"]] == [(part, True), (f"{box.id}.2", False), (None, False)]
 
 

@@ -72,6 +72,7 @@ int sandbox_find_record(const struct state *s, const char *word, char id[STATE_I
 	char found[STATE_ID_SIZE];
 	int copy = FD_NONE, n = 0;
 	struct err why = {};
+	size_t len;
 	DIR *dir;
 	struct dirent *d;
 
@@ -79,14 +80,15 @@ int sandbox_find_record(const struct state *s, const char *word, char id[STATE_I
 		state_name_of(found, id);
 		return 0;
 	}
+	len = strcspn(word, "."); /* the record of ID.1 is that of ID */
 	copy = openat(s->trail, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = copy >= 0 && strlen(word) >= 3 ? fdopendir(copy) : NULL;
+	dir = copy >= 0 && len >= 3 ? fdopendir(copy) : NULL;
 	while (dir && (d = readdir(dir))) {
-		size_t len = strcspn(d->d_name, ".");
+		size_t whole = strcspn(d->d_name, ".");
 
-		if (len < STATE_ID_SIZE && strcmp(d->d_name + len, ".jsonl") == 0 &&
-		    strncmp(d->d_name, word, strlen(word)) == 0 && strlen(word) <= len) {
-			(void)snprintf(id, STATE_ID_SIZE, "%.*s", (int)len, d->d_name);
+		if (whole < STATE_ID_SIZE && strcmp(d->d_name + whole, ".jsonl") == 0 &&
+		    len <= whole && strncmp(d->d_name, word, len) == 0) {
+			(void)snprintf(id, STATE_ID_SIZE, "%.*s", (int)whole, d->d_name);
 			n++;
 		}
 	}
