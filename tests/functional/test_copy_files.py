@@ -368,8 +368,12 @@ def keeper_of(process):
     return keeper
 
 
+# A moment for one that has to end as well: beside other load shorter ones are often over before they begin.
+ENDING = 0.01
+
+
 @contextlib.contextmanager
-def slowed(pid, pause=0.2):
+def slowed(pid, pause=0.2, moment=0.002):
     """A process that gets a moment now and then."""
     over = threading.Event()
 
@@ -379,7 +383,7 @@ def slowed(pid, pause=0.2):
                 os.kill(pid, signal.SIGSTOP)
                 over.wait(pause)
                 os.kill(pid, signal.SIGCONT)
-                time.sleep(0.002)
+                time.sleep(moment)
         except ProcessLookupError:
             pass
     thread = threading.Thread(target=hold)
@@ -439,7 +443,7 @@ def test_nobody_is_told_who_did_not_ask(large, terminal, world):
 
 def test_an_interrupt_ends_it(large, terminal, world):
     """And leaves nothing: no copy, no sandbox, and whoever waits sees by what it ended."""
-    with slowed(begin_on_terminal(large, terminal)):
+    with slowed(begin_on_terminal(large, terminal), moment=ENDING):
         terminal.expect(b"copying the workspace")
         terminal.type("\x03")
         terminal.expect(rb"\r\x1b\[Katoll: the sandbox was stopped\r\n")
@@ -453,7 +457,7 @@ def test_an_interrupt_ends_it(large, terminal, world):
 def test_a_signal_ends_it(large, number, world):
     """The front that is told to end it, or is killed, and then nobody asks for it any more."""
     process = begin(large)
-    with slowed(keeper_of(process)):
+    with slowed(keeper_of(process), moment=ENDING):
         assert being_copied(large)
         process.send_signal(number)
         process.communicate(timeout=runner.TIMEOUT)
@@ -469,7 +473,7 @@ def test_a_creator_that_is_gone_ends_it(large, world):
     process = subprocess.Popen(argv, env=large.atoll.environment(), cwd=large.root, stdout=subprocess.PIPE)
     large.atoll.started.append(process)
     process.stdin = process.stderr = None
-    with slowed(keeper_of(process)):
+    with slowed(keeper_of(process), moment=ENDING):
         assert being_copied(large)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=runner.TIMEOUT) == -signal.SIGINT
