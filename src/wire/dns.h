@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DNS messages (RFC 1035) of a stub resolver: its questions, and answers of at most one address.
- * No input or output here. What cannot be understood without doubt is no question: one name, one
- * class, no compression in it, nothing behind it but one OPT record (RFC 6891).
+ * No input or output here. What cannot be understood without doubt is no question: one name of the
+ * Internet's class, no compression in it, nothing behind it but one OPT record (RFC 6891).
  */
 #pragma once
 
@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #define DNS_NAME_MAX 253 /* in text, without the final dot */
-#define DNS_UDP_MAX  512 /* of an answer where the question has no OPT record */
+#define DNS_WIRE_MAX 255 /* a name as it is sent (RFC 1035, 3.1) */
+#define DNS_UDP_MIN  512 /* of an answer that everybody takes (RFC 1035, 4.2.1) */
+#define DNS_UDP_MAX  4096
 
 enum {
 	DNS_A = 1,
@@ -27,7 +29,17 @@ enum {
 	DNS_ANY = 255
 };
 
-enum dns_rcode { DNS_NOERROR, DNS_FORMERR, DNS_SERVFAIL, DNS_NXDOMAIN, DNS_NOTIMP, DNS_REFUSED };
+enum { DNS_IN = 1 }; /* a class */
+
+enum dns_rcode {
+	DNS_NOERROR,
+	DNS_FORMERR,
+	DNS_SERVFAIL,
+	DNS_NXDOMAIN,
+	DNS_NOTIMP,
+	DNS_REFUSED,
+	DNS_BADVERS = 16 /* of EDNS; the OPT record has its upper bits */
+};
 
 /* Extended errors (RFC 8914, IANA's table). */
 enum {
@@ -44,6 +56,7 @@ struct dns_question {
 	uint16_t id;
 	uint16_t type;
 	uint16_t class;
+	uint8_t opcode; /* to be given back; 0 where it is a question */
 	/*
 	 * The name in text: labels with dots between, letters in lower case, no final dot; "" is
 	 * the root. `plain` is false where a label has another byte than a letter, a digit, '-' or
@@ -53,16 +66,16 @@ struct dns_question {
 	bool plain;
 	bool recursion;    /* RD, to be given back */
 	bool edns;         /* there is an OPT record: an answer may have one */
-	uint16_t udp_size; /* how long an answer by UDP may be: 512 to 4096 */
-	uint8_t asked[255 +
-		      4]; /* the question as it was, to be given back; its letters are not ours */
+	uint16_t udp_size; /* how long an answer by UDP may be: DNS_UDP_MIN to DNS_UDP_MAX */
+	/* The question as it was, to be given back; its letters are not ours. */
+	uint8_t asked[DNS_WIRE_MAX + 4];
 	size_t asked_len;
 };
 
 /*
- * 0: a question. -EINVAL: nothing that could be answered (too short, or itself an answer). A
- * positive enum dns_rcode: an answer with that code and nothing else is due; id, recursion and edns
- * are set, asked_len may be 0.
+ * 0: a question. -EINVAL: nothing that could be answered (too short, or itself an answer), *ret is
+ * untouched. A positive enum dns_rcode: an answer with that code and nothing else is due; what
+ * dns_write() needs is set, the name and asked_len may be empty. A class but DNS_IN is DNS_REFUSED.
  */
 int dns_parse(const uint8_t *msg, size_t len, struct dns_question *ret);
 
@@ -70,15 +83,17 @@ struct dns_answer {
 	enum dns_rcode rcode;
 	const struct in_addr *a;     /* one A record, where the question is for one; or NULL */
 	const struct in6_addr *aaaa; /* the same */
-	const char *ptr;             /* a name in text, the same; or NULL */
-	uint32_t ttl;                /* seconds, also of what is not there (as an SOA's minimum) */
-	int ede;                     /* an extended error, where the question has an OPT record */
-	const char *ede_text;        /* UTF-8, or NULL */
+	const char *ptr; /* a name in text, the same; or NULL, which one that is none counts as */
+	uint32_t ttl;    /* seconds, also of what is not there (as an SOA's minimum) */
+	int ede;         /* an extended error, where the question has an OPT record */
+	const char *ede_text; /* UTF-8, or NULL */
 };
 
 /*
  * Writes an answer of at most `size` bytes, and says how long it is. Where that is not enough for
- * all of it the extended error goes first, then the records, and TC is set. 0: not even a header.
+ * all of it the extended error goes first, then the records, the OPT record, the question, and TC
+ * is set. 0: not even a header. There is one record, or none; that a name or the record asked for
+ * is not there comes with an SOA record of the root, without which nobody remembers it (RFC 2308).
  */
 size_t dns_write(const struct dns_question *q, const struct dns_answer *a, uint8_t *out,
 		 size_t size);
