@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one way to foreign bytes: each read is checked against what is left. A read beyond the end
- * takes nothing, gives 0 or NULL, and sets `broken` for good, so that a run of reads can be checked
- * once at its end. Numbers are in network order.
+ * gives 0 or NULL, leaves nothing, and sets `broken` for good, so that a run of reads can be
+ * checked once at its end, and a loop while something is left ends. Numbers are in network order.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ static inline const uint8_t *bytes_take(struct bytes *b, size_t n)
 
 	if (b->broken || n > b->left) {
 		b->broken = true;
+		b->left = 0;
 		return NULL;
 	}
 	b->at += n;

@@ -102,9 +102,6 @@ static int take_opt(struct bytes *b, struct dns_question *q)
 	while (options.left > 0) {
 		(void)bytes_u16(&options); /* which one it is */
 		(void)bytes_take(&options, bytes_u16(&options));
-		if (options.broken) {
-			break;
-		}
 	}
 	if (options.broken || b->left > 0 || !root || type != DNS_OPT) {
 		return DNS_FORMERR;

@@ -19,17 +19,22 @@
 
 struct tls_hello {
 	char name[TLS_NAME_MAX + 1]; /* server_name, as it is sent; "" without one */
-	bool ech; /* an encrypted ClientHello (RFC 9849): the name may be another one inside */
+	bool ech; /* an encrypted ClientHello (RFC 9849, drafts): the name inside may be another */
 	uint16_t version; /* the highest that is offered: 0x0303 is TLS 1.2, 0x0304 TLS 1.3 */
 };
 
 /*
  * From the first `len` bytes of a client: 0 and all of *ret; -EAGAIN: so far it can be one, and
- * more bytes are needed; -EPROTO: it is none, or not without doubt; -E2BIG: it is longer than
- * TLS_HELLO_MAX. A name with a NUL, a control byte or one above 126 is -EPROTO.
+ * more bytes are needed; -EPROTO: it is none, or not without doubt; -E2BIG: it does not end within
+ * TLS_HELLO_MAX bytes. A name with a byte below 33 or above 126 is -EPROTO. Whatever it says but
+ * -EAGAIN, it also says with more bytes; what follows the hello's last record is not looked at.
  */
 int tls_client_hello(const uint8_t *bytes, size_t len, struct tls_hello *ret);
 
-/* The version that a ServerHello agrees to (supported_versions before legacy_version), from the
- * first bytes of a server: 0, -EAGAIN, -EPROTO as above; an alert is -EPROTO. */
+/*
+ * The version that a ServerHello agrees to (supported_versions before legacy_version), from the
+ * first bytes of a server: as above, but that more may be in its record, and 1 for a request to try
+ * again. A second ClientHello answers that, and no server has to compare its name with the first
+ * one's. An alert is -EPROTO.
+ */
 int tls_server_hello(const uint8_t *bytes, size_t len, uint16_t *ret_version);
