@@ -276,7 +276,7 @@ static void put_opt(struct out *o, const struct dns_answer *a, bool with_ede)
 		put16(o, 0);
 		return;
 	}
-	o->full = o->full || text > o->size; /* no length below is cut off */
+	/* A text that these could not count does not fit either. */
 	put16(o, (uint16_t)(text + 6));
 	put16(o, OPTION_EDE);
 	put16(o, (uint16_t)(text + 2));

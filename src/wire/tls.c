@@ -227,8 +227,9 @@ int tls_client_hello(const uint8_t *bytes, size_t len, struct tls_hello *ret)
 	return 0;
 }
 
-/* The server's choice stands alone in the extension, and is never an older version. */
-static bool take_choice(struct bytes *list, uint16_t *version, bool *chosen)
+/* The server's choice stands alone in the extension, is never an older version, and is made once:
+ * after it the version is no longer the one that has to stand before it. */
+static bool take_choice(struct bytes *list, uint16_t *version)
 {
 	uint16_t type = bytes_u16(list);
 	struct bytes b = bytes_range(list, bytes_u16(list));
@@ -236,10 +237,9 @@ static bool take_choice(struct bytes *list, uint16_t *version, bool *chosen)
 	if (b.broken || type != EXTENSION_SUPPORTED_VERSIONS) {
 		return !b.broken;
 	}
-	if (*chosen || *version != TLS_1_2) {
+	if (*version != TLS_1_2) {
 		return false;
 	}
-	*chosen = true;
 	*version = bytes_u16(&b);
 	return !b.broken && b.left == 0 && *version >> 8 == 3 && *version >= TLS_1_3;
 }
@@ -257,7 +257,6 @@ int tls_server_hello(const uint8_t *bytes, size_t len, uint16_t *ret_version)
 	const uint8_t *random;
 	struct message m;
 	uint16_t version;
-	bool chosen = false;
 	int r = gather_within(bytes, len, SERVER_HELLO, &m);
 
 	if (r < 0) {
@@ -271,7 +270,7 @@ int tls_server_hello(const uint8_t *bytes, size_t len, uint16_t *ret_version)
 		return -EPROTO;
 	}
 	while (extensions.left > 0) {
-		if (!take_choice(&extensions, &version, &chosen)) {
+		if (!take_choice(&extensions, &version)) {
 			return -EPROTO;
 		}
 	}

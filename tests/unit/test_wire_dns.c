@@ -91,6 +91,9 @@ static const struct row rows[] = {
 	BAD(HEAD("\1\0", "\1", "\0", "\1", "\0") "\1a\0" A_IN "\0" A_IN "\0\0\0\0\0\0",
 	    DNS_FORMERR),
 	BAD("\xab\xcd\1\0\0\1\0\0\0\0\1\0\1a\0" A_IN, DNS_FORMERR),
+	BAD(HEAD("\1\0", "\1", "\1", "\0", "\0") "\1a\0" A_IN, DNS_FORMERR),
+	BAD(HEAD("\1\0", "\1", "\0", "\1", "\0") "\1a\0" A_IN, DNS_FORMERR),
+	BAD(HEAD("\1\0", "\1", "\0", "\0", "\2") "\1a\0" A_IN, DNS_FORMERR),
 	/* What is behind the question. */
 	ROW(ONE "\1a\0" A_IN "\0", DNS_FORMERR, "a", false, 0),
 	ROW(ONE "\1a\0" A_IN OPT("\x10\0", "\0\0"), DNS_FORMERR, "a", false, 0),
@@ -107,6 +110,7 @@ static const struct row rows[] = {
 	ROW(ONE_OPT "\1a\0" A_IN OPT("\x10\0", "\0\4\0\x0a\0\1"), DNS_FORMERR, "a", false, 0),
 	ROW(ONE_OPT "\1a\0" A_IN OPT("\x10\0", "\0\5\0\x0a\0\2x"), DNS_FORMERR, "a", false, 0),
 	ROW(ONE_OPT "\1a\0" A_IN "\1a\0\0\x29\x10\0\0\0\0\0\0\0", DNS_FORMERR, "a", false, 0),
+	ROW(ONE_OPT "\1a\0" A_IN "\1\0\x29\x10\0\0\0\0\0\0\0", DNS_FORMERR, "a", false, 0),
 	ROW(ONE_OPT "\1a\0" A_IN "\xc0\x0c\0\x29\x10\0\0\0\0\0\0\0", DNS_FORMERR, "a", false, 0),
 	ROW(ONE_OPT "\1a\0" A_IN "\0\0\1\x10\0\0\0\0\0\0\0", DNS_FORMERR, "a", false, 0),
 	ROW(ONE_OPT "\1a\0" A_IN "\0\0\x29\x10\0\0\1\0\0\0\0", DNS_BADVERS, "a", false, 4096),

@@ -259,6 +259,8 @@ static const struct {
 	{BYTES(GET "Host: []\r\n"), NO_HOST},
 	{BYTES(GET "Host: [\r\n"), NO_HOST},
 	{BYTES(GET "Host: [::1]a\r\n"), NO_HOST},
+	{BYTES(GET "Host: [::1]a80\r\n"), NO_HOST},
+	{BYTES("GET http://[::1/:80 HTTP/1.1\r\n"), "the host of its target is none"},
 	{BYTES(GET "Host: [::1%eth0]\r\n"), NO_HOST},
 	{BYTES(GET "Host: [a.b]\r\n"), NO_HOST},
 	{BYTES(GET "Host: [1.2.3.4]\r\n"), NO_HOST},
@@ -404,6 +406,7 @@ static const struct {
 	{"5\r\r\n", -1, false},
 	/* Ends. */
 	{"5\r\nhello0\r\n", -1, false},
+	{"5\r\nhellox\n0\r\n\r\n", -1, false},
 	{"5\r\nhello\n0\r\n", -1, false},
 	{"5\r\nhello\rx", -1, false},
 	{"5\r\nhello!\r\n", -1, false},
