@@ -59,7 +59,32 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 			    "execution: {syscalls: default} has more calls than strict and file"},
 	[DENIAL_NETWORK] = {"network.none", "network.allow",
 			    "work offline: only the sandbox's own loopback is there",
-			    "none in this version: it has no egress gateway"},
+			    "network: {allow: [HOST:PORT]} or --allow HOST[:PORT]"},
+	[DENIAL_NET_NAME] = {"network.name", "network.allow",
+			     "use a host that the rules allow, or go on without this one",
+			     "network: {allow: [HOST:PORT]} or --allow HOST[:PORT]"},
+	[DENIAL_NET_ADDRESS] =
+		{"network.address", "network.allow",
+		 "connect to a host by its name, and at a port that the rules allow",
+		 "network: {allow: [HOST:PORT]} or --allow HOST[:PORT]; an address is "
+		 "allowed by a rule for that address"},
+	[DENIAL_NET_PRIVATE] =
+		{"network.private", "network.allow", "use a host that is on the Internet",
+		 "private: true in the rule, or --allow HOST:PORT,private, if the "
+		 "host is meant to be inside; metadata services stay closed to names"},
+	[DENIAL_NET_PROTOCOL] =
+		{"network.protocol", "network.allow",
+		 "speak what the rule says: TLS to the very name that was dialled, "
+		 "or HTTP requests for it",
+		 "protocol: tcp in the rule, or --allow HOST:PORT/tcp, lets anything "
+		 "through to that host"},
+	[DENIAL_NET_UDP] = {"network.udp", "network.allow",
+			    "use TCP; names are asked of the server in resolv.conf",
+			    "none: datagrams go nowhere"},
+	[DENIAL_NET_LIMIT] = {"network.limit", "network.allow",
+			      "open fewer connections at once, and ask for fewer names under a "
+			      "pattern",
+			      "exact names instead of a pattern have no limit of names"},
 	[DENIAL_PROCESSES] = {"limit.processes", "execution.limits.processes",
 			      "start fewer processes and threads at once",
 			      "execution: {limits: {processes: N}} or --processes N"},

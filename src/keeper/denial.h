@@ -27,6 +27,12 @@ enum denial_code {
 	DENIAL_INIT,
 	DENIAL_SYSCALL,
 	DENIAL_NETWORK,
+	DENIAL_NET_NAME,
+	DENIAL_NET_ADDRESS,
+	DENIAL_NET_PRIVATE,
+	DENIAL_NET_PROTOCOL,
+	DENIAL_NET_UDP,
+	DENIAL_NET_LIMIT,
 	DENIAL_PROCESSES,
 	DENIAL_COUNT,
 };
@@ -50,7 +56,7 @@ enum denial_code denial_classify(const struct seccomp_denial *d);
 struct denials {
 	struct denial_entry {
 		enum denial_code code;
-		char what[48];
+		char what[72];
 		uint64_t count;
 		unsigned request; /* number of its first request in this sandbox */
 	} entries[DENIAL_MAX];

@@ -12,6 +12,7 @@
 #include "keeper/command.h"
 #include "keeper/control.h"
 #include "keeper/denial.h"
+#include "keeper/egress.h"
 #include "keeper/limits.h"
 #include "keeper/log.h"
 #include "keeper/copy.h"
@@ -45,6 +46,7 @@ struct keeper {
 	bool recording; /* the trail is open */
 	struct limits limits;
 	struct scratch scratch;
+	struct egress egress;
 	struct copy copy;
 	struct copy_more more[PLAN_MORE_MAX]; /* of plan.more */
 	struct deny_layers hidden;            /* what the policy hides in the places of the view */

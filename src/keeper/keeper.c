@@ -266,6 +266,7 @@ static int choose(struct keeper *k, struct err *e)
 {
 	int r = tier_find(&k->plan, &k->tier, e);
 
+	r = r < 0 ? r : egress_check(k, e);
 	if (r >= 0) {
 		r = limits_choose(&k->limits, &k->plan, !k->main, e);
 	}
@@ -407,6 +408,7 @@ static int start(struct keeper *k, struct err *e)
 	if (r >= 0 && k->sandbox.upper >= 0) {
 		k->copy.upper = TAKE_FD(k->sandbox.upper);
 	}
+	r = r < 0 ? r : egress_open(k, e);
 	if (r >= 0) {
 		r = ask_main(k, e);
 	}
@@ -433,6 +435,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 	}
 	if (k->sandbox.ops) {
 		k->tier->stop(&k->sandbox);
+		(void)egress_stop(k, &k->error);
 		k->tier->done(&k->sandbox);
 	}
 	/* What is to be looked at now needs descriptors, of which there may be few. */
@@ -710,6 +713,7 @@ int keeper_main(void)
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
+	egress_init(&k.egress);
 	copy_init(&k.copy);
 	k.copy.tell = keeper_progress;
 	k.copy.tell_arg = &k;

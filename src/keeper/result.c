@@ -259,6 +259,14 @@ json_t *keeper_more(const struct keeper *k)
 	return TAKE_PTR(list);
 }
 
+/* Whether there was one: "served", and "ended" where it did so before the sandbox. */
+static json_t *gateway_of(const struct keeper *k)
+{
+	return k->egress.died                   ? json_string("ended")
+	       : k->egress.state > EGRESS_WAITS ? json_string("served")
+						: json_null();
+}
+
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
@@ -331,6 +339,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
+	r = r < 0 ? r : json_put(doc, "gateway", gateway_of(k));
 	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
 	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));

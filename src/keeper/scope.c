@@ -18,38 +18,13 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "keeper/program.h"
 
 #define PROGRAM "atoll-scope"
 
 extern char **environ;
 
-/*
- * Where it is: beside us in a build tree, in ../libexec/atoll where we are installed. Whoever can
- * change those directories can change this program too.
- */
-static int find_program(char path[PATH_MAX], struct err *e)
-{
-	static const char *const places[] = {"/../libexec/atoll/" PROGRAM, "/" PROGRAM};
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 64);
-	char *slash;
-	size_t i;
-
-	if (n < 0) {
-		return err_sys(e, errno, "cannot find this program");
-	}
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	for (i = 0; slash && i < ARRAY_SIZE(places); i++) {
-		memcpy(slash, places[i], strlen(places[i]) + 1);
-		if (access(path, X_OK) == 0) {
-			return 0;
-		}
-	}
-	return err_set(e, ERR_SYSTEM, EOPNOTSUPP,
-		       "the program " PROGRAM " is not installed beside atoll, so the service "
-		       "manager cannot be asked for a control group; put it there, as 'make "
-		       "install' does");
-}
+#define NEEDED "the service manager cannot be asked for a control group"
 
 /*
  * The manager is told which process is meant by a number, and takes it for one of its own
@@ -85,7 +60,7 @@ int scope_available(struct err *e)
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	const char *bus = getenv("DBUS_SESSION_BUS_ADDRESS");
 	char path[PATH_MAX], place[64], listener[PATH_MAX];
-	int r = find_program(path, e);
+	int r = program_find(PROGRAM, NEEDED, path, e);
 
 	if (!runtime || *runtime != '/') {
 		(void)snprintf(place, sizeof(place), "/run/user/%u", geteuid());
@@ -111,7 +86,7 @@ int scope_make(const struct scope_request *q, struct err *e)
 			      cpu,     q->io ? "1" : "0", NULL};
 	_cleanup_buf_ struct buf said = {};
 	posix_spawn_file_actions_t actions;
-	int ends[2], status = 0, r = find_program(path, e);
+	int ends[2], status = 0, r = program_find(PROGRAM, NEEDED, path, e);
 	pid_t child;
 
 	if (r < 0) {

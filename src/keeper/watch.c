@@ -37,6 +37,7 @@ enum {
 	W_OOM,
 	W_SIGNAL,
 	W_PIDFD,
+	W_EGRESS,
 	W_CONTROL,
 	W_COMMANDS = W_CONTROL + CONTROL_POLLS,
 	W_COUNT = W_COMMANDS + COMMAND_MAX * COMMAND_POLLS
@@ -381,6 +382,7 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 	group_poll(&k->limits.group, &w[W_OOM]);
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
+	egress_poll(&k->egress, &w[W_EGRESS]);
 	control_poll(&k->control, w + W_CONTROL);
 	for (i = 0; i < k->n_commands; i++) {
 		command_poll(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);
@@ -454,6 +456,10 @@ static int turn(struct keeper *k, int signals, const struct pollfd *w, struct er
 	}
 	if (r >= 0 && !k->ended_ns && w[W_INIT].revents) {
 		r = hear_inside(k, e);
+	}
+	if (r >= 0 && !k->ended_ns && w[W_EGRESS].revents) {
+		r = egress_hear(k, e);
+		r = r < 0 ? r : end_for_denial(k, e);
 	}
 	if (r >= 0 && !k->ended_ns && w[W_PIDFD].revents) {
 		end(k);

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#define FDPASS_MAX 32
+#define FDPASS_MAX 64
 
 /* Sends one message; up to FDPASS_MAX descriptors, which stay open here. 0 or -errno. */
 int fdpass_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds);

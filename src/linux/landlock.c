@@ -14,6 +14,9 @@
 #define FS_REFER            (1ULL << 13) /* ABI 2 */
 #define FS_TRUNCATE         (1ULL << 14) /* ABI 3 */
 #define FS_IOCTL_DEV        (1ULL << 15) /* ABI 5 */
+#define NET_BIND_TCP        1ULL         /* ABI 4 */
+#define NET_CONNECT_TCP     2ULL         /* ABI 4 */
+#define RULE_NET_PORT       2            /* ABI 4 */
 #define SCOPE_ABSTRACT_UNIX 1ULL         /* ABI 6 */
 #define SCOPE_SIGNAL        2ULL         /* ABI 6 */
 
@@ -53,12 +56,16 @@ int landlock_abi(void)
 	return abi > 0 ? (int)abi : 0;
 }
 
-int landlock_new(int abi, struct err *e)
+static int new_ruleset(int abi, uint64_t net, struct err *e)
 {
 	struct ruleset_attr attr = {.handled_access_fs = landlock_handled(abi)};
 	size_t size = sizeof(attr.handled_access_fs);
 	long fd;
 
+	if (abi >= 4) {
+		attr.handled_access_net = net;
+		size = offsetof(struct ruleset_attr, scoped);
+	}
 	if (abi >= 6) {
 		attr.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL;
 		size = sizeof(attr);
@@ -68,6 +75,32 @@ int landlock_new(int abi, struct err *e)
 		return err_sys(e, errno, "cannot create a Landlock ruleset");
 	}
 	return (int)fd;
+}
+
+int landlock_new(int abi, struct err *e)
+{
+	return new_ruleset(abi, 0, e);
+}
+
+int landlock_new_dialler(int abi, struct err *e)
+{
+	return new_ruleset(abi, NET_BIND_TCP | NET_CONNECT_TCP, e);
+}
+
+int landlock_allow_connect(int ruleset, int abi, uint16_t port, struct err *e)
+{
+	/* struct landlock_net_port_attr of linux/landlock.h */
+	const struct {
+		uint64_t allowed_access;
+		uint64_t port;
+	} rule = {NET_CONNECT_TCP, port};
+
+	if (abi < 4) {
+		return 0;
+	}
+	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0
+		       ? err_sys(e, errno, "cannot add a Landlock rule")
+		       : 0;
 }
 
 int landlock_allow(int ruleset, int abi, int fd, bool is_dir, unsigned access, struct err *e)

@@ -24,6 +24,12 @@ int landlock_abi(void);
  */
 int landlock_new(int abi, struct err *e);
 
+/* The same for a process that only dials: from ABI 4, no port either, to bind or to connect to. */
+int landlock_new_dialler(int abi, struct err *e);
+
+/* Lets it connect to a port, over TCP; before ABI 4 that needs no leave. */
+int landlock_allow_connect(int ruleset, int abi, uint16_t port, struct err *e);
+
 /* Grants rights on what `fd` (O_PATH) names and, for a directory, all beneath it. */
 int landlock_allow(int ruleset, int abi, int fd, bool is_dir, unsigned access, struct err *e);
 

@@ -582,6 +582,67 @@ static void print_affinity(FILE *out)
 	seccomp_release(ctx);
 }
 
+/*
+ * What the gateway needs: to accept, dial and move bytes, and memory for it. Sockets are those of
+ * the Internet; nothing is opened by a path, started, or made executable. No descriptor is handed
+ * on, which could make its receiver wait when it closes it (SO_LINGER); and nothing is dialled by
+ * sending, of which Landlock's ports know nothing.
+ */
+static void print_gateway(FILE *out)
+{
+	static const char *const calls[] = {"accept4",
+					    "brk",
+					    "clock_gettime",
+					    "close",
+					    "connect",
+					    "epoll_ctl",
+					    "epoll_pwait",
+					    "epoll_wait",
+					    "exit",
+					    "exit_group",
+					    "fcntl",
+					    "futex",
+					    "getpeername",
+					    "getrandom",
+					    "getsockname",
+					    "getsockopt",
+					    "gettimeofday",
+					    "madvise",
+					    "mremap",
+					    "munmap",
+					    "pipe2",
+					    "read",
+					    "recvfrom",
+					    "recvmsg",
+					    "restart_syscall",
+					    "rt_sigreturn",
+					    "rt_sigprocmask",
+					    "setsockopt",
+					    "shutdown",
+					    "splice",
+					    "write",
+					    "writev",
+					    "getpid"};
+	static const uint64_t none[] = {0};
+	static const int protocols[] = {0, 6 /* TCP */, 17 /* UDP */};
+	scmp_filter_ctx ctx = new_filter(SCMP_ACT_KILL_PROCESS);
+	size_t i;
+
+	must(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "bad arch");
+	for (i = 0; i < N(calls); i++) {
+		allow(ctx, number_of(calls[i]));
+	}
+	for (i = 0; i < N(protocols); i++) {
+		allow_socket(ctx, AF_INET, protocols[i]);
+		allow_socket(ctx, AF_INET6, protocols[i]);
+	}
+	allow_if(ctx, "mmap", 2, PROT_EXEC, none, N(none));
+	allow_if(ctx, "mprotect", 2, PROT_EXEC, none, N(none));
+	allow_if(ctx, "sendto", 3, MSG_FASTOPEN, none, N(none));
+	print_filter(out, ctx, "gateway");
+	seccomp_release(ctx);
+}
+
 static bool is_refused(const char *name)
 {
 	/* Allowed with some arguments, so a notification means the others. */
@@ -652,6 +713,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < N(profiles); i++) {
 		print_profile(out, profiles[i].profile, profiles[i].kind, profiles[i].name);
 	}
+	print_gateway(out);
 	print_affinity(out);
 	print_names(out);
 	return fclose(out) == 0 ? 0 : 1;

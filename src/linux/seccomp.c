@@ -40,6 +40,8 @@ static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
 					   (struct sock_filter *)filter_guarded_strict},
 	[SECCOMP_FILTER_GUARDED_DEFAULT] = {ARRAY_SIZE(filter_guarded_default),
 					    (struct sock_filter *)filter_guarded_default},
+	[SECCOMP_FILTER_GATEWAY] = {ARRAY_SIZE(filter_gateway),
+				    (struct sock_filter *)filter_gateway},
 	[SECCOMP_FILTER_AFFINITY] = {ARRAY_SIZE(filter_affinity),
 				     (struct sock_filter *)filter_affinity},
 };

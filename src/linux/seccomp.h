@@ -23,6 +23,7 @@ enum seccomp_filter {
 	/* and without a pid namespace */
 	SECCOMP_FILTER_GUARDED_STRICT,
 	SECCOMP_FILTER_GUARDED_DEFAULT,
+	SECCOMP_FILTER_GATEWAY,  /* of atoll-gateway: any other call ends it; no listener */
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
 	SECCOMP_FILTER_COUNT,
 };

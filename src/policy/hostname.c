@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "policy/scalar.h"
 
@@ -96,14 +97,14 @@ static int check_name(const char *name, size_t min_labels, struct err *e)
 }
 
 /* Literal addresses: 1 when it was one, 0 when it is none. */
-static int take_address(const char *host, char out[DESTINATION_SIZE], struct err *e)
+static int take_address(const char *host, char out[HOST_SIZE], struct err *e)
 {
 	unsigned char address[16];
 	char text[INET6_ADDRSTRLEN];
 	size_t len = strlen(host);
 
 	if (inet_pton(AF_INET, host, address) == 1) {
-		(void)snprintf(out, DESTINATION_SIZE, "%s", host);
+		(void)snprintf(out, HOST_SIZE, "%s", host);
 		return 1;
 	}
 	if (host[0] != '[') {
@@ -118,11 +119,11 @@ static int take_address(const char *host, char out[DESTINATION_SIZE], struct err
 	    !inet_ntop(AF_INET6, address, text, sizeof(text))) {
 		return refuse(e, "this is no IPv6 address");
 	}
-	(void)snprintf(out, DESTINATION_SIZE, "[%s]", text);
+	(void)snprintf(out, HOST_SIZE, "[%s]", text);
 	return 1;
 }
 
-int hostname_canonical(const char *host, char out[DESTINATION_SIZE], struct err *e)
+int hostname_canonical(const char *host, char out[HOST_SIZE], struct err *e)
 {
 	char name[HOSTNAME_MAX + 4] = "";
 	size_t len = strlen(host);
@@ -157,42 +158,126 @@ int hostname_canonical(const char *host, char out[DESTINATION_SIZE], struct err 
 	return 0;
 }
 
-int destination_canonical(const char *text, char out[DESTINATION_SIZE], struct err *e)
-{
-	const char *colon = strrchr(text, ':');
-	char host[HOSTNAME_MAX + 4];
-	uint64_t port;
-	size_t len;
-	int r;
+static const char *const protocol_names[] = {
+	[NET_TLS] = "tls", [NET_HTTP] = "http", [NET_TCP] = "tcp"};
 
+const char *net_protocol_name(enum net_protocol p)
+{
+	return protocol_names[p];
+}
+
+#define PORT_DEFAULT 443
+
+static enum net_protocol usual_protocol(unsigned port)
+{
+	return port == 443 ? NET_TLS : port == 80 ? NET_HTTP : NET_TCP;
+}
+
+/* Cuts ",private" and "/PROTOCOL" off the end of a text. */
+static int take_suffixes(char *text, bool *ret_protocol, struct destination *ret, struct err *e)
+{
+	char *comma = strchr(text, ','), *slash;
+
+	*ret_protocol = false;
+	if (comma) {
+		*comma = '\0';
+		if (strcmp(comma + 1, "private") != 0) {
+			return refuse(e, "after a comma only 'private' is known");
+		}
+		ret->private_ = true;
+	}
+	slash = strchr(text, '/');
+	if (!slash) {
+		return 0;
+	}
+	*slash = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(protocol_names); i++) {
+		if (strcmp(slash + 1, protocol_names[i]) == 0) {
+			ret->protocol = (enum net_protocol)i;
+			*ret_protocol = true;
+			return 0;
+		}
+	}
+	return refuse(e, "the protocol must be tls, http or tcp");
+}
+
+/* Cuts ":PORT" off; an IPv6 address has colons of its own, and brackets around them. */
+static int take_port(char *text, struct destination *ret, struct err *e)
+{
+	char *colon = strrchr(text, ':');
+	uint64_t port;
+
+	ret->port = PORT_DEFAULT;
 	if (!colon || strchr(colon, ']')) {
-		return refuse(e, "the port is missing; write host:port");
+		return 0;
 	}
-	len = (size_t)(colon - text);
-	if (len >= sizeof(host)) {
-		return refuse(e, "the host name is longer than 253 characters");
-	}
-	memcpy(host, text, len);
-	host[len] = '\0';
 	if (scalar_int(colon + 1, &port) < 0 || port < 1 || port > 65535) {
 		return refuse(e, "the port must be a number from 1 to 65535");
 	}
-	r = hostname_canonical(host, out, e);
-	if (r < 0) {
-		return r;
-	}
-	len = strlen(out);
-	(void)snprintf(out + len, DESTINATION_SIZE - len, ":%u", (unsigned)port);
+	*colon = '\0';
+	ret->port = (uint16_t)port;
 	return 0;
+}
+
+int destination_parse(const char *text, struct destination *ret, struct err *e)
+{
+	char copy[DESTINATION_SIZE + 32];
+	size_t len = strlen(text);
+	bool said;
+	int r;
+
+	*ret = (struct destination){};
+	if (len >= sizeof(copy)) {
+		return refuse(e, "the host name is longer than 253 characters");
+	}
+	memcpy(copy, text, len + 1);
+	r = take_suffixes(copy, &said, ret, e);
+	r = r < 0 ? r : take_port(copy, ret, e);
+	r = r < 0 ? r : hostname_canonical(copy, ret->host, e);
+	if (r >= 0 && !said) {
+		ret->protocol = usual_protocol(ret->port);
+	}
+	return r;
+}
+
+const char *destination_text(const struct destination *d, char out[DESTINATION_SIZE])
+{
+	bool usual = d->protocol == usual_protocol(d->port);
+
+	(void)snprintf(out, DESTINATION_SIZE, "%s:%u%s%s%s", d->host, (unsigned)d->port,
+		       usual ? "" : "/", usual ? "" : net_protocol_name(d->protocol),
+		       d->private_ ? ",private" : "");
+	return out;
+}
+
+int destination_canonical(const char *text, char out[DESTINATION_SIZE], struct err *e)
+{
+	struct destination d;
+	int r = destination_parse(text, &d, e);
+
+	if (r >= 0) {
+		(void)destination_text(&d, out);
+	}
+	return r;
+}
+
+bool hostname_within(const char *host, const char *pattern)
+{
+	size_t lh = strlen(host), lp = strlen(pattern);
+
+	if (strcmp(host, pattern) == 0) {
+		return true;
+	}
+	/* "*.example.com" holds "a.example.com" and "*.a.example.com", never "example.com". */
+	return pattern[0] == '*' && lh >= lp && strcmp(host + (lh - (lp - 1)), pattern + 1) == 0;
 }
 
 bool destination_within(const char *inner, const char *outer)
 {
-	size_t li = strlen(inner), lo = strlen(outer);
+	struct destination i, o;
+	struct err e = {};
 
-	if (strcmp(inner, outer) == 0) {
-		return true;
-	}
-	/* "*.example.com:443" holds "a.example.com:443", never "example.com:443". */
-	return outer[0] == '*' && li >= lo && strcmp(inner + (li - (lo - 1)), outer + 1) == 0;
+	return destination_parse(inner, &i, &e) >= 0 && destination_parse(outer, &o, &e) >= 0 &&
+	       hostname_within(i.host, o.host) && i.port == o.port &&
+	       (i.protocol == o.protocol || o.protocol == NET_TCP) && (!i.private_ || o.private_);
 }

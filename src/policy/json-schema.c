@@ -29,14 +29,17 @@ static const char *const literals[] = {
 		"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"" NAME_PATTERN
 		"\"}}",
 	[TYPE_PROGRAMS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
-	[TYPE_RULES] = "{\"type\":\"array\",\"items\":{\"anyOf\":["
-		       "{\"type\":\"string\",\"pattern\":\"^(\\\\[[0-9A-Fa-f:.]+\\\\]|[^:]+):[0-9]{"
-		       "1,5}$\"},"
-		       "{\"type\":\"object\",\"properties\":{"
-		       "\"host\":{\"type\":\"string\",\"minLength\":1},"
-		       "\"ports\":{\"type\":\"array\",\"minItems\":1,"
-		       "\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":65535}}},"
-		       "\"required\":[\"host\",\"ports\"],\"additionalProperties\":false}]}}",
+	[TYPE_RULES] =
+		"{\"type\":\"array\",\"items\":{\"anyOf\":["
+		"{\"type\":\"string\",\"pattern\":\"^(\\\\[[0-9A-Fa-f:.]+\\\\]|[^:/,]+)(:[0-9]{"
+		"1,5})?(/(tls|http|tcp))?(,private)?$\"},"
+		"{\"type\":\"object\",\"properties\":{"
+		"\"host\":{\"type\":\"string\",\"minLength\":1},"
+		"\"ports\":{\"type\":\"array\",\"minItems\":1,"
+		"\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":65535}},"
+		"\"protocol\":{\"enum\":[\"tls\",\"http\",\"tcp\"]},"
+		"\"private\":{\"type\":\"boolean\"}},"
+		"\"required\":[\"host\"],\"additionalProperties\":false}]}}",
 	[TYPE_ENV] = "{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"" VARIABLE_PATTERN
 		     "\"},\"additionalProperties\":{\"anyOf\":["
 		     "{\"type\":[\"string\",\"number\",\"boolean\"]},"

@@ -25,9 +25,6 @@
 
 #define KEY_PATH_SIZE 256
 
-/* The host of a network rule, checked like any other text; its name is checked with the port. */
-static const struct schema_key rule_host = {.path = "network.allow.host", .type = TYPE_TEXT};
-
 struct loader {
 	yaml_parser_t parser;
 	yaml_event_t event; /* the current one */
@@ -291,69 +288,153 @@ static int take_ports(struct loader *l, struct value *ports)
 	return r;
 }
 
-static int take_host(struct loader *l, struct value *host)
+/* A member with one value: a text, or true and false. */
+static int take_member(struct loader *l, const struct schema_key *k, bool flag, struct value *v)
 {
+	struct origin at = here(l);
+
 	if (l->event.type != YAML_SCALAR_EVENT) {
-		return wrong_type(l, "network.allow.host", "a host name");
+		return wrong_type(l, k->path, flag ? "true or false" : "a text");
 	}
-	return take_scalar(l, &rule_host, host);
-}
-
-/* Each port joined with the host, as the short form would say it. */
-static int add_rules(struct loader *l, const char *host, const struct value *ports, struct value *v)
-{
-	const struct schema_key *k = &schema_keys[KEY_NETWORK_ALLOW];
-
-	for (size_t i = 0; i < ports->n_items; i++) {
-		char rule[DESTINATION_SIZE + 8];
-		int n = snprintf(rule, sizeof(rule), "%s:%s", host, ports->items[i].text);
-		int r;
-
-		if (n < 0 || (size_t)n >= sizeof(rule)) {
-			return origin_fail(&ports->items[i].at, l->e,
-					   "network.allow: the host or port is too long");
-		}
-		r = setting_take(k, &ports->items[i].at, rule, v, l->e);
-		if (r < 0) {
-			return r;
-		}
+	if (!flag) {
+		return take_scalar(l, k, v);
 	}
+	if (!is_plain(l) ||
+	    (strcmp(scalar_text(l), "true") != 0 && strcmp(scalar_text(l), "false") != 0)) {
+		return wrong_type(l, k->path, "true or false");
+	}
+	v->set = true;
+	v->at = at;
+	v->num = strcmp(scalar_text(l), "true") == 0;
 	return 0;
 }
 
-/* {host: NAME, ports: [N, ...]} */
+/* What a rule of network.allow says as a mapping. */
+enum { RULE_HOST, RULE_PORTS, RULE_PROTOCOL, RULE_PRIVATE, RULE_MEMBERS };
+
+struct rule {
+	struct value v[RULE_MEMBERS];
+};
+
+static void rule_done(struct rule *r)
+{
+	for (size_t i = 0; i < RULE_MEMBERS; i++) {
+		value_done(&r->v[i]);
+	}
+}
+
+static const struct schema_key rule_members[RULE_MEMBERS] = {
+	[RULE_HOST] = {.path = "network.allow.host", .type = TYPE_TEXT},
+	[RULE_PORTS] = {.path = "network.allow.ports", .type = TYPE_TEXT},
+	[RULE_PROTOCOL] = {.path = "network.allow.protocol", .type = TYPE_TEXT},
+	[RULE_PRIVATE] = {.path = "network.allow.private", .type = TYPE_TEXT},
+};
+
+/* Members of the language that need what this version does not have. */
+static const char *const rule_inspects[] = {"methods", "paths", "credential", "rate", "headers"};
+
+/* The rule as the short form says it; the port NULL: the usual one. */
+static int add_rule(struct loader *l, const struct rule *rule, const char *port,
+		    const struct origin *at, struct value *v)
+{
+	const struct value *protocol = &rule->v[RULE_PROTOCOL];
+	char text[DESTINATION_SIZE + 64];
+	int n = snprintf(text, sizeof(text), "%s%s%s%s%s%s", rule->v[RULE_HOST].text,
+			 port ? ":" : "", port ? port : "", protocol->set ? "/" : "",
+			 protocol->set ? protocol->text : "",
+			 rule->v[RULE_PRIVATE].num ? ",private" : "");
+
+	if (n < 0 || (size_t)n >= sizeof(text)) {
+		return origin_fail(at, l->e,
+				   "network.allow: the host, port or protocol is too long");
+	}
+	return setting_take(&schema_keys[KEY_NETWORK_ALLOW], at, text, v, l->e);
+}
+
+/* The host stands alone in it: what would be a port or a suffix in the short form is no name. */
+static int add_rules(struct loader *l, const struct rule *rule, struct value *v)
+{
+	const struct value *host = &rule->v[RULE_HOST], *ports = &rule->v[RULE_PORTS];
+	int r = 0;
+
+	if (strpbrk(host->text, "/,") || (host->text[0] != '[' && strchr(host->text, ':'))) {
+		return origin_fail(&host->at, l->e,
+				   "network.allow.host: '%s': only the host stands here; ports, "
+				   "protocol and private are members of their own",
+				   shown(host->text).s);
+	}
+	if (!ports->set) {
+		return add_rule(l, rule, NULL, &host->at, v);
+	}
+	for (size_t i = 0; i < ports->n_items && r >= 0; i++) {
+		r = add_rule(l, rule, ports->items[i].text, &ports->items[i].at, v);
+	}
+	return r;
+}
+
+/* Which member of a rule a key names, or -1. */
+static int rule_member(const char *key)
+{
+	const size_t prefix = strlen("network.allow.");
+	int i = 0;
+
+	while (i < RULE_MEMBERS && strcmp(rule_members[i].path + prefix, key) != 0) {
+		i++;
+	}
+	return i < RULE_MEMBERS ? i : -1;
+}
+
+static int unknown_member(struct loader *l, const struct origin *at, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rule_inspects); i++) {
+		if (strcmp(rule_inspects[i], key) == 0) {
+			return origin_fail(
+				at, l->e,
+				"network.allow.%s: this version does not look into "
+				"requests, so it cannot hold that; leave it out to allow "
+				"every request to that host",
+				key);
+		}
+	}
+	return origin_fail(at, l->e, "unknown key 'network.allow.%s'", key);
+}
+
+/* {host: NAME, ports: [N, ...], protocol: tls, private: true} */
 static int take_rule(struct loader *l, struct value *v)
 {
-	_cleanup_(value_done) struct value host = {}, ports = {};
+	_cleanup_(rule_done) struct rule rule = {};
 	struct origin at = here(l);
 	int r;
 
 	while ((r = next(l)) >= 0 && !at_end(l)) {
 		struct origin key_at = here(l);
 		char key[16];
-		bool is_host, is_ports;
+		int i;
 
 		r = take_key(l, "network.allow", key, sizeof(key));
-		if (r < 0 || (r = next(l)) < 0) {
+		if (r < 0) {
 			return r;
 		}
-		is_host = strcmp(key, "host") == 0;
-		is_ports = strcmp(key, "ports") == 0;
-		if ((is_host && host.set) || (is_ports && ports.set)) {
+		i = rule_member(key);
+		if (i < 0) {
+			return unknown_member(l, &key_at, key);
+		}
+		if (rule.v[i].set) {
 			return origin_fail(&key_at, l->e, "duplicate key 'network.allow.%s'", key);
 		}
-		if (!is_host && !is_ports) {
-			return origin_fail(&key_at, l->e, "unknown key 'network.allow.%s'", key);
-		}
-		r = is_host ? take_host(l, &host) : take_ports(l, &ports);
+		r = next(l);
+		r = r < 0 ? r
+		    : i == RULE_PORTS
+			    ? take_ports(l, &rule.v[i])
+			    : take_member(l, &rule_members[i], i == RULE_PRIVATE, &rule.v[i]);
 		if (r < 0) {
 			return r;
 		}
 	}
-	if (r >= 0 && (!host.set || !ports.set)) {
-		return origin_fail(&at, l->e, "network.allow: a rule needs host and ports");
+	if (r >= 0 && !rule.v[RULE_HOST].set) {
+		return origin_fail(&at, l->e, "network.allow: a rule needs a host");
 	}
-	return r < 0 ? r : add_rules(l, host.text, &ports, v);
+	return r < 0 ? r : add_rules(l, &rule, v);
 }
 
 static int take_list(struct loader *l, const struct schema_key *k, struct value *v)

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "policy/deny.h"
+#include "policy/hostname.h"
 #include "policy/path.h"
 #include "policy/plan-internal.h"
 #include "policy/plan.h"
@@ -239,6 +240,7 @@ json_t *plan_to_json(const struct plan *p)
 	    json_put(j, "more", more_list(p)) < 0 ||
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
 	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
+	    json_put(j, "net", text_list(p->net, p->n_net)) < 0 ||
 	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
 	    json_put(j, "idle_signals", word_list(p->limits.idle_signals, KEY_IDLE_SIGNALS)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
@@ -533,6 +535,18 @@ static int check_whole(const struct plan *p, struct err *e)
 			return bad(e, "deny", "has an element that is no rule");
 		}
 	}
+	for (size_t i = 0; i < p->n_net; i++) {
+		char text[DESTINATION_SIZE];
+		struct err why = {};
+
+		if (destination_canonical(p->net[i], text, &why) < 0 ||
+		    strcmp(text, p->net[i]) != 0) {
+			return bad(e, "net", "has an element that is no destination");
+		}
+	}
+	if (p->n_net > PLAN_NET_MAX) {
+		return bad(e, "net", "is too long");
+	}
 	if (p->n_env == 0) {
 		return bad(e, "env", "is empty");
 	}
@@ -561,9 +575,9 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* limits, identity, workspace, more, read, deny, scopes, idle_signals, exec, env, notes,
+/* limits, identity, workspace, more, read, deny, net, scopes, idle_signals, exec, env, notes,
  * policy_digest */
-#define OTHER_MEMBERS 12
+#define OTHER_MEMBERS 13
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -584,6 +598,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_paths(j, "exec", &p.exec, &p.n_exec, e)) < 0 ||
 	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||
 	    (r = read_words(j, "idle_signals", KEY_IDLE_SIGNALS, &p.limits.idle_signals, e)) < 0 ||
+	    (r = read_texts(j, "net", &p.net, &p.n_net, e)) < 0 ||
 	    (r = read_texts(j, "scopes", &p.scopes, &p.n_scopes, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||

@@ -140,6 +140,7 @@ void plan_done(struct plan *p)
 	}
 	plan_paths_free(p->read, p->n_read);
 	strings_free(p->deny);
+	strings_free(p->net);
 	strings_free(p->scopes);
 	plan_paths_free(p->exec, p->n_exec);
 	free(p->identity.user);

@@ -18,6 +18,9 @@
 
 struct err;
 
+/* Destinations: as many as a policy has elements in a list. */
+#define PLAN_NET_MAX 256
+
 enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
 enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
@@ -89,6 +92,9 @@ struct plan {
 
 	char **deny; /* filesystem.deny, each absolute (policy/deny.h) */
 	size_t n_deny;
+
+	char **net; /* network.allow, each as destination_text() has it (policy/hostname.h) */
+	size_t n_net;
 
 	bool exec_any;          /* no execution.allow: any file that the view shows */
 	struct plan_path *exec; /* files, or directories whose files may be executed */

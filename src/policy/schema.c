@@ -103,11 +103,14 @@ static const struct word copy_by_words[] = {
 };
 
 static const struct word network_words[] = {
-	{"deny", "It has no network: its only interface is a loopback of its own."},
+	{"deny",
+	 "It can connect to nothing that no rule allows: its only interface is a loopback of "
+	 "its own."},
 };
 
 static const struct absent network_absent[] = {
-	{"allow", "this version cannot give a sandbox network access; use deny"},
+	{"allow", "this version has no way out for connections that no rule allows; use deny, and "
+		  "network.allow for those that are needed"},
 };
 
 static const struct word syscall_words[] = {
@@ -245,16 +248,20 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 				 WORDS(network_words),
 				 ABSENT(network_absent),
 				 .doc = "What happens to connections that no rule allows."},
-	[KEY_NETWORK_ALLOW] = {.path = "network.allow",
-			       .type = TYPE_RULES,
-			       .rule = MERGE_SUBSET,
-			       .class = CLASS_WALL,
-			       .doc = "Destinations as host:port, or as mappings of host and "
-				      "ports. This version checks them and refuses to run with "
-				      "any.",
-			       .say = "It asks for connections to {}, which this version cannot "
-				      "give: it does not start.",
-			       .say_none = "No destination is allowed."},
+	[KEY_NETWORK_ALLOW] =
+		{.path = "network.allow",
+		 .type = TYPE_RULES,
+		 .rule = MERGE_SUBSET,
+		 .class = CLASS_WALL,
+		 .doc = "What it may connect to: HOST[:PORT][/PROTOCOL][,private], or "
+			"mappings of host, ports, protocol and private. A host is a "
+			"name, *.NAME for all names below one, or an address; the port "
+			"is 443 where none is said. tls (at port 443): from the first "
+			"byte, to that very name; http (80): requests for that name; "
+			"tcp (others): anything. private: also where the name leads to "
+			"an address that is nobody's on the Internet.",
+		 .say = "It can connect to {}, through the gateway and by name.",
+		 .say_none = "No destination is allowed."},
 	[KEY_EXECUTION] = {.path = "execution",
 			   .type = TYPE_SECTION,
 			   .doc = "What may be executed, and how much of it."},

@@ -519,13 +519,23 @@ int tier_available(const struct settled *s, struct err *e)
 int network_available(const struct settled *s, struct err *e)
 {
 	const struct value *rules = &s->policy.v[KEY_NETWORK_ALLOW];
+	const struct value *calls = &s->policy.v[KEY_SYSCALLS];
 
 	if (rules->n_items == 0) {
 		return 0;
 	}
-	return origin_fail(&rules->items[0].at, e,
-			   "network rules need the egress gateway, which this version does not "
-			   "have; remove network.allow to run without network");
+	if (s->tier == TIER_PROCESS) {
+		return origin_fail(
+			&rules->items[0].at, e,
+			"network.allow: the process tier has no network of its own, so "
+			"it has none at all; use tier container, or leave the rules out");
+	}
+	return calls->num >= SYSCALLS_DEFAULT
+		       ? 0
+		       : origin_fail(&rules->items[0].at, e,
+				     "network.allow: execution.syscalls is '%s', which has no "
+				     "connections; use default, or leave the rules out",
+				     schema_keys[KEY_SYSCALLS].words[calls->num].word);
 }
 
 /* What the trust level fixes, against what was given. */

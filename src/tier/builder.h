@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "policy/plan.h"
+#include "tier/net.h"
 
 struct tier_spec;
 
@@ -20,7 +21,7 @@ struct tier_spec;
  * keeper to builder: the id maps are written (where there are any), begin; then, with descriptors,
  * what only the keeper can make. Builder to keeper: every wall stands, or what failed.
  */
-enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_READY, BUILD_FAILED };
+enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_NET, BUILD_READY, BUILD_FAILED };
 
 /* builder to keeper: ready, with the descriptors below, or what failed. */
 struct build_report {
@@ -28,6 +29,7 @@ struct build_report {
 	uint32_t landlock_abi;
 	uint32_t bounded; /* the capability bounding set is empty */
 	uint32_t refused; /* it failed at namespaces and mounts as such, not at a path */
+	uint32_t held;    /* with BUILD_NET, of which there may be several: tier_net.n_held */
 	struct err error;
 };
 

@@ -194,17 +194,45 @@ static int pass_on(struct build_report *report, struct err *e)
 		       : -e->code;
 }
 
+/* The builder is our own code, and has met nothing foreign; its numbers are checked all the same.
+ */
+static int take_net(struct tier_sandbox *sb, const struct build_report *report, const int *fds,
+		    size_t n, struct err *e)
+{
+	struct tier_net *net = &sb->net;
+
+	for (size_t i = 0; i < n; i++) {
+		if (net->n == TIER_NET_MAX) {
+			(void)fd_close(fds[i]);
+		} else {
+			net->fds[net->n++] = fds[i];
+		}
+	}
+	net->n_held = report->held;
+	return report->held <= EGRESS_PORTS_MAX && n > 0
+		       ? 0
+		       : err_set(e, ERR_BUG, EPROTO, "the builder's sockets do not add up");
+}
+
 /* Waits for the builder's report; its own words are passed on. */
 int launch_await(struct tier_sandbox *sb, struct err *e)
 {
-	struct build_report report;
-	int fds[BUILD_FDS] = {FD_NONE, FD_NONE, FD_NONE, FD_NONE};
-	size_t n = BUILD_FDS;
-	ssize_t r = fdpass_recv(sb->control, &report, sizeof(report), fds, &n);
+	struct build_report report = {.op = BUILD_NET};
+	int fds[FDPASS_MAX];
+	size_t n = 0;
 
-	if (r != (ssize_t)sizeof(report)) {
-		return err_set(e, ERR_SYSTEM, r < 0 ? (int)-r : EPIPE,
-			       "the builder of the sandbox ended without a word");
+	while (report.op == BUILD_NET) {
+		ssize_t r;
+
+		n = FDPASS_MAX;
+		r = fdpass_recv(sb->control, &report, sizeof(report), fds, &n);
+		if (r != (ssize_t)sizeof(report)) {
+			return err_set(e, ERR_SYSTEM, r < 0 ? (int)-r : EPIPE,
+				       "the builder of the sandbox ended without a word");
+		}
+		if (report.op == BUILD_NET && take_net(sb, &report, fds, n, e) < 0) {
+			return -e->code;
+		}
 	}
 	if (report.op != BUILD_READY || n < BUILD_FD_PTMX) {
 		return pass_on(&report, e);
@@ -267,6 +295,9 @@ void launch_done(struct tier_sandbox *sb)
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
 	sb->upper = fd_close(sb->upper);
+	while (sb->net.n > 0) {
+		(void)fd_close(sb->net.fds[--sb->net.n]);
+	}
 	json_decref(sb->survey);
 	sb->survey = NULL;
 }

@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 
+#include "tier/net.h"
 #include "tier/spec.h"
 
 struct err;
@@ -62,6 +63,7 @@ struct tier_sandbox {
 	uint64_t tasks; /* at most so many exist, there */
 	uint64_t refused_starts; /* beyond the limit of processes, there */
 	bool survivors;          /* stop() did not end everything inside */
+	struct tier_net net;
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 

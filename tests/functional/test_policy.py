@@ -179,7 +179,8 @@ def test_check_goes_through_all_files(place):
 def test_check_notes_what_cannot_run_yet(place):
     path = place.write("p.yaml", "version: 1\nnetwork:\n  allow: ['example.com:443']\n")
     out = place.good("policy", "check", path)
-    assert out.startswith(f"{path}: ok\n") and "network rules need the egress gateway" in out
+    assert out == f"{path}: ok\n"
+    assert "the process tier has no network of its own" in place.good("policy", "check", "--accept-tier", "process", path)
     path = place.write("s.yaml", "version: 1\nprofile: strict\n")
     assert "nothing may be executed yet" in place.good("policy", "check", path)
     path = place.write("q.yaml", "version: 1\ntrust: low\n")
@@ -413,8 +414,11 @@ def test_schema_accepts_the_profiles(place, validator):
     "version: 1\nexecution: {limits: {cpus: '2'}}\n",
     "version: 1\ntime: {wall: 10}\n",
     "version: 1\ntime: {wall: ''}\n",
-    "version: 1\nnetwork: {allow: [example.com]}\n",
-    "version: 1\nnetwork: {allow: [{host: a.b}]}\n",
+    "version: 1\nnetwork: {allow: ['example.com/ftp']}\n",
+    "version: 1\nnetwork: {allow: ['example.com:']}\n",
+    "version: 1\nnetwork: {allow: [{ports: [1]}]}\n",
+    "version: 1\nnetwork: {allow: [{host: a.b, protocol: udp}]}\n",
+    "version: 1\nnetwork: {allow: [{host: a.b, methods: [GET]}]}\n",
     "version: 1\ndata: {env: {1A: x}}\n",
     "version: 1\ndata: {env: {A: {inherit: false}}}\n",
     "version: 1\nfilesystem: {workspace: .}\n",
@@ -428,8 +432,8 @@ def test_schema_accepts_what_the_loader_accepts(place, validator):
     text = ("version: 1\nname: all\nprofile: dev-assistant\ntrust: medium\nprovenance: agent\n"
             "tier: container\n"
             "filesystem: {root: host, workspace: {path: ., mode: read-only, copy_by: files}, read: [/opt]}\n"
-            "network: {default: deny, allow: ['example.com:443', '[::1]:22',\n"
-            "  {host: '*.example.com', ports: [80]}]}\n"
+            "network: {default: deny, allow: ['example.com:443', '[::1]:22,private', example.com, 'a.b:5/tls,private',\n"
+            "  {host: '*.example.com', ports: [80]}, {host: a.b, protocol: tcp, private: true}]}\n"
             "execution: {allow: [sh], syscalls: strict, denials: end, limits: {mechanism: group,\n"
             "  memory: 1073741824, cpus: 0.5, processes: 10, open_files: 64, file_size: 1MB,\n"
             "  scratch: 1GiB, output: 1kB, starts: 5, io: 20MiB/s}}\n"
@@ -596,9 +600,9 @@ def test_accepted_tier_is_recorded(place):
 
 def test_network_rules_are_never_ignored(place):
     path = place.write("policy.yaml", "version: 1\nnetwork:\n  allow: ['example.com:443']\n")
-    assert place.no_plan("--policy", path) == (
-        f"{path}:3:11: network rules need the egress gateway, which this version does not have; "
-        "remove network.allow to run without network")
+    assert place.plan("--policy", path)["net"] == ["example.com:443"]
+    assert place.no_plan("--policy", path, "--accept-tier", "process").startswith(
+        f"{path}:3:11: network.allow: the process tier has no network of its own")
 
 
 def test_policy_inside_a_writable_workspace(place):

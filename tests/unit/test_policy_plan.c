@@ -294,9 +294,26 @@ static void test_network_rules(void **state)
 	struct plan p;
 
 	ask(&a, f,
-	    make_file(f, "p.yaml", 0644, "version: 1\nnetwork:\n  allow: ['example.com:443']\n"));
-	refused(&a, "p.yaml:3:11: network rules need the egress gateway, which this version does "
-		    "not have; remove network.allow to run without network");
+	    make_file(f, "p.yaml", 0644,
+		      "version: 1\nnetwork:\n  allow:\n    - 'Example.COM.'\n    - {host: a.b, "
+		      "ports: [80, 81], private: true}\n    - '10.0.0.1:5,private'\n    - "
+		      "{host: a.c, protocol: tcp}\n"));
+	p = planned(&a);
+	assert_int_equal(p.n_net, 5);
+	assert_string_equal(p.net[0], "example.com:443");
+	assert_string_equal(p.net[1], "a.b:80,private");
+	assert_string_equal(p.net[2], "a.b:81,private");
+	assert_string_equal(p.net[3], "10.0.0.1:5,private");
+	assert_string_equal(p.net[4], "a.c:443/tcp");
+	plan_done(&p);
+	ask(&a, f, make_file(f, "p.yaml", 0644, "version: 1\nnetwork:\n  allow: ['10.0.0.1:5']\n"));
+	refused(&a, "p.yaml:3:11: network.allow: '10.0.0.1:5' is a private address; write "
+		    "'10.0.0.1:5,private' (or private: true) if it is meant");
+	ask(&a, f,
+	    make_file(f, "p.yaml", 0644,
+		      "version: 1\nexecution: {syscalls: strict}\nnetwork:\n  allow: [a.b]\n"));
+	refused(&a, "p.yaml:4:11: network.allow: execution.syscalls is 'strict', which has no "
+		    "connections; use default, or leave the rules out");
 	ask(&a, f, make_file(f, "p.yaml", 0644, "version: 1\nnetwork: {allow: []}\n"));
 	p = planned(&a);
 	plan_done(&p);

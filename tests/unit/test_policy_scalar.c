@@ -191,7 +191,7 @@ static void test_hosts(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
-		char out[DESTINATION_SIZE] = "";
+		char out[HOST_SIZE] = "";
 		struct err e = {};
 		int r = hostname_canonical(hosts[i].text, out, &e);
 
@@ -230,6 +230,49 @@ static void test_host_lengths(void **state)
 	assert_int_equal(destination_canonical(name, out, &e), -EINVAL);
 }
 
+static void test_destinations(void **state)
+{
+	static const struct {
+		const char *text, *canonical; /* NULL: refused */
+	} rows[] = {
+		{"Example.COM", "example.com:443"},
+		{"example.com.:443/tls", "example.com:443"},
+		{"example.com:80/http", "example.com:80"},
+		{"example.com:80/tls", "example.com:80/tls"},
+		{"example.com/tcp", "example.com:443/tcp"},
+		{"example.com:5432/tcp", "example.com:5432"},
+		{"example.com:5432/tls,private", "example.com:5432/tls,private"},
+		{"*.example.com", "*.example.com:443"},
+		{"[2001:DB8::1]", "[2001:db8::1]:443"},
+		{"[2001:db8:0::1]:53/tcp,private", "[2001:db8::1]:53,private"},
+		{"192.0.2.1:1", "192.0.2.1:1"},
+		{"example.com:0", NULL},
+		{"example.com:", NULL},
+		{"example.com:1:2", NULL},
+		{"example.com/", NULL},
+		{"example.com/TCP", NULL},
+		{"example.com,", NULL},
+		{"example.com,private,private", NULL},
+		{"example.com/tcp/tls", NULL},
+		{"user@example.com", NULL},
+		{"", NULL},
+		{",private", NULL},
+		{":443", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char out[DESTINATION_SIZE] = "";
+		struct err e = {};
+		int r = destination_canonical(rows[i].text, out, &e);
+
+		if (rows[i].canonical ? r < 0 || strcmp(out, rows[i].canonical) != 0
+				      : r != -EINVAL || e.kind != ERR_POLICY) {
+			fail_msg("'%s': %d '%s' %s", rows[i].text, r, out, e.msg);
+		}
+	}
+}
+
 static void test_within(void **state)
 {
 	static const struct {
@@ -247,6 +290,14 @@ static void test_within(void **state)
 		{"*.example.com:443", "*.example.com:443", true},
 		{"example.com:443", "example.com:443", true},
 		{"example.com:44", "example.com:443", false},
+		{"example.com", "example.com:443", true},
+		{"example.com:443/tcp", "example.com:443", false},
+		{"example.com:443/tls", "example.com:443/tcp", true},
+		{"example.com:80/tcp", "example.com:80", false},
+		{"example.com:9", "example.com:9,private", true},
+		{"example.com:9,private", "example.com:9", false},
+		{"*.example.com:9/tcp,private", "*.example.com:9,private", true},
+		{"no name", "no name", false},
 	};
 
 	(void)state;
@@ -358,11 +409,11 @@ static void test_shown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),    cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_hosts),      cmocka_unit_test(test_host_lengths),
-		cmocka_unit_test(test_within),     cmocka_unit_test(test_suggestions),
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_shown),
-		cmocka_unit_test(test_documented),
+		cmocka_unit_test(test_numbers),      cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_hosts),        cmocka_unit_test(test_host_lengths),
+		cmocka_unit_test(test_destinations), cmocka_unit_test(test_within),
+		cmocka_unit_test(test_suggestions),  cmocka_unit_test(test_table),
+		cmocka_unit_test(test_shown),        cmocka_unit_test(test_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,13 +202,13 @@ static int copy_member(json_t *to, const char *name, const json_t *from, const c
 static int put_lock(struct graduate *g, struct err *e)
 {
 	const json_t *plan = json_object_get(g->created, "plan");
-	_cleanup_json_ json_t *doc =
-		json_pack("{s:i, s:s, s:s, s:n, s:n, s:{s:s, s:s, s:s, s:s}}", "format", 1,
-			  "sandbox", g->id, "trail_digest", g->head, "seed", "clock", "absent",
-			  "seed", "this version gives a payload the kernel's own random numbers",
-			  "clock", "this version gives a payload the host's clock", "models",
-			  "this version has no gateway that would see which ones answered", "root",
-			  "the programs of the host's /usr and tool chains are named by no digest");
+	_cleanup_json_ json_t *doc = json_pack(
+		"{s:i, s:s, s:s, s:n, s:n, s:{s:s, s:s, s:s, s:s}}", "format", 1, "sandbox", g->id,
+		"trail_digest", g->head, "seed", "clock", "absent", "seed",
+		"this version gives a payload the kernel's own random numbers", "clock",
+		"this version gives a payload the host's clock", "models",
+		"this version does not look into requests, which would show which ones answered",
+		"root", "the programs of the host's /usr and tool chains are named by no digest");
 	int r = doc ? copy_member(doc, "atoll", g->created, "version") : -ENOMEM;
 
 	r = r < 0 ? r : copy_member(doc, "machine", g->created, "machine");

@@ -45,11 +45,11 @@ static bool is_asked(enum key_id key)
 	return false;
 }
 
-/* The line is no comment. Rules for connections would keep it from starting. */
+/* The line is no comment. At the process tier rules for connections would keep it from starting. */
 static bool is_live(const struct document *d, const struct schema_key *k)
 {
-	bool live = k->type != TYPE_SECTION && schema_id(k) != KEY_NETWORK_ALLOW &&
-		    d->n->answers.v[schema_id(k)].set;
+	bool refused = schema_id(k) == KEY_NETWORK_ALLOW && d->s->tier == TIER_PROCESS;
+	bool live = k->type != TYPE_SECTION && !refused && d->n->answers.v[schema_id(k)].set;
 
 	for (size_t i = 0; k->type == TYPE_SECTION && !live && i < KEY_COUNT; i++) {
 		live = is_below(&schema_keys[i], k) && is_live(d, &schema_keys[i]);

@@ -167,12 +167,19 @@ static void find_files(struct new_policy *n, const struct settled *s)
 	}
 }
 
-static void find_network(struct new_policy *n)
+static void find_network(struct new_policy *n, const struct settled *s)
 {
-	if (n->answers.v[KEY_NETWORK_ALLOW].set) {
+	if (!n->answers.v[KEY_NETWORK_ALLOW].set) {
+		return;
+	}
+	if (s->tier == TIER_PROCESS) {
 		find(n, KEY_NETWORK_ALLOW, false,
-		     "connections were asked for, and there is no network at all: this version has "
-		     "no gateway for them and refuses to run a policy with such rules");
+		     "connections were asked for, and there is no network at all: the process tier "
+		     "has none, and refuses to run a policy with such rules");
+	} else {
+		find(n, KEY_NETWORK_ALLOW, true,
+		     "what it can read it can send there: each destination is one that has to be "
+		     "trusted with it");
 	}
 }
 
@@ -233,7 +240,7 @@ static void find_all(struct new_policy *n, const struct settled *s)
 	}
 	find_tier(n, s);
 	find_files(n, s);
-	find_network(n);
+	find_network(n, s);
 	find_variables(n);
 	find_programs(n);
 	find_mechanism(n, s);

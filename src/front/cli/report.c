@@ -100,6 +100,19 @@ static bool ended_by_denial(const json_t *result)
 	return reason && strncmp(reason, "denied:", 7) == 0;
 }
 
+/* Where it ended before the sandbox did, what came later failed for no reason of its own. */
+static void say_gateway(const json_t *result)
+{
+	const char *gateway = json_string_value(json_object_get(result, "gateway"));
+	const char *sandbox = json_string_value(json_object_get(result, "sandbox"));
+
+	if (gateway && strcmp(gateway, "ended") == 0) {
+		cli_say("the gateway ended before the sandbox did, which had no network from then "
+			"on; 'atoll events %s' says why",
+			sandbox ? sandbox : "");
+	}
+}
+
 static void say_denials(const json_t *result)
 {
 	json_t *denial;
@@ -190,6 +203,7 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 
 	if (!quiet) {
 		say_denials(result);
+		say_gateway(result);
 	}
 	say_reduced(result); /* even then: it is a change that nobody will see */
 	if (!reason) {

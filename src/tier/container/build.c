@@ -15,13 +15,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +26,7 @@
 #include "base/mutant.h"
 #include "linux/landlock.h"
 #include "tier/builder.h"
+#include "tier/container/network.h"
 #include "tier/tier.h"
 #include "tier/walls.h"
 
@@ -41,17 +39,6 @@ static int join_groups(const struct builder *b, struct err *e)
 		r = err_sys(e, errno, "cannot create a cgroup namespace");
 	}
 	return r;
-}
-
-static int raise_loopback(struct err *e)
-{
-	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq req = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &req) < 0) {
-		return err_sys(e, errno, "cannot bring up the sandbox's loopback interface");
-	}
-	return 0;
 }
 
 static int write_text(int dirfd, const char *path, const char *text, struct err *e)
@@ -128,8 +115,8 @@ static int surround(struct builder *b, struct view *v, struct err *e)
 	if (r >= 0) {
 		r = limit_namespaces(v, e);
 	}
-	if (r >= 0 && !MUTANT(ATOLL_MUTATE_NETNS)) {
-		r = raise_loopback(e);
+	if (r >= 0) {
+		r = network_build(b, v->proc, e);
 	}
 	if (r >= 0 && sethostname("atoll", 5) < 0) {
 		r = err_sys(e, errno, "cannot set the host name");

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "linux/mount.h"
 #include "policy/deny.h"
+#include "policy/egress.h"
 #include "tier/hostview.h"
 #include "tier/tier.h"
 
@@ -152,14 +153,16 @@ static int put_accounts(int etc, const struct plan_identity *id, struct err *e)
 int etc_build(const struct view *v, struct err *e)
 {
 	/* The machine-id is the same everywhere: nothing of the host's identity goes inside. */
-	static const struct {
+	const struct {
 		const char *name, *text;
 	} files[] = {
 		{"nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 				  "networks: files\nprotocols: files\nservices: files\n"},
 		{"hosts", "127.0.0.1 localhost atoll\n::1 localhost ip6-localhost\n"},
 		{"hostname", "atoll\n"},
-		{"resolv.conf", "# no network\n"},
+		{"resolv.conf", v->spec->plan->n_net > 0 ? "nameserver " EGRESS_DNS_TEXT
+							   "\noptions edns0\n"
+							 : "# no network\n"},
 		{"machine-id", "61746f6c6c0000000000000000000000\n"},
 	};
 	_cleanup_fd_ int host = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "linux/mountinfo.h"
+#include "tier/container/network.h"
 #include "tier/reading.h"
 #include "tier/tier.h"
 #include "tier/walls.h"
@@ -203,35 +204,6 @@ static int check_scratch(const struct reading *r)
 	return err >= 0 ? reading_add(r, "scratch", "read", json_integer((json_int_t)size)) : err;
 }
 
-/* Only lo among the interfaces, and no route that leaves it. */
-static int check_network(const struct reading *r)
-{
-	_cleanup_buf_ struct buf b = {};
-	const char *line;
-	int err, lines = 0;
-
-	buf_init(&b, READING_MAX_TEXT);
-	err = reading_file(r, r->dir, "net/dev", &b);
-	/* Two heading lines, then one for each interface. */
-	for (line = buf_str(&b); err >= 0 && line && *line; lines++) {
-		if (lines >= 2 && strncmp(line + strspn(line, " "), "lo:", 3) != 0) {
-			return reading_differs(r, "a network interface", "present", "only lo");
-		}
-		line = strchr(line, '\n');
-		line = line ? line + 1 : NULL;
-	}
-	if (err >= 0) {
-		err = reading_file(r, r->dir, "net/route", &b);
-	}
-	line = strchr(buf_str(&b), '\n');
-	if (err >= 0 && line && line[1]) {
-		err = reading_differs(r, "a route", "present", "none");
-	}
-	return err >= 0
-		       ? reading_add(r, "network", "read", json_string("none but its own loopback"))
-		       : err;
-}
-
 static int check_landlock(const struct reading *r)
 {
 	if (!plan_uses_landlock(r->spec->plan)) {
@@ -250,7 +222,7 @@ int container_survey(struct tier_sandbox *sb, struct err *e)
 		reading_namespaces,
 		check_mounts,
 		view_check_denied,
-		check_network,
+		network_check,
 	};
 
 	sb->survey = json_object();

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program atoll-gateway: see gateway.h. The keeper starts it (keeper/egress.c). */
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "gateway/conn.h"
+#include "gateway/gateway.h"
+#include "gateway/names.h"
+#include "gateway/resolve.h"
+#include "gateway/server.h"
+#include "linux/fdpass.h"
+#include "linux/route.h"
+
+#define TICK_MS 500
+
+/* What the keeper hands over at the start. */
+struct start {
+	json_t *config;
+	int sockets[GATEWAY_LISTENER];
+	int listeners[256];
+	size_t n_listeners;
+	int64_t uid;
+};
+
+static int take_config(struct gateway *g, struct start *s, int fd, struct err *e)
+{
+	const json_t *allow, *uid, *text;
+	size_t i;
+
+	s->config = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+	(void)fd_close(fd);
+	allow = json_object_get(s->config, "allow");
+	uid = json_object_get(s->config, "uid");
+	s->uid = json_is_integer(uid) ? json_integer_value(uid) : -1;
+	g->rules = calloc(json_array_size(allow) + 1, sizeof(*g->rules));
+	if (!g->rules) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	json_array_foreach(allow, i, text)
+	{
+		if (!json_is_string(text) ||
+		    destination_parse(json_string_value(text), &g->rules[g->n_rules++], e) < 0) {
+			return err_set(e, ERR_BUG, EINVAL, "a rule is no destination");
+		}
+	}
+	return g->n_rules > 0 ? 0 : err_set(e, ERR_BUG, EINVAL, "there are no rules");
+}
+
+/* Until everything is here: the sockets of one kind come in as many messages as they need. */
+static int receive_start(struct gateway *g, struct start *s, struct err *e)
+{
+	for (;;) {
+		struct gateway_message m;
+		int fds[FDPASS_MAX];
+		size_t n = FDPASS_MAX;
+		ssize_t len = fdpass_recv(GATEWAY_FD, &m, sizeof(m), fds, &n);
+		int r = 0;
+
+		if (len != (ssize_t)sizeof(m)) {
+			return err_set(e, ERR_SYSTEM, EPIPE, "the keeper went away");
+		}
+		if (m.op == GATEWAY_CONFIG && n == 1 && !s->config) {
+			r = take_config(g, s, fds[0], e);
+		} else if (m.op == GATEWAY_SOCKETS && m.id < GATEWAY_LISTENER && n == 1) {
+			s->sockets[m.id] = fds[0];
+		} else if (m.op == GATEWAY_SOCKETS && m.id == GATEWAY_LISTENER &&
+			   s->n_listeners + n <= ARRAY_SIZE(s->listeners)) {
+			memcpy(s->listeners + s->n_listeners, fds, n * sizeof(*fds));
+			s->n_listeners += n;
+		} else if (m.op == GATEWAY_READY && n == 0 && s->config) {
+			return 0;
+		} else {
+			return err_set(e, ERR_BUG, EPROTO, "the keeper sent something else");
+		}
+		if (r < 0) {
+			return r;
+		}
+	}
+}
+
+static void control_ready(struct source *source, uint32_t events)
+{
+	struct gateway *g = (struct gateway *)((char *)source - offsetof(struct gateway, control));
+	struct gateway_message m;
+	int fds[FDPASS_MAX];
+	size_t n = FDPASS_MAX;
+	ssize_t len = fdpass_recv(source->fd, &m, sizeof(m), fds, &n);
+
+	(void)events;
+	if (len == 0) {
+		g->ending = true;
+		return;
+	}
+	if (len != (ssize_t)sizeof(m) || m.op != GATEWAY_LISTENERS) {
+		g->over = true;
+		return;
+	}
+	names_opened(g, &m, fds, n);
+}
+
+static const char *text_of(const json_t *config, const char *key)
+{
+	const char *text = json_string_value(json_object_get(config, key));
+
+	return text ? text : "";
+}
+
+static int out_of_memory(struct err *e)
+{
+	return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}
+
+static int set_up(struct gateway *g, struct start *s, struct err *e)
+{
+	struct rlimit files;
+	int r;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+		return err_sys(e, errno, "cannot read limits");
+	}
+	g->files = files.rlim_max; /* see confine() */
+	if (sources_open(&g->sources) < 0 || !(g->names = names_new())) {
+		return out_of_memory(e);
+	}
+	r = resolver_new(g, text_of(s->config, "resolv_conf"), text_of(s->config, "hosts"),
+			 &g->resolver, e);
+	if (r < 0) {
+		return r;
+	}
+	g->routes = route_open();
+	if (g->routes < 0) {
+		return err_sys(e, -g->routes, "cannot ask for routes");
+	}
+	g->server = server_new(g, s->sockets[GATEWAY_DNS_UDP], s->sockets[GATEWAY_DNS_TCP]);
+	g->control = (struct source){GATEWAY_FD, control_ready};
+	g->observer = (struct source){s->sockets[GATEWAY_OBSERVER], watch_ready};
+	if (!g->server || source_add(&g->sources, &g->control, EPOLLIN) < 0 ||
+	    source_add(&g->sources, &g->observer, EPOLLIN) < 0) {
+		return out_of_memory(e);
+	}
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		if (names_add_address(g, s->listeners[i]) < 0) {
+			return out_of_memory(e);
+		}
+	}
+	return 0;
+}
+
+/* How long nothing can happen without news. */
+static int patience(const struct gateway *g)
+{
+	int resolver = resolver_timeout(g->resolver);
+	int own = g->hurried           ? 0
+		  : g->n_ends > 0      ? GATEWAY_ENDS_WAIT_MS
+		  : conns_are_timed(g) ? TICK_MS
+				       : -1;
+
+	return resolver < 0 || (own >= 0 && own < resolver) ? own : resolver;
+}
+
+static int serve(struct gateway *g)
+{
+	int64_t ticked = 0;
+
+	while (!g->over && !g->ending) {
+		int64_t now;
+
+		if (sources_wait(&g->sources, patience(g)) < 0) {
+			return -errno;
+		}
+		conns_carry(g);
+		resolver_tick(g->resolver);
+		report_ends(g);
+		now = clock_now_ns();
+		if (now - ticked > TICK_MS * 1000000LL) {
+			ticked = now;
+			conns_tick(g);
+			server_tick(g->server);
+		}
+	}
+	conns_end(g);
+	report_rest(g);
+	return 0;
+}
+
+static void say(struct gateway *g, enum gateway_op op, const struct err *e)
+{
+	struct gateway_message m = {.op = op, .code = e ? e->code : 0};
+
+	(void)snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, e ? e->msg : "");
+	g->control.fd = GATEWAY_FD;
+	report(g, &m);
+}
+
+int main(void)
+{
+	struct gateway g = {};
+	struct start s = {.sockets = {FD_NONE, FD_NONE, FD_NONE}};
+	struct err e = {};
+	int r;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = receive_start(&g, &s, &e);
+	r = r < 0 ? r : set_up(&g, &s, &e);
+	r = r < 0 ? r : confine(&g, s.uid, &e);
+	json_decref(s.config);
+	if (r < 0) {
+		say(&g, GATEWAY_FAILED, &e);
+		return 1;
+	}
+	say(&g, GATEWAY_READY, NULL);
+	return serve(&g) < 0;
+}

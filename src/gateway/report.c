@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the keeper is told. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "gateway/gateway.h"
+
+/* Denials that are told one by one; then whenever their number has doubled. */
+#define REPORT_EACH 256
+
+static void tell(struct gateway *g, const struct gateway_message *m)
+{
+	/* sendmsg(2) is not among the calls that are left: nobody hands descriptors to the keeper.
+	 */
+	ssize_t n = g->over ? 0 : send(g->control.fd, m, sizeof(*m), MSG_NOSIGNAL);
+
+	g->over = g->over || n < 0;
+}
+
+static void tell_ends(struct gateway *g)
+{
+	for (size_t i = 0; i < g->n_ends; i++) {
+		tell(g, &g->ends[i]);
+	}
+	g->n_ends = 0;
+}
+
+void report(struct gateway *g, struct gateway_message *m)
+{
+	tell_ends(g);
+	tell(g, m);
+}
+
+void report_end(struct gateway *g, const struct gateway_message *m)
+{
+	g->ends_ns = g->n_ends == 0 ? clock_now_ns() : g->ends_ns;
+	g->ends[g->n_ends++] = *m;
+	if (g->n_ends == GATEWAY_ENDS_WAITING) {
+		tell_ends(g);
+	}
+}
+
+void report_ends(struct gateway *g)
+{
+	if (g->n_ends > 0 && clock_now_ns() - g->ends_ns >= GATEWAY_ENDS_WAIT_MS * 1000000LL) {
+		tell_ends(g);
+	}
+}
+
+/* A power of two, or one of the first. */
+static bool is_told(uint64_t n)
+{
+	return n <= REPORT_EACH || (n & (n - 1)) == 0;
+}
+
+void report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
+		   const char *detail)
+{
+	struct gateway_message m = {.op = GATEWAY_DENIED,
+				    .code = (int32_t)why,
+				    .port = port,
+				    .count = ++g->denied[why]};
+
+	(void)snprintf(m.text, sizeof(m.text), "%s", host);
+	(void)snprintf(m.detail, sizeof(m.detail), "%s", detail ? detail : "");
+	if (is_told(m.count)) {
+		g->untold[why].count = 0;
+		report(g, &m);
+	} else {
+		g->untold[why] = m;
+	}
+}
+
+void report_rest(struct gateway *g)
+{
+	tell_ends(g);
+	for (size_t i = 0; i < GATEWAY_DENIALS; i++) {
+		if (g->untold[i].count > 0) {
+			report(g, &g->untold[i]);
+		}
+	}
+}

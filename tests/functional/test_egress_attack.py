@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Egress by name against a payload that means ill: what broke the gateway once."""
+import subprocess
+
+import pytest
+
+from harness import outside
+
+GOOD = "11.22.40.1"
+OWN_TOO = "11.22.33.9"  # a second address of the host's only link
+
+
+@pytest.fixture
+def make_outside(atoll, world):
+    made = []
+
+    def make(names, serve):
+        made.append(outside.Outside(atoll, names, serve))
+        return made[-1]
+    yield make
+    for one in made:
+        one.end()
+
+
+def run(out, script, *allow):
+    words = [word for one in allow for word in ("--allow", one)]
+    result = out.run("python3", "-c", script, options=words)
+    assert result.status == 0, (result.out, result.err)
+    return result
+
+
+DIAL = """
+import socket, time
+def dial(port, host="good.example"):
+    s = socket.create_connection((host, port), 10)
+    return s
+"""
+
+
+def test_a_name_with_many_ports(make_outside):
+    """All of a plan's ports may be one name's: more than its listeners fitted into one message."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:8": "hello"})
+    result = run(out, DIAL + "print(dial(8).recv(5))", "good.example:8",
+                 *(f"good.example:{port}" for port in range(1000, 1060)))
+    assert result.out == "b'hello'\n" and out.events(result, "gateway_ended") == []
+
+
+def test_an_own_address_that_is_secondary(make_outside, need_root):
+    """What is sent there comes from the first address of the link, and it is the host's all the same."""
+    out = make_outside({"own.example": [OWN_TOO], "mapped.example": [f"::ffff:{OWN_TOO}"]}, {})
+    subprocess.run([*out.enter(), "ip", "address", "add", f"{OWN_TOO}/24", "dev", "outer"], check=True)
+    result = run(out, DIAL + """
+for name in "own.example", "mapped.example":
+    try:
+        print(dial(8, name).recv(9))
+    except ConnectionResetError:
+        print("reset")
+""", "own.example:8", "mapped.example:8")
+    assert result.out == "reset\nreset\n"
+    assert {(d["code"], d["what"]) for d in result.document["denials"]} == {
+        ("network.private", "own.example:8"), ("network.private", "mapped.example:8")}
+
+
+def test_half_a_request(make_outside):
+    """One that ends in the middle of what has to be judged ends the connection, now or behind another."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:80": "http"})
+    result = run(out, DIAL + """
+for before in b"", b"GET / HTTP/1.1\\r\\nHost: good.example\\r\\n\\r\\n":
+    s = dial(80)
+    s.sendall(before)
+    if before:
+        s.recv(9999)
+    s.sendall(b"GET /")
+    s.shutdown(socket.SHUT_WR)
+    try:
+        print(s.recv(9))
+    except ConnectionResetError:
+        print("reset")
+""", "good.example:80")
+    assert result.out == "reset\nb''\n", result
+    assert [c["end"] for c in out.events(result, "connection")] == ["closed", "closed"]
+
+
+def test_many_at_once(make_outside):
+    """Of connections that were opened while the name was resolved, all but 64 were cut off."""
+    out = make_outside({"good.example": [GOOD], "ttl": 0}, {f"{GOOD}:7": "echo"})
+    result = run(out, DIAL + """
+address = socket.gethostbyname("good.example")
+time.sleep(1.5)
+all = [socket.socket() for i in range(150)]
+for s in all:
+    s.setblocking(False)
+    s.connect_ex((address, 7))
+for s in all:
+    s.settimeout(10)
+    s.sendall(b"x")
+print(sum(s.recv(1) == b"x" for s in all))
+""", "good.example:7")
+    assert result.out == "150\n", result
+
+
+def test_an_address_that_is_taken(make_outside):
+    """A payload that listens where a name will be harms itself, and only as long as it does."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:8080": "hello"})
+    result = run(out, DIAL + """
+taken = socket.socket()
+taken.bind(("198.18.1.0", 8080))
+for i in range(1000):
+    try:
+        print(socket.gethostbyname("good.example"))
+    except OSError:
+        pass
+taken.close()
+time.sleep(1.1)
+print(dial(8080).recv(5))
+""", "good.example:8080")
+    assert result.out == "b'hello'\n", result
+
+
+def test_what_is_open_at_the_end(make_outside):
+    """It is in the trail, too: the gateway tells it before it goes."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:7": "echo"})
+    for _ in range(5):
+        result = out.run("python3", "-c", DIAL + """
+import os
+s = dial(7)
+s.sendall(b"x")
+s.recv(1)
+os.kill(os.getpid(), 9)
+""", options=("--allow", "good.example:7"))
+        assert len(out.events(result, "connection")) == 1
+        assert out.events(result, "gateway_ended") == []
