@@ -34,6 +34,7 @@ bench:
 	@bench/run-cost --atoll $(BUILD)/src/atoll
 	@bench/workspace --atoll $(BUILD)/src/atoll
 	@bench/life --atoll $(BUILD)/src/atoll
+	@bench/gateway --atoll $(BUILD)/src/atoll
 
 bench-hosts:
 	@scripts/setup build run test
@@ -60,7 +61,7 @@ help:
 	@echo 'make run        set up, build, and run the main job on examples/first-run'
 	@echo 'make test       set up and run every test of the CI set'
 	@echo 'make test-long  also the races, sweeps and everything else that takes long'
-	@echo 'make bench      start-up and run cost beside other sandboxes'
+	@echo 'make bench      start-up and run cost beside other sandboxes, the network beside proxies'
 	@echo 'make bench-hosts  start-up on control groups of version 2, in an emulated machine'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
 	@echo 'make lint       format, arrows, sizes, globals, clang-tidy'

@@ -37,6 +37,7 @@ struct message {
 	uint8_t bytes[TLS_HELLO_MAX];
 	size_t len;
 	size_t whole; /* how long it will be; 0 where its head is not all there */
+	size_t end;   /* where its last record ends, once it is complete */
 };
 
 /* The head of a record, as far as it is there; its version means nothing (RFC 8446, 5.1). */
@@ -92,6 +93,7 @@ static int gather(const uint8_t *bytes, size_t len, uint8_t type, struct message
 				return r;
 			}
 			if (r > 0) {
+				m->end = end;
 				return type == CLIENT_HELLO && at + 1 != end ? -EPROTO : 0;
 			}
 		}
@@ -223,6 +225,7 @@ int tls_client_hello(const uint8_t *bytes, size_t len, struct tls_hello *ret)
 			return -EPROTO;
 		}
 	}
+	h.size = m.end;
 	*ret = h;
 	return 0;
 }

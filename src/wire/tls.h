@@ -21,6 +21,7 @@ struct tls_hello {
 	char name[TLS_NAME_MAX + 1]; /* server_name, as it is sent; "" without one */
 	bool ech; /* an encrypted ClientHello (RFC 9849, drafts): the name inside may be another */
 	uint16_t version; /* the highest that is offered: 0x0303 is TLS 1.2, 0x0304 TLS 1.3 */
+	size_t size;      /* how many of the bytes are it: its records */
 };
 
 /*
