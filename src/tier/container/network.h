@@ -10,6 +10,5 @@ struct reading;
  * the sockets for them (BUILD_NET). */
 int network_build(const struct builder *b, int proc, struct err *e);
 
-/* Of the receipt: only lo among the interfaces, no route that leaves it, and nobody there to take
- * connections or datagrams but for the plan's destinations. */
+/* Of the receipt: only lo among the interfaces, and no route that leaves it. */
 int network_check(const struct reading *r);
