@@ -49,7 +49,7 @@ static const char *why_not(const struct conn *c, const struct address *a)
 	if (!c->listener->name) {
 		return NULL;
 	}
-	if (special && strstr(special, "metadata")) {
+	if (address_is_metadata(a)) {
 		return special;
 	}
 	if (c->rule->private_) {

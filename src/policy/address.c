@@ -9,6 +9,9 @@
 
 #include "base/cleanup.h"
 
+/* What tells these from all others: address_is_metadata(). */
+static const char metadata[] = "the address of a metadata service";
+
 struct range4 {
 	uint32_t from; /* in the order of the host */
 	unsigned bits;
@@ -22,16 +25,15 @@ struct range4 {
 static const struct range4 ranges4[] = {
 	{V4(0, 0, 0, 0), 8, "an address of this network"},
 	{V4(10, 0, 0, 0), 8, "a private address"},
-	{V4(100, 100, 100, 200), 32, "the address of a metadata service"},
+	{V4(100, 100, 100, 200), 32, metadata},
 	{V4(100, 64, 0, 0), 10, "a shared address of a provider (CGNAT)"},
 	{V4(127, 0, 0, 0), 8, "a loopback address"},
-	{V4(168, 63, 129, 16), 32, "the address of a metadata service"},
-	{V4(169, 254, 169, 254), 32, "the address of a metadata service"},
-	{V4(169, 254, 170, 0), 24,
-	 "the address of a metadata service"}, /* ECS, EKS: keys of a task */
+	{V4(168, 63, 129, 16), 32, metadata},
+	{V4(169, 254, 169, 254), 32, metadata},
+	{V4(169, 254, 170, 0), 24, metadata}, /* ECS, EKS: keys of a task */
 	{V4(169, 254, 0, 0), 16, "a link-local address"},
 	{V4(172, 16, 0, 0), 12, "a private address"},
-	{V4(192, 0, 0, 192), 32, "the address of a metadata service"},
+	{V4(192, 0, 0, 192), 32, metadata},
 	{V4(192, 0, 0, 0), 24, "a reserved address"},
 	{V4(192, 0, 2, 0), 24, "an address for documentation"},
 	{V4(192, 88, 99, 0), 24, "a reserved address"},
@@ -56,8 +58,8 @@ struct range6 {
 static const struct range6 ranges6[] = {
 	{{[15] = 1}, 128, "a loopback address"},
 	{{0}, 128, "an address of this network"},
-	{{0xfd, 0x00, 0x0e, 0xc2}, 32, "the address of a metadata service"},
-	{{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54}, 128, "the address of a metadata service"},
+	{{0xfd, 0x00, 0x0e, 0xc2}, 32, metadata},
+	{{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54}, 128, metadata},
 	{{0xfc}, 7, "a private address"},
 	{{0xfe, 0x80}, 10, "a link-local address"},
 	{{0xff}, 8, "a multicast address"},
@@ -118,6 +120,11 @@ static const char *special6(const uint8_t *a)
 const char *address_special(const struct address *a)
 {
 	return a->family == AF_INET ? special4(ntohl(a->v4.s_addr)) : special6(a->v6.s6_addr);
+}
+
+bool address_is_metadata(const struct address *a)
+{
+	return address_special(a) == metadata;
 }
 
 bool address_parse(const char *host, struct address *ret)

@@ -23,3 +23,6 @@ bool address_parse(const char *host, struct address *ret);
  * metadata at. An address inside of an IPv6 one (mapped, NAT64) counts as that address.
  */
 const char *address_special(const struct address *a);
+
+/* It is where a cloud hands out keys: no name leads there, whatever a rule says. */
+bool address_is_metadata(const struct address *a);

@@ -40,13 +40,13 @@ def value(result, name):
 
 
 # The root of a chroot is a directory, not a mount, so its mount is in no table that it sees.
-CHROOT = """set -e; cd "$1"; mkdir usr proc dev etc work state; mkdir -m 1777 tmp
+CHROOT = """set -e; cd "$1"; mkdir usr proc dev etc tree state; mkdir -m 1777 tmp
 for d in bin lib lib64 sbin; do test ! -L /$d || cp -P /$d .; done
 for d in usr dev etc; do mount --rbind /$d $d; done
-mount -t proc proc proc; cp "$2" atoll; echo inside >work/f; chown -R 1234:1234 work state
+mount -t proc proc proc; cp "$2" atoll; echo inside >tree/f; chown -R 1234:1234 tree state
 test -z "$3" || { mkdir other; mount --bind "$3" other; }
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin ATOLL_HOME=/state chroot --userspec=1234:1234 --groups= . /atoll run --quiet --accept-tier process \
-    --workspace /work:$4 ${3:+--read /other} -- /bin/cat /work/f"""
+    --workspace /tree:$4 ${3:+--read /other} -- /bin/cat /tree/f"""
 
 
 @pytest.mark.parametrize("mode", ["read-only", "direct"])

@@ -82,6 +82,7 @@ static void test_special(void **state)
 
 		assert_true(address_parse(rows[i].host, &a));
 		what = address_special(&a);
+		assert_int_equal(address_is_metadata(&a), what && strstr(what, "metadata"));
 		if (!what != !rows[i].what || (what && !strstr(what, rows[i].what))) {
 			fail_msg("%s: %s", rows[i].host, what ? what : "ordinary");
 		}
