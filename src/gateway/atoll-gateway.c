@@ -161,13 +161,17 @@ static int set_up(struct gateway *g, struct start *s, struct err *e)
 /* How long nothing can happen without news. */
 static int patience(const struct gateway *g)
 {
-	int resolver = resolver_timeout(g->resolver);
-	int own = g->hurried           ? 0
-		  : g->n_ends > 0      ? GATEWAY_ENDS_WAIT_MS
-		  : conns_are_timed(g) ? TICK_MS
-				       : -1;
+	const int all[] = {resolver_timeout(g->resolver), report_patience(g),
+			   conns_are_timed(g) ? TICK_MS : -1};
+	int least = -1;
 
-	return resolver < 0 || (own >= 0 && own < resolver) ? own : resolver;
+	if (g->hurried) {
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		least = all[i] >= 0 && (least < 0 || all[i] < least) ? all[i] : least;
+	}
+	return least;
 }
 
 static int serve(struct gateway *g)
@@ -182,7 +186,7 @@ static int serve(struct gateway *g)
 		}
 		conns_carry(g);
 		resolver_tick(g->resolver);
-		report_ends(g);
+		report_due(g);
 		now = clock_now_ns();
 		if (now - ticked > TICK_MS * 1000000LL) {
 			ticked = now;

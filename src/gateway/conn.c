@@ -85,6 +85,7 @@ void conn_end(struct conn *c, enum gateway_end how, bool reset)
 			reset_on_close(c->outer.source.fd);
 		}
 	}
+	g->n_conns--;
 	tell_end(c, how);
 	source_close(&g->sources, &c->inner.source);
 	source_close(&g->sources, &c->outer.source);
@@ -100,7 +101,6 @@ void conn_end(struct conn *c, enum gateway_end how, bool reset)
 	if (c->next) {
 		c->next->at = c->at;
 	}
-	g->n_conns--;
 	g->n_wide -= c->wide;
 	g->n_timed -= is_timed(c);
 	free(c);
@@ -200,7 +200,7 @@ static void add_conn(struct gateway *g, const struct listener *l, int fd)
 	}
 	c->wide = g->n_wide < GATEWAY_WIDE;
 	g->conns = c;
-	g->n_conns++;
+	g->conns_ns = g->n_conns++ == 0 ? c->born_ns : g->conns_ns;
 	g->n_wide += c->wide;
 	g->n_timed += is_timed(c);
 	if (source_add(&g->sources, &c->inner.source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) <

@@ -48,6 +48,12 @@ struct source;
 #define GATEWAY_ENDS_WAITING 16
 #define GATEWAY_ENDS_WAIT_MS 5
 
+/*
+ * After which time the keeper is told that there are connections, where nothing else told it. Most
+ * are over by then: their end tells as much.
+ */
+#define GATEWAY_CONNECTED_MS 100
+
 /* Pipes that are kept for the next who needs one. */
 #define GATEWAY_PIPES 16
 
@@ -73,6 +79,8 @@ struct gateway {
 	struct source observer; /* a packet socket: refusals and datagrams, from the IP header on */
 	struct conn *conns;     /* all of them */
 	size_t n_conns;
+	int64_t conns_ns;     /* since when there has been one, where the keeper does not know */
+	bool conns_told;      /* the keeper thinks that there are some */
 	size_t n_wide;        /* of them, those with buffers that grow */
 	size_t n_listeners;   /* that are there, or may be asked for */
 	size_t files;         /* descriptors that it may have */
@@ -109,8 +117,11 @@ void report(struct gateway *g, struct gateway_message *m);
  */
 void report_end(struct gateway *g, const struct gateway_message *m);
 
-/* Those whose moment is over. */
-void report_ends(struct gateway *g);
+/* Those whose moment is over; and that there are connections, if it is time to say so. */
+void report_due(struct gateway *g);
+
+/* For how long there is nothing to tell, if nothing happens, in milliseconds; -1: for ever. */
+int report_patience(const struct gateway *g);
 
 /* Something was refused. Of many, what is new is told, and then numbers. */
 void report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,

@@ -36,6 +36,8 @@ enum gateway_op {
 	/* Gateway to keeper: it needs listeners at `address`, for these ports. Not more than
 	 * GATEWAY_OPENING at once. */
 	GATEWAY_OPEN,
+	/* Gateway to keeper: there are connections now, of which it did not know (`open`). */
+	GATEWAY_CONNECTED,
 	/* Gateway to keeper, for the record: a connection is over; something was refused. */
 	GATEWAY_CONNECTION,
 	GATEWAY_DENIED,
@@ -69,6 +71,7 @@ struct gateway_message {
 	uint32_t op;
 	uint32_t id;
 	int32_t code; /* an errno; of a denial, enum gateway_denial; of a connection, gateway_end */
+	uint32_t open;    /* from the gateway: connections that have not ended */
 	uint32_t address; /* IPv4 inside, in the order of the host */
 	uint16_t port;    /* that was dialled; 0: none */
 	uint16_t tls;     /* the version of the server's hello; 0: none was seen */

@@ -11,11 +11,15 @@
 /* Denials that are told one by one; then whenever their number has doubled. */
 #define REPORT_EACH 256
 
-static void tell(struct gateway *g, const struct gateway_message *m)
+static void tell(struct gateway *g, struct gateway_message *m)
 {
+	ssize_t n;
+
+	m->open = (uint32_t)g->n_conns;
+	g->conns_told = g->n_conns > 0;
 	/* sendmsg(2) is not among the calls that are left: nobody hands descriptors to the keeper.
 	 */
-	ssize_t n = g->over ? 0 : send(g->control.fd, m, sizeof(*m), MSG_NOSIGNAL);
+	n = g->over ? 0 : send(g->control.fd, m, sizeof(*m), MSG_NOSIGNAL);
 
 	g->over = g->over || n < 0;
 }
@@ -43,11 +47,27 @@ void report_end(struct gateway *g, const struct gateway_message *m)
 	}
 }
 
-void report_ends(struct gateway *g)
+static bool knows_less(const struct gateway *g)
 {
-	if (g->n_ends > 0 && clock_now_ns() - g->ends_ns >= GATEWAY_ENDS_WAIT_MS * 1000000LL) {
+	return g->n_conns > 0 && !g->conns_told;
+}
+
+void report_due(struct gateway *g)
+{
+	struct gateway_message m = {.op = GATEWAY_CONNECTED};
+	int64_t now = g->n_ends > 0 || knows_less(g) ? clock_now_ns() : 0;
+
+	if (g->n_ends > 0 && now - g->ends_ns >= GATEWAY_ENDS_WAIT_MS * 1000000LL) {
 		tell_ends(g);
 	}
+	if (knows_less(g) && now - g->conns_ns >= GATEWAY_CONNECTED_MS * 1000000LL) {
+		tell(g, &m);
+	}
+}
+
+int report_patience(const struct gateway *g)
+{
+	return g->n_ends > 0 ? GATEWAY_ENDS_WAIT_MS : knows_less(g) ? GATEWAY_CONNECTED_MS : -1;
 }
 
 /* A power of two, or one of the first. */

@@ -508,6 +508,7 @@ static int is_over(struct keeper *k, const char *why, struct err *e)
 	struct egress *x = &k->egress;
 
 	leave(k);
+	limits_connection(&k->limits, false, false);
 	x->state = EGRESS_OVER;
 	x->died = true;
 	return keeper_record(k, "gateway_ended", json_pack("{s:o}", "why", json_text(why)), e);
@@ -546,7 +547,10 @@ static int hear_one(struct keeper *k, struct err *e)
 	    !is_plain(m.peer, sizeof(m.peer))) {
 		return is_over(k, "the gateway names what is no host", e);
 	}
+	limits_connection(&k->limits, m.op == GATEWAY_CONNECTION, m.open > 0);
 	switch (m.op) {
+	case GATEWAY_CONNECTED:
+		break;
 	case GATEWAY_READY:
 		r = take_ready(k, &wrong);
 		break;

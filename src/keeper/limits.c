@@ -187,26 +187,27 @@ static int entry(json_t *list, const char *name, const char *mechanism, uint64_t
 		       : 0;
 }
 
-/* What the keeper looks at. */
-static const char *idle_mechanism(uint32_t signals)
+/* What the keeper looks at: "keeper, by output, exec and connection"; all of it: "keeper". */
+static void idle_mechanism(uint32_t signals, char text[64])
 {
-	static const char *const said[] = {
-		[IDLE_OUTPUT] = "keeper, by output",
-		[IDLE_CPU] = "keeper, by cpu",
-		[IDLE_EXEC] = "keeper, by exec",
-		[IDLE_OUTPUT | IDLE_CPU] = "keeper, by output and cpu",
-		[IDLE_OUTPUT | IDLE_EXEC] = "keeper, by output and exec",
-		[IDLE_CPU | IDLE_EXEC] = "keeper, by cpu and exec",
-		[IDLE_ALL] = "keeper",
-	};
+	static const char *const names[] = {"output", "cpu", "exec", "connection"};
+	unsigned left = (unsigned)__builtin_popcount(signals & IDLE_ALL);
+	const char *join = ", by ";
+	size_t n = (size_t)snprintf(text, 64, "keeper");
 
-	return said[signals & IDLE_ALL];
+	for (size_t i = 0; (signals & IDLE_ALL) != IDLE_ALL && i < ARRAY_SIZE(names); i++) {
+		if (signals & (1U << i)) {
+			n += (size_t)snprintf(text + n, 64 - n, "%s%s", join, names[i]);
+			join = --left == 1 ? " and " : ", ";
+		}
+	}
 }
 
 int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t pid, json_t **ret,
 		   struct err *e)
 {
 	const struct plan_limits *p = l->plan;
+	char idle[64];
 	const struct {
 		const char *name, *mechanism;
 		uint64_t value;
@@ -221,7 +222,7 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		 l->group.kind == GROUP_NONE ? "keeper, sampler"
 					     : "keeper, accounting of the group",
 		 (uint64_t)(p->cpu_time / MS)},
-		{"idle_ms", idle_mechanism(p->idle_signals), (uint64_t)(p->idle / MS)},
+		{"idle_ms", idle, (uint64_t)(p->idle / MS)},
 		{"session_ms", "keeper", (uint64_t)(p->session / MS)},
 		{"pauses", "keeper", p->pauses},
 		{"paused_ms", "keeper", (uint64_t)(p->paused / MS)},
@@ -230,6 +231,7 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 	size_t i;
 	int r = 0;
 
+	idle_mechanism(p->idle_signals, idle);
 	if (l->group.kind != GROUP_NONE) {
 		r = group_receipt(&l->group, p, pid, list, e);
 	} else {
@@ -290,6 +292,14 @@ void limits_begun(struct limits *l)
 	if (l->plan->idle_signals & IDLE_EXEC) {
 		limits_touch(l);
 	}
+}
+
+void limits_connection(struct limits *l, bool was, bool is)
+{
+	if ((l->plan->idle_signals & IDLE_CONNECTION) && (was || is || l->connected)) {
+		limits_touch(l);
+	}
+	l->connected = is;
 }
 
 void limits_touch(struct limits *l)
@@ -418,7 +428,8 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 
 	measure(l, sb, &memory);
 	if (((signals & IDLE_OUTPUT) && bytes != l->last_bytes) ||
-	    ((signals & IDLE_CPU) && (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE)) {
+	    ((signals & IDLE_CPU) && (int64_t)(l->cpu_ns - l->last_cpu_ns) > since / IDLE_SHARE) ||
+	    ((signals & IDLE_CONNECTION) && l->connected)) {
 		l->last_active_ns = now;
 	}
 	if (l->paused_at_ns > 0) {

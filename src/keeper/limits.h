@@ -76,6 +76,7 @@ struct limits {
 	int64_t paused_ns;    /* those that are over */
 	int64_t paused_at_ns; /* since when it is; 0: it is not */
 	uint64_t last_cpu_ns;
+	bool connected; /* there is an open connection, as far as its gateway says */
 	uint64_t last_bytes;
 	uint64_t peak_memory;
 	uint64_t cpu_ns;
@@ -108,6 +109,9 @@ void limits_start(struct limits *l, bool one_command);
 
 /* Somebody begins or has ended a command: not idle, where that counts; and it may use something. */
 void limits_begun(struct limits *l);
+
+/* Its gateway says whether there was a connection up to now, and whether there is one. */
+void limits_connection(struct limits *l, bool was, bool is);
 
 /* It is paused from now on, or not any more. */
 void limits_pause(struct limits *l, bool on);

@@ -29,7 +29,13 @@ enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALL
 enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
 enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
 /* What keeps a sandbox from being idle: bits, in the order of the schema's words. */
-enum idle_signal { IDLE_OUTPUT = 1, IDLE_CPU = 2, IDLE_EXEC = 4, IDLE_ALL = 7 };
+enum idle_signal {
+	IDLE_OUTPUT = 1,
+	IDLE_CPU = 2,
+	IDLE_EXEC = 4,
+	IDLE_CONNECTION = 8,
+	IDLE_ALL = 15
+};
 
 /* The words of a policy document for the enumerations above; "?" outside the range. */
 const char *trust_name(enum trust t);

@@ -78,11 +78,7 @@ static const struct word idle_words[] = {
 	{"output", "Output keeps it from being idle."},
 	{"cpu", "Use of the CPU keeps it from being idle."},
 	{"exec", "The start and the end of a command keep it from being idle."},
-};
-
-static const struct absent idle_absent[] = {
-	{"connection", "a sandbox of this version has no connections that could keep it from being "
-		       "idle; leave it out"},
+	{"connection", "A connection that is open keeps it from being idle."},
 };
 
 static const struct word mode_words[] = {
@@ -426,13 +422,14 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			      .class = CLASS_WALL,
 			      .nonempty = true,
 			      WORDS(idle_words),
-			      ABSENT(idle_absent),
 			      .doc = "What keeps it from being idle, some of output, cpu (a "
-				     "hundredth of one CPU or more) and exec (the start or end of "
-				     "a command). Without it each of them does.",
+				     "hundredth of one CPU or more), exec (the start or end of a "
+				     "command) and connection (one that is open, whether or not "
+				     "anything moves). Without it each of them does.",
 			      .say = "Nothing keeps it from being idle but {}.",
-			      .say_none = "Output, use of the CPU, and the start or end of a "
-					  "command keep it from being idle."},
+			      .say_none =
+				      "Output, use of the CPU, the start or end of a "
+				      "command, and an open connection keep it from being idle."},
 	[KEY_SESSION] = {.path = "time.session",
 			 .type = TYPE_DURATION,
 			 .rule = MERGE_LOWER,

@@ -137,6 +137,41 @@ print("here", flush=True); input()
     assert any(code == "network.none" for code, _ in found)
 
 
+SIGNALS = ("output", "cpu", "exec", "connection")
+
+
+def idle_by(*words, limit="1s"):
+    return ("--idle", limit, *(word for one in words for word in ("--idle-signal", one)))
+
+
+def test_an_open_connection_is_not_idle(world_outside):
+    """Nothing moves in it; once it has ended, the time that it may be idle begins."""
+    out = world_outside()
+    script = "exec 3<>/dev/tcp/good.example/7; sleep 3; exec 3>&-; sleep 60"
+    begin = time.monotonic()
+    result = out.shell(script, "good.example:7", options=idle_by())
+    assert result.document["reason"] == "limit:idle" and 4 <= time.monotonic() - begin < 40, result
+    [c] = out.events(result, "connection")
+    assert c["end"] == "closed" and c["duration_ms"] >= 3000
+    # Where connections do not count, it is ended with it.
+    result = out.shell(script, "good.example:7", options=idle_by(*SIGNALS[:3]))
+    assert result.document["reason"] == "limit:idle"
+    [c] = out.events(result, "connection")
+    assert c["duration_ms"] < 3000
+    [row] = [r for r in result.receipt["limits"] if r["name"] == "idle_ms"]
+    assert row["mechanism"] == "keeper, by output, cpu and exec"
+
+
+def test_short_connections_are_not_idle(world_outside):
+    """Each is over before the keeper could be told that there is one."""
+    out = world_outside()
+    again = f"for i in 1 2 3 4 5 6; do {READ.format('good.example', 8)}; sleep 0.7; done"
+    result = out.shell(again, "good.example:8", options=idle_by("connection", limit="2s"))
+    assert (result.status, result.out) == (0, 6 * "hello from outside\n"), result
+    result = out.shell("sleep 60", "good.example:8", options=idle_by("connection"))
+    assert result.document["reason"] == "limit:idle"
+
+
 def test_datagrams(world_outside):
     out = world_outside()
     result = out.shell(f"echo x >/dev/udp/{GOOD}/443; echo x >/dev/udp/good.example/53; true", "good.example:8")

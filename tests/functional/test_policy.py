@@ -484,16 +484,16 @@ def test_what_must_be_declared(place):
 
 def test_idle_signals(place):
     """All of them, but where fewer are named; and nobody below names another one."""
-    assert place.plan()["idle_signals"] == ["output", "cpu", "exec"]
-    assert "Output, use of the CPU, and the start or end of a command keep it" in place.good("policy", "explain")
+    assert place.plan()["idle_signals"] == ["output", "cpu", "exec", "connection"]
+    assert "Output, use of the CPU, the start or end of a command, and an open connection keep it" in place.good("policy", "explain")
     template = place.write("team.yaml", "version: 1\ntime: {idle_signals: [exec, output]}\n")
     assert place.plan("--template", template)["idle_signals"] == ["output", "exec"]
     assert place.plan("--template", template, "--idle-signal", "exec")["idle_signals"] == ["exec"]
     assert "wall Nothing keeps it from being idle but exec, output." in \
         " ".join(place.good("policy", "explain", "--template", template).split())
     for words, told in ((("--idle-signal", "cpu"), "'cpu' is refused: 'exec, output' is the most allowed"),
-                        (("--idle-signal", "connection"), "has no connections"),
-                        (("--idle-signal", "network"), "'network' is not known; use output, cpu or exec")):
+                        (("--idle-signal", "connection"), "'connection' is refused: 'exec, output' is the most allowed"),
+                        (("--idle-signal", "network"), "'network' is not known; use output, cpu, exec or connection")):
         assert told in place.no_plan("--template", template, *words)
     assert "time.idle_signals" in place.no_plan("--policy", place.write("p.yaml", "version: 1\ntime: {idle_signals: []}\n"))
 

@@ -125,7 +125,7 @@ static void test_odd_values(void **state)
 	assert_int_equal(c.limits.starts_total, 0);
 }
 
-/* A command counts where the policy says so; a pause in every case. */
+/* A command and a connection count where the policy says so; a pause in every case. */
 static void test_what_counts_as_busy(void **state)
 {
 	struct counted c;
@@ -140,6 +140,36 @@ static void test_what_counts_as_busy(void **state)
 		assert_int_equal(c.limits.last_active_ns != 1, (signals & IDLE_EXEC) != 0);
 		limits_touch(&c.limits);
 		assert_true(c.limits.last_active_ns > 1);
+	}
+}
+
+/* One that began, one that is, one that has ended, and one that was over before it was heard of. */
+static void test_connections(void **state)
+{
+	static const struct {
+		bool before, was, is;
+		bool counts;
+	} rows[] = {
+		{false, false, false, false}, {false, false, true, true},
+		{true, false, false, true},   {true, false, true, true},
+		{false, true, false, true},
+	};
+	struct counted c;
+	uint32_t signals;
+	size_t i;
+
+	(void)state;
+	for (signals = 1; signals <= IDLE_ALL; signals++) {
+		for (i = 0; i < ARRAY_SIZE(rows); i++) {
+			begin(&c, 100, 2);
+			c.plan.idle_signals = signals;
+			c.limits.last_active_ns = 1;
+			c.limits.connected = rows[i].before;
+			limits_connection(&c.limits, rows[i].was, rows[i].is);
+			assert_int_equal(c.limits.last_active_ns != 1,
+					 rows[i].counts && (signals & IDLE_CONNECTION) != 0);
+			assert_int_equal(c.limits.connected, rows[i].is);
+		}
 	}
 }
 
@@ -227,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_what_counts_as_busy),
+		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_alone_for_the_sampler),
 	};
 

@@ -159,7 +159,7 @@ static void test_impossible(void **state)
 		{NULL, "exec", "[]"},
 		{NULL, "idle_signals", "[]"},
 		{NULL, "idle_signals", "[\"cpu\", \"cpu\"]"},
-		{NULL, "idle_signals", "[\"connection\"]"},
+		{NULL, "idle_signals", "[\"network\"]"},
 		{NULL, "idle_signals", "[1]"},
 		{NULL, "env", "[]"},
 		{NULL, "env", "[\"NOVALUE\"]"},
