@@ -34,6 +34,47 @@ struct start {
 	int64_t uid;
 };
 
+static int take_denied(struct gateway *g, const json_t *deny, struct err *e)
+{
+	const json_t *text;
+	size_t i;
+
+	g->deny = calloc(json_array_size(deny) + 1, sizeof(*g->deny));
+	if (!g->deny) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	json_array_foreach(deny, i, text)
+	{
+		if (!json_is_string(text) ||
+		    hostname_canonical(json_string_value(text), g->deny[g->n_deny++], e) < 0) {
+			return err_set(e, ERR_BUG, EINVAL, "what is denied is no host");
+		}
+	}
+	return 0;
+}
+
+static int take_limits(struct gateway *g, const json_t *config, struct err *e)
+{
+	json_int_t connections, bytes, host, requests, cooldown;
+	int learn;
+	const char *sandbox;
+
+	if (json_unpack((json_t *)config, "{s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "sandbox",
+			&sandbox, "learn", &learn, "connections", &connections, "bytes", &bytes,
+			"host_bytes", &host, "requests", &requests, "cooldown_ms", &cooldown) < 0 ||
+	    connections < 1 || bytes < 1 || host < 1 || requests < 1 || cooldown < 0) {
+		return err_set(e, ERR_BUG, EINVAL, "the limits are none");
+	}
+	(void)snprintf(g->sandbox, sizeof(g->sandbox), "%s", sandbox);
+	g->learn = learn;
+	g->limits = (struct gateway_limits){.connections = (size_t)connections,
+					    .bytes = (uint64_t)bytes,
+					    .host_bytes = (uint64_t)host,
+					    .requests = (uint64_t)requests,
+					    .cooldown_ns = cooldown * 1000000LL};
+	return 0;
+}
+
 static int take_config(struct gateway *g, struct start *s, int fd, struct err *e)
 {
 	const json_t *allow, *uid, *text;
@@ -41,6 +82,10 @@ static int take_config(struct gateway *g, struct start *s, int fd, struct err *e
 
 	s->config = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
 	(void)fd_close(fd);
+	if (take_limits(g, s->config, e) < 0 ||
+	    take_denied(g, json_object_get(s->config, "deny"), e) < 0) {
+		return -e->code;
+	}
 	allow = json_object_get(s->config, "allow");
 	uid = json_object_get(s->config, "uid");
 	s->uid = json_is_integer(uid) ? json_integer_value(uid) : -1;
@@ -55,7 +100,7 @@ static int take_config(struct gateway *g, struct start *s, int fd, struct err *e
 			return err_set(e, ERR_BUG, EINVAL, "a rule is no destination");
 		}
 	}
-	return g->n_rules > 0 ? 0 : err_set(e, ERR_BUG, EINVAL, "there are no rules");
+	return g->n_rules > 0 || g->learn ? 0 : err_set(e, ERR_BUG, EINVAL, "there are no rules");
 }
 
 /* Until everything is here: the sockets of one kind come in as many messages as they need. */

@@ -43,13 +43,34 @@ void flow_done(struct gateway *g, struct flow *f)
 	f->pipe[0] = f->pipe[1] = FD_NONE;
 }
 
-enum moved { MOVED_NOTHING, MOVED_SOME, MOVED_RESET };
+enum moved { MOVED_NOTHING, MOVED_SOME, MOVED_RESET, MOVED_TOO_MUCH };
+
+/* No byte may be taken any more; an end may. */
+static enum moved await_end(struct flow *f, struct side *from)
+{
+	char byte;
+	ssize_t n = recv(from->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n > 0) {
+		return MOVED_TOO_MUCH;
+	}
+	f->eof = n == 0;
+	from->readable = false;
+	return n == 0                              ? MOVED_SOME
+	       : errno == EAGAIN || errno == EINTR ? MOVED_NOTHING
+						   : MOVED_RESET;
+}
 
 static enum moved fill(struct conn *c, struct flow *f, struct side *from)
 {
+	uint64_t left = limit_left(c->gateway, *c->listener->moved);
 	size_t most = f->allow < PIPE_BYTES ? (size_t)f->allow : PIPE_BYTES;
 	ssize_t n;
 
+	if (left == 0) {
+		return await_end(f, from);
+	}
+	most = left < most ? (size_t)left : most;
 	if (f->pipe[0] < 0 && !take_pipe(c->gateway, f)) {
 		return MOVED_RESET; /* no room for what it has to say */
 	}
@@ -57,6 +78,8 @@ static enum moved fill(struct conn *c, struct flow *f, struct side *from)
 		   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		f->held += (size_t)n;
+		c->gateway->limits.moved += (uint64_t)n;
+		*c->listener->moved += (uint64_t)n;
 		f->allow -= f->allow == CONN_ALL ? 0 : (uint64_t)n;
 		return MOVED_SOME;
 	}
@@ -105,6 +128,10 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 		if (!f->eof && from->readable && f->allow > 0 && f->held < PIPE_BYTES) {
 			enum moved m = fill(c, f, from);
 
+			if (m == MOVED_TOO_MUCH) {
+				conn_refuse(c, GATEWAY_DENY_LIMIT, CONN_NO_BYTES);
+				return false;
+			}
 			if (m == MOVED_RESET) {
 				conn_end(c, GATEWAY_END_RESET, true);
 				return false;

@@ -154,17 +154,29 @@ static void begin(struct conn *c)
 
 	(void)setsockopt(c->inner.source.fd, SOL_SOCKET, SO_RCVBUF, &up, sizeof(up));
 	(void)setsockopt(c->inner.source.fd, SOL_SOCKET, SO_SNDBUF, &down, sizeof(down));
-	if (c->rule->protocol == NET_TCP) {
+	if (c->rule->protocol == NET_TCP && conn_counts(c)) {
 		c->up.allow = CONN_ALL;
 		(void)conn_dial(c);
 	}
+}
+
+bool conn_counts(struct conn *c)
+{
+	const char *why = limit_left(c->gateway, *c->listener->moved) > 0
+				  ? limit_request(c->gateway)
+				  : CONN_NO_BYTES;
+
+	if (why) {
+		conn_refuse(c, GATEWAY_DENY_LIMIT, why);
+	}
+	return !why;
 }
 
 static bool has_room(const struct gateway *g)
 {
 	size_t used = GATEWAY_FILES_REST + g->n_listeners + g->n_conns * GATEWAY_FILES_EACH;
 
-	return g->n_conns < GATEWAY_CONNECTIONS && used + GATEWAY_FILES_EACH <= g->files;
+	return g->n_conns < g->limits.connections && used + GATEWAY_FILES_EACH <= g->files;
 }
 
 static void add_conn(struct gateway *g, const struct listener *l, int fd)
@@ -173,8 +185,9 @@ static void add_conn(struct gateway *g, const struct listener *l, int fd)
 	struct conn *c = rule && has_room(g) ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c) {
-		report_denial(g, GATEWAY_DENY_LIMIT, l->host, l->port,
-			      "too many connections at once");
+		(void)report_denial(
+			g, rule ? GATEWAY_DENY_LIMIT : GATEWAY_DENY_DENIED, l->host, l->port,
+			rule ? "too many connections at once" : "network.deny names this address");
 		reset_on_close(fd);
 		(void)fd_close(fd);
 		return;
@@ -226,29 +239,36 @@ void conn_accept(struct source *s, uint32_t events)
 
 /* ---- refusing ---- */
 
-/* RFC 9457. The words are ours, and a host's name that is canonical. */
-static void say_http(struct conn *c, enum gateway_denial why, const char *detail)
+/* RFC 9457, RFC 6585. The words are ours, and a host's name that is canonical. */
+static void say_http(struct conn *c, enum gateway_denial why, const char *detail, const char *id)
 {
 	static const char *const codes[GATEWAY_DENIALS] = {
 		[GATEWAY_DENY_NAME] = "network.name",
+		[GATEWAY_DENY_DENIED] = "network.denied",
 		[GATEWAY_DENY_ADDRESS] = "network.address",
 		[GATEWAY_DENY_PRIVATE] = "network.private",
 		[GATEWAY_DENY_PROTOCOL] = "network.protocol",
 		[GATEWAY_DENY_UDP] = "network.udp",
 		[GATEWAY_DENY_LIMIT] = "network.limit",
 	};
-	char body[640], all[1024];
+	bool limit = why == GATEWAY_DENY_LIMIT;
+	char body[768], all[1280], again[48] = "";
 	int n, m;
 
-	n = snprintf(
-		body, sizeof(body),
-		"{\"type\":\"about:blank\",\"title\":\"refused by the sandbox\",\"status\":403,"
-		"\"code\":\"%s\",\"detail\":\"%s\",\"host\":\"%s\",\"port\":%u}\n",
-		codes[why], detail, c->listener->host, (unsigned)c->listener->port);
+	n = snprintf(body, sizeof(body),
+		     "{\"type\":\"about:blank\",\"title\":\"refused by the sandbox\",\"status\":%d,"
+		     "\"code\":\"%s\",\"detail\":\"%s\",\"host\":\"%s\",\"port\":%u,"
+		     "\"request_id\":\"%s\"}\n",
+		     limit ? 429 : 403, codes[why], detail, c->listener->host,
+		     (unsigned)c->listener->port, id);
+	if (limit) {
+		(void)snprintf(again, sizeof(again), "Retry-After: %u\r\n",
+			       limit_pause(c->gateway));
+	}
 	m = snprintf(all, sizeof(all),
-		     "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\n"
+		     "HTTP/1.1 %s\r\nContent-Type: application/problem+json\r\n%s"
 		     "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-		     n, body);
+		     limit ? "429 Too Many Requests" : "403 Forbidden", again, n, body);
 	conn_say(c, all, m > 0 && (size_t)m < sizeof(all) ? (size_t)m : 0);
 }
 
@@ -256,11 +276,14 @@ void conn_refuse(struct conn *c, enum gateway_denial why, const char *detail)
 {
 	/* A fatal alert, access_denied (RFC 8446, 6.2). */
 	static const char alert[] = {0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 49};
+	char id[GATEWAY_REQUEST_SIZE];
 
-	report_denial(c->gateway, why, c->listener->host, c->listener->port, detail);
+	(void)report_id(
+		c->gateway,
+		report_denial(c->gateway, why, c->listener->host, c->listener->port, detail), id);
 	/* Once something has come from the other side, our words would be taken for its own. */
 	if (c->down.moved == 0 && c->rule->protocol == NET_HTTP) {
-		say_http(c, why, detail);
+		say_http(c, why, detail, id);
 	} else if (c->down.moved == 0 && c->rule->protocol == NET_TLS) {
 		conn_say(c, alert, sizeof(alert));
 	} else {

@@ -69,6 +69,7 @@ struct conn {
 	struct resolved to; /* where it may lead */
 	size_t next_address;
 	const char *special; /* why the last of them that was refused was */
+	enum gateway_denial special_code;
 	char peer[64];
 	int64_t born_ns, state_ns; /* when it was accepted; when its state began */
 	uint16_t tls;
@@ -86,6 +87,12 @@ void conn_refuse(struct conn *c, enum gateway_denial why, const char *detail);
 
 /* A farewell of this kind (an HTTP answer, a TLS alert), then the end. */
 void conn_say(struct conn *c, const char *bytes, size_t len);
+
+/* Counts a request of it. False: there were too many, or no bytes are left for one, and it is
+ * refused. */
+bool conn_counts(struct conn *c);
+
+#define CONN_NO_BYTES "no more bytes may go there, or at all"
 
 /* The end of all of them. */
 void conns_end(struct gateway *g);

@@ -41,12 +41,11 @@ static socklen_t make_name(const struct address *a, uint16_t port, union endpoin
 static const char *why_not(const struct conn *c, const struct address *a)
 {
 	const char *special = address_special(a);
-
-	if (MUTANT(ATOLL_MUTATE_EGRESS_PRIVATE)) {
-		return NULL;
+	if (rules_deny_address(c->gateway, a)) {
+		return "an address that network.deny names";
 	}
 	/* One that is written down in the rules is meant. */
-	if (!c->listener->name) {
+	if (!c->listener->name || MUTANT(ATOLL_MUTATE_EGRESS_PRIVATE)) {
 		return NULL;
 	}
 	if (address_is_metadata(a)) {
@@ -139,7 +138,7 @@ static bool give_up(struct conn *c)
 
 	if (c->special && !c->peer[0]) {
 		(void)snprintf(detail, sizeof(detail), "the name leads to %s", c->special);
-		conn_refuse(c, GATEWAY_DENY_PRIVATE, detail);
+		conn_refuse(c, c->special_code, detail);
 		return false;
 	}
 	conn_end(c, c->peer[0] ? GATEWAY_END_UNREACHABLE : GATEWAY_END_UNRESOLVED, true);
@@ -154,6 +153,8 @@ static bool dial_next(struct conn *c)
 
 		if (why) {
 			c->special = why;
+			c->special_code = rules_deny_address(c->gateway, a) ? GATEWAY_DENY_DENIED
+									    : GATEWAY_DENY_PRIVATE;
 		} else if (try_address(c, a)) {
 			return true;
 		}

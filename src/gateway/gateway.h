@@ -4,6 +4,7 @@
  * connections to them. One process, one thread, one epoll(7) set; what it is made of:
  *
  *   rules     which rule names a host and port
+ *   limit     how many requests there may be, and how many bytes
  *   names     the address that stands for a name, its listeners, what it resolves to
  *   resolve   asks the host's own name servers
  *   server    answers the sandbox's questions for names
@@ -19,6 +20,7 @@
 
 #include "gateway/protocol.h"
 #include "gateway/source.h"
+#include "policy/address.h"
 #include "policy/hostname.h"
 
 struct conn;
@@ -27,9 +29,6 @@ struct names;
 struct resolver;
 struct server;
 struct source;
-
-/* At once. */
-#define GATEWAY_CONNECTIONS 1024
 
 /*
  * Descriptors: one that cannot be accepted for want of one would be offered again and again, and
@@ -67,11 +66,34 @@ struct source;
 #define GATEWAY_BUFFER_DOWN 131072
 #define GATEWAY_WIDE        32
 
+/* Seconds that are counted one by one, so that in any minute there are no more than so many: one
+ * that has begun, and sixty before it. */
+#define GATEWAY_SECONDS 61
+
+/* What may be used, and what has been. */
+struct gateway_limits {
+	size_t connections;  /* at one time */
+	uint64_t bytes;      /* both ways, of all connections */
+	uint64_t host_bytes; /* of those to one host */
+	uint64_t requests;   /* in any minute */
+	int64_t cooldown_ns; /* in which there are no more, after too many */
+	uint64_t moved;      /* bytes, so far */
+	uint64_t recent;     /* requests, of `counts` */
+	int64_t second;      /* the running one, by clock_now_ns() */
+	int64_t shut_ns;     /* until when there are none */
+	uint32_t counts[GATEWAY_SECONDS];
+};
+
 struct gateway {
+	char sandbox[64];
 	struct sources sources;
 	struct source control; /* to the keeper */
 	struct destination *rules;
 	size_t n_rules;
+	char (*deny)[HOST_SIZE]; /* whatever the rules say */
+	size_t n_deny;
+	bool learn; /* names that no rule names have addresses, at which nobody listens */
+	struct gateway_limits limits;
 	struct names *names;
 	struct resolver *resolver;
 	struct server *server;
@@ -91,6 +113,8 @@ struct gateway {
 	int64_t ends_ns;                                /* since when the first of them waits */
 	uint64_t denied[GATEWAY_DENIALS];               /* so far */
 	struct gateway_message untold[GATEWAY_DENIALS]; /* the last ones; count 0: told */
+	struct refused *refused;                        /* what has an id */
+	uint32_t n_refused;
 	int pipes[GATEWAY_PIPES][2]; /* that nobody has; the last n_pipes are used up first */
 	size_t n_pipes;
 	bool ending; /* the keeper says that it is over, and listens to the last of it */
@@ -106,6 +130,23 @@ const struct destination *rules_find(const struct gateway *g, const char *host, 
 /* The ports that rules name for a host; how many. *ret_wild: only patterns name it. */
 size_t rules_ports(const struct gateway *g, const char *host, uint16_t ports[EGRESS_PORTS_MAX],
 		   bool *ret_wild);
+
+/* Whether it is denied by name. */
+bool rules_deny(const struct gateway *g, const char *host);
+
+/* Whether it is denied as an address. */
+bool rules_deny_address(const struct gateway *g, const struct address *a);
+
+/* ---- limit.c ---- */
+
+/* One more request. NULL, or why it is one too many. */
+const char *limit_request(struct gateway *g);
+
+/* For how many seconds there are no more. */
+unsigned limit_pause(const struct gateway *g);
+
+/* How many bytes may still go to or come from a host, of which so many have. */
+uint64_t limit_left(const struct gateway *g, uint64_t moved);
 
 /* ---- report.c ---- */
 
@@ -123,9 +164,18 @@ void report_due(struct gateway *g);
 /* For how long there is nothing to tell, if nothing happens, in milliseconds; -1: for ever. */
 int report_patience(const struct gateway *g);
 
-/* Something was refused. Of many, what is new is told, and then numbers. */
-void report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
-		   const char *detail);
+/*
+ * Something was refused. Of many, what is new is told, and then numbers. Returns the request's id,
+ * which the keeper writes down and the sandbox is told; of what is refused again it is that of the
+ * first time. 0: there are too many to have one each.
+ */
+uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
+		       const char *detail);
+
+/* How a request is called to the sandbox and in the record: "SANDBOX.netN", or "" for 0. Returns
+ * `out`. */
+#define GATEWAY_REQUEST_SIZE 96
+const char *report_id(const struct gateway *g, uint32_t id, char out[GATEWAY_REQUEST_SIZE]);
 
 /* All that has not been told. */
 void report_rest(struct gateway *g);

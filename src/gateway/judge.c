@@ -87,6 +87,9 @@ static bool judge_tls(struct conn *c, const uint8_t *bytes, size_t len)
 		c->up.allow = CONN_ALL;
 		return true;
 	}
+	if (!conn_counts(c)) {
+		return false;
+	}
 	c->hello = HELLO_SENT;
 	c->up.allow = MUTANT(ATOLL_MUTATE_EGRESS_HELLO) ? CONN_ALL : hello.size;
 	return conn_dial(c);
@@ -148,6 +151,9 @@ static bool judge_head(struct conn *c, const char *bytes, size_t len)
 	}
 	if (r < 0 || (why = wrong_with(c, &request))) {
 		conn_refuse(c, GATEWAY_DENY_PROTOCOL, why);
+		return false;
+	}
+	if (!conn_counts(c)) {
 		return false;
 	}
 	c->up.allow = request.head;

@@ -19,7 +19,7 @@
 
 #define SECOND    1000000000LL
 #define BUCKETS   256
-#define NAMES_MAX (PLAN_NET_RULES + NAMES_WILD_MAX)
+#define NAMES_MAX (PLAN_NET_RULES + NAMES_WILD_MAX + NAMES_ANY_MAX)
 
 /* That wait for one name. The slots that questions wait in are for all names; of connections there
  * are only so many (gateway.h), and nobody dials again for one that is turned away. */
@@ -38,9 +38,10 @@ struct name_waiter {
 struct names {
 	struct name *buckets[BUCKETS];
 	struct name *by_address[NAMES_MAX]; /* from EGRESS_FIRST on, one after the other */
-	size_t n, n_wild;
+	size_t n, n_wild, n_any;
 	size_t n_opening; /* that wait for the keeper */
 	uint32_t next_address;
+	struct listener *addresses; /* the listeners of destinations that are one */
 	int64_t wild_from_ns; /* the time up to which names under patterns have been paid for */
 };
 
@@ -96,10 +97,20 @@ static size_t variable_bytes(const struct gateway *g, const char *host)
 	return least;
 }
 
+/* Of a name that only patterns name. */
+static bool is_any(const struct gateway *g, const char *host)
+{
+	return variable_bytes(g, host) == strlen(host);
+}
+
 static const char *refuse_wild(struct gateway *g, const char *host)
 {
 	if (MUTANT(ATOLL_MUTATE_EGRESS_PACE)) {
 		return NULL;
+	}
+	if (is_any(g, host)) {
+		return g->names->n_any < NAMES_ANY_MAX ? NULL
+						       : "too many different names were asked for";
 	}
 	if (variable_bytes(g, host) > NAMES_WILD_BYTES) {
 		return "the name is too long for one under a pattern";
@@ -131,7 +142,7 @@ struct name *names_get(struct gateway *g, const char *host, const char **ret_why
 		}
 	}
 	n_ports = rules_ports(g, host, ports, &wild);
-	if (n_ports == 0) {
+	if (n_ports == 0 && (!g->learn || rules_deny(g, host))) {
 		return NULL;
 	}
 	*ret_why = wild ? refuse_wild(g, host) : NULL;
@@ -146,8 +157,14 @@ struct name *names_get(struct gateway *g, const char *host, const char **ret_why
 	n->next = *bucket;
 	*bucket = n;
 	names->by_address[names->n++] = n;
-	names->n_wild += wild;
+	names->n_any += wild && is_any(g, host);
+	names->n_wild += wild && !is_any(g, host);
 	g->n_listeners += n_ports;
+	if (n_ports == 0) {
+		/* It leads nowhere, and nobody outside is asked for it. */
+		n->resolved.until_ns = INT64_MAX;
+		n->state = NAME_OPEN;
+	}
 	return n;
 }
 
@@ -328,6 +345,7 @@ void names_opened(struct gateway *g, const struct gateway_message *m, const int 
 		}
 		n->listeners[i].name = n;
 		n->listeners[i].port = n->ports[i];
+		n->listeners[i].moved = &n->moved;
 		(void)snprintf(n->listeners[i].host, HOST_SIZE, "%s", n->host);
 		g->over = g->over || listen_on(g, &n->listeners[i], fds[i]) < 0;
 	}
@@ -367,6 +385,17 @@ static bool describe(int fd, char host[HOST_SIZE], uint16_t *ret_port)
 	return true;
 }
 
+/* Where the bytes of a host are counted that may have several ports. */
+static uint64_t *count_of(struct listener *l)
+{
+	for (struct listener *other = l->next; other; other = other->next) {
+		if (strcmp(other->host, l->host) == 0) {
+			return other->moved;
+		}
+	}
+	return &l->own_moved;
+}
+
 int names_add_address(struct gateway *g, int fd)
 {
 	struct listener *l = calloc(1, sizeof(*l));
@@ -376,6 +405,9 @@ int names_add_address(struct gateway *g, int fd)
 		(void)fd_close(fd);
 		return -ENOMEM;
 	}
+	l->next = g->names->addresses;
+	l->moved = count_of(l);
+	g->names->addresses = l;
 	g->n_listeners++;
 	return listen_on(g, l, fd);
 }

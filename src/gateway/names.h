@@ -22,6 +22,9 @@ struct listener {
 	struct name *name; /* NULL: an address */
 	char host[HOST_SIZE];
 	uint16_t port;
+	uint64_t *moved;       /* bytes of all connections to that host */
+	struct listener *next; /* of those of addresses, the next */
+	uint64_t own_moved;    /* where no other listener has that host */
 };
 
 struct name {
@@ -33,7 +36,8 @@ struct name {
 	int error;        /* why they could not be opened, the last time */
 	int64_t again_ns; /* and from when on that may be tried again */
 	uint16_t ports[EGRESS_PORTS_MAX];
-	size_t n_ports;
+	size_t n_ports; /* 0: no rule names it, and what is tried there is to be known */
+	uint64_t moved; /* bytes of all its connections */
 	struct listener *listeners;
 	struct name_waiter *waiters;
 	struct name *next; /* in its bucket */
@@ -49,6 +53,10 @@ struct name {
 #define NAMES_WILD_BURST   64
 #define NAMES_WILD_PAUSE_S 2
 #define NAMES_WILD_MAX     1024
+
+/* Where every name is allowed, one of the payload's own server is, too: there is nothing to hold.
+ */
+#define NAMES_ANY_MAX 4096
 
 /* So long listeners that could not be opened are not asked for again. */
 #define NAMES_AGAIN_NS 1000000000LL

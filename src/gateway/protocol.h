@@ -20,8 +20,10 @@
 enum gateway_op {
 	/*
 	 * Keeper to gateway, first of all: one descriptor, a sealed file with the configuration,
-	 * {"sandbox": id, "allow": [destination], "resolv_conf": text, "hosts": text, "uid": n}.
-	 * Where uid is not null, root started it, and that is what it becomes.
+	 * {"sandbox": id, "allow": [destination], "deny": [host], "learn": true or false,
+	 * "connections": n, "bytes": n, "host_bytes": n, "requests": n in a minute, "cooldown_ms":
+	 * n, "resolv_conf": text, "hosts": text, "uid": n}. Where uid is not null, root started it,
+	 * and that is what it becomes.
 	 */
 	GATEWAY_CONFIG = 1,
 	/* Keeper to gateway: sockets of the sandbox; `id` says which (enum gateway_socket). */
@@ -48,11 +50,12 @@ enum gateway_socket { GATEWAY_DNS_UDP, GATEWAY_DNS_TCP, GATEWAY_OBSERVER, GATEWA
 /* Why something was refused; the keeper has a code for each (keeper/denial.h). */
 enum gateway_denial {
 	GATEWAY_DENY_NAME,     /* no rule names it */
+	GATEWAY_DENY_DENIED,   /* a name or an address that network.deny names */
 	GATEWAY_DENY_ADDRESS,  /* an address, or a port, that no rule names */
 	GATEWAY_DENY_PRIVATE,  /* a name that leads to an address that is nobody's */
 	GATEWAY_DENY_PROTOCOL, /* what was sent is not what the rule says */
 	GATEWAY_DENY_UDP,
-	GATEWAY_DENY_LIMIT, /* too many connections or names */
+	GATEWAY_DENY_LIMIT, /* too many connections, requests or bytes */
 	GATEWAY_DENIALS,
 };
 
@@ -69,7 +72,7 @@ enum gateway_end {
 
 struct gateway_message {
 	uint32_t op;
-	uint32_t id;
+	uint32_t id;  /* of a denial: of the request, or 0 */
 	int32_t code; /* an errno; of a denial, enum gateway_denial; of a connection, gateway_end */
 	uint32_t open;    /* from the gateway: connections that have not ended */
 	uint32_t address; /* IPv4 inside, in the order of the host */

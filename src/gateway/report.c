@@ -2,6 +2,7 @@
 /* What the keeper is told. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -10,6 +11,15 @@
 
 /* Denials that are told one by one; then whenever their number has doubled. */
 #define REPORT_EACH 256
+
+/* So many are told apart by an id; the keeper tells no more of them apart. */
+#define REFUSED_MAX 64
+
+struct refused {
+	enum gateway_denial why;
+	uint16_t port;
+	char host[HOST_SIZE];
+};
 
 static void tell(struct gateway *g, struct gateway_message *m)
 {
@@ -76,10 +86,34 @@ static bool is_told(uint64_t n)
 	return n <= REPORT_EACH || (n & (n - 1)) == 0;
 }
 
-void report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
-		   const char *detail)
+/* The id of one that is refused for this reason; a new one where it is the first. */
+static uint32_t id_of(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port)
+{
+	struct refused *r;
+
+	if (!g->refused) {
+		g->refused = calloc(REFUSED_MAX, sizeof(*g->refused));
+	}
+	for (uint32_t i = 0; i < g->n_refused; i++) {
+		r = &g->refused[i];
+		if (r->why == why && r->port == port && strcmp(r->host, host) == 0) {
+			return i + 1;
+		}
+	}
+	if (!g->refused || g->n_refused == REFUSED_MAX) {
+		return 0;
+	}
+	r = &g->refused[g->n_refused++];
+	*r = (struct refused){.why = why, .port = port};
+	(void)snprintf(r->host, sizeof(r->host), "%s", host);
+	return g->n_refused;
+}
+
+uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
+		       const char *detail)
 {
 	struct gateway_message m = {.op = GATEWAY_DENIED,
+				    .id = id_of(g, why, host, port),
 				    .code = (int32_t)why,
 				    .port = port,
 				    .count = ++g->denied[why]};
@@ -92,6 +126,16 @@ void report_denial(struct gateway *g, enum gateway_denial why, const char *host,
 	} else {
 		g->untold[why] = m;
 	}
+	return m.id;
+}
+
+const char *report_id(const struct gateway *g, uint32_t id, char out[GATEWAY_REQUEST_SIZE])
+{
+	out[0] = '\0';
+	if (id > 0) {
+		(void)snprintf(out, GATEWAY_REQUEST_SIZE, "%s.net%u", g->sandbox, id);
+	}
+	return out;
 }
 
 void report_rest(struct gateway *g)

@@ -5,11 +5,40 @@
 #include "base/mutant.h"
 #include "gateway/gateway.h"
 
+bool rules_deny(const struct gateway *g, const char *host)
+{
+	for (size_t i = 0; i < g->n_deny && !MUTANT(ATOLL_MUTATE_EGRESS_DENY); i++) {
+		if (hostname_within(host, g->deny[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_same_address(const struct address *a, const struct address *b)
+{
+	return a->family == b->family &&
+	       (a->family == AF_INET ? a->v4.s_addr == b->v4.s_addr
+				     : memcmp(&a->v6, &b->v6, sizeof(a->v6)) == 0);
+}
+
+bool rules_deny_address(const struct gateway *g, const struct address *a)
+{
+	for (size_t i = 0; i < g->n_deny && !MUTANT(ATOLL_MUTATE_EGRESS_DENY); i++) {
+		struct address denied;
+
+		if (address_parse(g->deny[i], &denied) && is_same_address(a, &denied)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 const struct destination *rules_find(const struct gateway *g, const char *host, uint16_t port)
 {
 	const struct destination *best = NULL;
 
-	for (size_t i = 0; i < g->n_rules; i++) {
+	for (size_t i = 0; i < g->n_rules && !rules_deny(g, host); i++) {
 		const struct destination *d = &g->rules[i];
 
 		if (d->port != port ||
@@ -31,7 +60,7 @@ size_t rules_ports(const struct gateway *g, const char *host, uint16_t ports[EGR
 	size_t n = 0;
 
 	*ret_wild = true;
-	for (size_t i = 0; i < g->n_rules; i++) {
+	for (size_t i = 0; i < g->n_rules && !rules_deny(g, host); i++) {
 		const struct destination *d = &g->rules[i];
 		bool known = false;
 

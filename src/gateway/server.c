@@ -165,16 +165,20 @@ static struct slot *take_slot(struct server *s)
 
 /* ---- judging ---- */
 
-static void deny(struct server *s, const struct dns_question *q, const char *detail,
+static void deny(struct server *s, const struct dns_question *q, bool denied, const char *detail,
 		 struct stream *st, const struct sockaddr_in *peer)
 {
-	char text[192];
+	char text[288], id[GATEWAY_REQUEST_SIZE];
 	struct dns_answer out = {
 		.rcode = DNS_NXDOMAIN, .ttl = TTL_NO, .ede = DNS_EDE_PROHIBITED, .ede_text = text};
 
-	(void)snprintf(text, sizeof(text), "network.name: %s", detail);
 	/* The root, and a name of which nothing can be shown. */
-	report_denial(s->gateway, GATEWAY_DENY_NAME, q->name[0] ? q->name : ".", 0, detail);
+	(void)report_id(s->gateway,
+			report_denial(s->gateway, denied ? GATEWAY_DENY_DENIED : GATEWAY_DENY_NAME,
+				      q->name[0] ? q->name : ".", 0, detail),
+			id);
+	(void)snprintf(text, sizeof(text), "network.%s: %s%s%s", denied ? "denied" : "name", detail,
+		       id[0] ? "; request " : "", id);
 	answer(s, q, &out, st, peer);
 }
 
@@ -216,6 +220,7 @@ static void ask(struct server *s, const struct dns_question *q, struct stream *s
 	struct err why = {};
 	const char *limit = NULL;
 	struct slot *slot;
+	bool denied;
 	struct name *n;
 
 	if (q->type == DNS_PTR) {
@@ -223,12 +228,17 @@ static void ask(struct server *s, const struct dns_question *q, struct stream *s
 		return;
 	}
 	if (!q->plain || q->name[0] == '*' || hostname_canonical(q->name, host, &why) < 0) {
-		deny(s, q, "this is no name of a host", st, peer);
+		deny(s, q, false, "this is no name of a host", st, peer);
 		return;
 	}
+	denied = rules_deny(s->gateway, host);
 	n = names_get(s->gateway, host, &limit);
 	if (!n) {
-		deny(s, q, limit ? limit : "no rule of network.allow names this host", st, peer);
+		deny(s, q, denied,
+		     limit    ? limit
+		     : denied ? "network.deny names this host"
+			      : "no rule of network.allow names this host",
+		     st, peer);
 		return;
 	}
 	slot = take_slot(s);

@@ -43,13 +43,17 @@ static void look(struct gateway *g, const uint8_t *packet, size_t len)
 	}
 	if (packet[9] == IPPROTO_UDP) {
 		describe(g, word(packet + 16), host);
-		report_denial(g, GATEWAY_DENY_UDP, host, (uint16_t)(inner[2] << 8 | inner[3]),
-			      "datagrams go nowhere but to the server for names");
+		(void)report_denial(g, GATEWAY_DENY_UDP, host, (uint16_t)(inner[2] << 8 | inner[3]),
+				    "datagrams go nowhere but to the server for names");
 	} else if (packet[9] == IPPROTO_TCP) {
 		/* A refusal comes from where the connection was to go. */
+		const struct name *n = names_by_address(g, word(packet + 12));
+
 		describe(g, word(packet + 12), host);
-		report_denial(g, GATEWAY_DENY_ADDRESS, host, (uint16_t)(inner[0] << 8 | inner[1]),
-			      "no rule of network.allow names this address and port");
+		(void)report_denial(g,
+				    n && n->n_ports == 0 ? GATEWAY_DENY_NAME : GATEWAY_DENY_ADDRESS,
+				    host, (uint16_t)(inner[0] << 8 | inner[1]),
+				    "no rule of network.allow names this address and port");
 	}
 }
 

@@ -63,6 +63,11 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 	[DENIAL_NET_NAME] = {"network.name", "network.allow",
 			     "use a host that the rules allow, or go on without this one",
 			     "network: {allow: [HOST:PORT]} or --allow HOST[:PORT]"},
+	[DENIAL_NET_DENIED] =
+		{"network.denied", "network.deny",
+		 "go on without this host: it is denied, whatever else is allowed",
+		 "take the host out of network.deny; what a higher layer denies stays "
+		 "denied"},
 	[DENIAL_NET_ADDRESS] =
 		{"network.address", "network.allow",
 		 "connect to a host by its name, and at a port that the rules allow",
@@ -81,10 +86,12 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 	[DENIAL_NET_UDP] = {"network.udp", "network.allow",
 			    "use TCP; names are asked of the server in resolv.conf",
 			    "none: datagrams go nowhere"},
-	[DENIAL_NET_LIMIT] = {"network.limit", "network.allow",
-			      "open fewer connections at once, and ask for fewer names under a "
-			      "pattern",
-			      "exact names instead of a pattern have no limit of names"},
+	[DENIAL_NET_LIMIT] = {"network.limit", "network.limits",
+			      "use fewer connections at once, fewer requests and fewer bytes; wait "
+			      "before you try again",
+			      "network: {limits: {connections: N, requests: N, bytes: SIZE, "
+			      "host_bytes: SIZE}} or --connections, --requests, --net-bytes, "
+			      "--host-bytes"},
 	[DENIAL_PROCESSES] = {"limit.processes", "execution.limits.processes",
 			      "start fewer processes and threads at once",
 			      "execution: {limits: {processes: N}} or --processes N"},
@@ -163,10 +170,16 @@ enum denial_code denial_classify(const struct seccomp_denial *d)
 	return DENIAL_SYSCALL;
 }
 
-bool denials_add(struct denials *d, enum denial_code code, const char *what, uint64_t count)
+static bool is_of_gateway(enum denial_code code)
+{
+	return code >= DENIAL_NET_NAME && code <= DENIAL_NET_LIMIT;
+}
+
+bool denials_add(struct denials *d, enum denial_code code, const char *what, const char *request,
+		 uint64_t count)
 {
 	struct denial_entry *entry;
-	unsigned i;
+	unsigned i, n_net = 0;
 
 	d->total += count;
 	for (i = 0; i < d->n; i++) {
@@ -175,12 +188,18 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, uin
 			entry->count += count;
 			return false;
 		}
+		n_net += is_of_gateway(entry->code);
 	}
-	if (d->n == DENIAL_MAX) {
+	if (d->n == DENIAL_MAX || (is_of_gateway(code) && n_net == DENIAL_MAX_NET)) {
 		return false;
 	}
 	entry = &d->entries[d->n++];
-	*entry = (struct denial_entry){.code = code, .count = count, .request = d->n};
+	*entry = (struct denial_entry){.code = code, .count = count};
+	if (request) {
+		(void)snprintf(entry->request, sizeof(entry->request), "%s", request);
+	} else {
+		(void)snprintf(entry->request, sizeof(entry->request), "%u", d->n);
+	}
 	(void)snprintf(entry->what, sizeof(entry->what), "%s", what);
 	return true;
 }
@@ -191,7 +210,7 @@ json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox)
 
 	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s}", "code", kind->code, "what",
 			 entry->what, "rule", kind->rule, "count", (json_int_t)entry->count,
-			 "request_id", json_sprintf("%s.%u", sandbox, entry->request), "agent",
+			 "request_id", json_sprintf("%s.%s", sandbox, entry->request), "agent",
 			 kind->agent, "remedy", kind->remedy);
 }
 

@@ -28,6 +28,7 @@ enum denial_code {
 	DENIAL_SYSCALL,
 	DENIAL_NETWORK,
 	DENIAL_NET_NAME,
+	DENIAL_NET_DENIED,
 	DENIAL_NET_ADDRESS,
 	DENIAL_NET_PRIVATE,
 	DENIAL_NET_PROTOCOL,
@@ -56,16 +57,21 @@ enum denial_code denial_classify(const struct seccomp_denial *d);
 struct denials {
 	struct denial_entry {
 		enum denial_code code;
-		char what[72];
+		char what[272]; /* a host and a port fit */
 		uint64_t count;
-		unsigned request; /* number of its first request in this sandbox */
+		char request[16]; /* of its first request, in this sandbox */
 	} entries[DENIAL_MAX];
 	unsigned n;
 	uint64_t total;
 };
 
-/* True when this is the first of its kind, which is then worth a record. */
-bool denials_add(struct denials *d, enum denial_code code, const char *what, uint64_t count);
+/* Of these so many may be of the network, which a payload finds as many of as it likes. */
+#define DENIAL_MAX_NET 48
+
+/* `request` is how the payload was told to call it; NULL: it is counted here. True when this is the
+ * first of its kind, which is then worth a record. */
+bool denials_add(struct denials *d, enum denial_code code, const char *what, const char *request,
+		 uint64_t count);
 
 /* One entry as JSON: for the trail and the result. NULL: out of memory. */
 json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox);

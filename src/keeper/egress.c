@@ -50,11 +50,16 @@ void egress_init(struct egress *x)
 	*x = (struct egress){.fd = FD_NONE, .pidfd = FD_NONE};
 }
 
+void egress_done(struct egress *x)
+{
+	learned_done(&x->learned);
+}
+
 int egress_check(const struct keeper *k, struct err *e)
 {
 	char path[PATH_MAX];
 
-	return k->plan.n_net > 0 ? program_find(PROGRAM, NEEDED, path, e) : 0;
+	return plan_has_gateway(&k->plan) ? program_find(PROGRAM, NEEDED, path, e) : 0;
 }
 
 static struct tier_net *net_of(struct keeper *k)
@@ -73,7 +78,7 @@ int egress_open(struct keeper *k, struct err *e)
 	struct egress *x = &k->egress;
 	struct tier_net *net = net_of(k);
 
-	if (k->plan.n_net == 0) {
+	if (!plan_has_gateway(&k->plan)) {
 		return 0;
 	}
 	if (net->n < first_listener(net)) {
@@ -115,18 +120,31 @@ static json_t *file_text(const char *path)
 	return json_text(buf_str(&b));
 }
 
-static json_t *make_config(const struct keeper *k, json_int_t uid)
+/* NULL: out of memory. */
+static json_t *texts(char *const *list, size_t n)
 {
-	_cleanup_json_ json_t *allow = json_array();
+	_cleanup_json_ json_t *j = json_array();
 
-	for (size_t i = 0; allow && i < k->plan.n_net; i++) {
-		if (json_array_append_new(allow, json_string(k->plan.net[i])) < 0) {
+	for (size_t i = 0; j && i < n; i++) {
+		if (json_array_append_new(j, json_string(list[i])) < 0) {
 			return NULL;
 		}
 	}
-	return json_pack("{s:s, s:O, s:o, s:o, s:o}", "sandbox", k->home.id, "allow", allow,
-			 "resolv_conf", file_text("/etc/resolv.conf"), "hosts",
-			 file_text("/etc/hosts"), "uid",
+	return TAKE_PTR(j);
+}
+
+static json_t *make_config(const struct keeper *k, json_int_t uid)
+{
+	const struct plan_net_limits *l = &k->plan.limits.net;
+
+	return json_pack("{s:s, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "sandbox",
+			 k->home.id, "allow", texts(k->plan.net, k->plan.n_net), "deny",
+			 texts(k->plan.net_deny, k->plan.n_net_deny), "learn", (int)k->plan.learn,
+			 "connections", (json_int_t)l->connections, "bytes", (json_int_t)l->bytes,
+			 "host_bytes", (json_int_t)l->host_bytes, "requests",
+			 (json_int_t)l->requests, "cooldown_ms",
+			 (json_int_t)(l->cooldown / 1000000), "resolv_conf",
+			 file_text("/etc/resolv.conf"), "hosts", file_text("/etc/hosts"), "uid",
 			 k->plan.identity.from_root ? json_integer(uid) : json_null());
 }
 
@@ -394,6 +412,7 @@ static enum denial_code code_of(int32_t why)
 {
 	static const enum denial_code codes[GATEWAY_DENIALS] = {
 		[GATEWAY_DENY_NAME] = DENIAL_NET_NAME,
+		[GATEWAY_DENY_DENIED] = DENIAL_NET_DENIED,
 		[GATEWAY_DENY_ADDRESS] = DENIAL_NET_ADDRESS,
 		[GATEWAY_DENY_PRIVATE] = DENIAL_NET_PRIVATE,
 		[GATEWAY_DENY_PROTOCOL] = DENIAL_NET_PROTOCOL,
@@ -421,7 +440,7 @@ static int take_denial(struct keeper *k, const struct gateway_message *m, struct
 {
 	struct egress *x = &k->egress;
 	uint64_t more;
-	char what[HOST_SIZE + 8];
+	char what[HOST_SIZE + 8], id[16] = "";
 
 	if (m->code < 0 || m->code >= GATEWAY_DENIALS || m->count <= x->counted[m->code] ||
 	    m->count > INT64_MAX / GATEWAY_DENIALS) {
@@ -430,7 +449,14 @@ static int take_denial(struct keeper *k, const struct gateway_message *m, struct
 	more = m->count - x->counted[m->code];
 	x->counted[m->code] = m->count;
 	(void)snprintf(what, sizeof(what), m->port ? "%s:%u" : "%s", m->text, (unsigned)m->port);
-	return keeper_deny(k, code_of(m->code), what, more, e);
+	if (k->plan.learn &&
+	    learned_refused(&x->learned, (enum gateway_denial)m->code, m->text, m->port) < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	if (m->id > 0) {
+		(void)snprintf(id, sizeof(id), "net%u", m->id);
+	}
+	return keeper_deny(k, code_of(m->code), what, *id ? id : NULL, more, e);
 }
 
 /* What the trail has no place for. */
@@ -469,6 +495,10 @@ static int take_connection(struct keeper *k, const struct gateway_message *m, st
 	if (m->code < 0 || m->code >= GATEWAY_ENDS || m->up > INT64_MAX || m->down > INT64_MAX ||
 	    m->ns < 0 || m->rule >= k->plan.n_net) {
 		return err_set(e, ERR_BUG, EPROTO, "the gateway tells of no end");
+	}
+	if (k->plan.learn && m->code != GATEWAY_END_REFUSED &&
+	    learned_allowed(&k->egress.learned, k->plan.net[m->rule], m->text) < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	if (k->egress.connections == EGRESS_CONNECTIONS_TOLD) {
 		add_more(&k->egress.more, m);
@@ -619,12 +649,18 @@ static int hear_last(struct keeper *k, struct err *e)
 
 int egress_stop(struct keeper *k, struct err *e)
 {
-	const struct egress *x = &k->egress;
+	struct egress *x = &k->egress;
 	int r = 0;
 
 	if (x->state >= EGRESS_STARTING && k->recording) {
 		r = hear_last(k, e);
 		r = r < 0 ? r : record_more(k, e);
+	}
+	if (k->plan.learn && k->recording && r >= 0) {
+		r = keeper_record(k, "learned",
+				  json_pack("{s:o, s:b}", "rules", learned_to_json(&x->learned),
+					    "more", (int)x->learned.more),
+				  e);
 	}
 	leave(k);
 	return r;

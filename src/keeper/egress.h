@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "gateway/protocol.h"
+#include "keeper/learned.h"
 
 struct err;
 struct keeper;
@@ -40,8 +41,9 @@ struct egress {
 	struct egress_more { /* of those that are not in the trail one by one */
 		uint64_t connections, up, down;
 	} more;
-	bool ending; /* it was asked to */
-	bool died;   /* before anybody asked it to */
+	struct learned learned; /* where the plan says so */
+	bool ending;            /* it was asked to */
+	bool died;              /* before anybody asked it to */
 };
 
 void egress_init(struct egress *x);
@@ -56,6 +58,8 @@ void egress_poll(const struct egress *x, struct pollfd *w);
 
 /* There is news. A failure to write it down ends the sandbox. */
 int egress_hear(struct keeper *k, struct err *e);
+
+void egress_done(struct egress *x);
 
 /* Ends the gateway; what it tells until then, for which it has not long, is written down. */
 int egress_stop(struct keeper *k, struct err *e);

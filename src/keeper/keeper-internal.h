@@ -116,9 +116,9 @@ int keeper_watch(struct keeper *k, struct err *e);
 /* Adds to the trail; takes `data`, whose maker ran out of memory when it is NULL: an error. */
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e);
 
-/* Counts a refusal and records the first of its kind. */
-int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint64_t count,
-		struct err *e);
+/* Counts a refusal and records the first of its kind. `request`: as denials_add() has it. */
+int keeper_deny(struct keeper *k, enum denial_code code, const char *what, const char *request,
+		uint64_t count, struct err *e);
 
 /* Records that the first refusal is what ends the sandbox. */
 int keeper_record_denial(struct keeper *k, struct err *e);

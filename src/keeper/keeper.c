@@ -45,12 +45,27 @@ int keeper_record(struct keeper *k, const char *event, json_t *data, struct err 
 	return trail_add(&k->trail, event, data, e);
 }
 
-int keeper_deny(struct keeper *k, enum denial_code code, const char *what, uint64_t count,
-		struct err *e)
+/* What the payload can read in the file of denials: not how the wall could be widened. Where its
+ * file system is full the record has it all the same. */
+static void tell_inside(const struct keeper *k, const struct denial_entry *entry)
 {
-	if (!denials_add(&k->denials, code, what, count)) {
+	_cleanup_json_ json_t *line = denial_to_json(entry, k->home.id);
+	_cleanup_free_ char *text = NULL;
+
+	if (k->sandbox.denials >= 0 && line && json_object_del(line, "remedy") == 0 &&
+	    json_object_del(line, "count") == 0) {
+		text = json_dumps(line, JSON_COMPACT);
+		(void)dprintf(k->sandbox.denials, "%s\n", text ? text : "");
+	}
+}
+
+int keeper_deny(struct keeper *k, enum denial_code code, const char *what, const char *request,
+		uint64_t count, struct err *e)
+{
+	if (!denials_add(&k->denials, code, what, request, count)) {
 		return 0;
 	}
+	tell_inside(k, &k->denials.entries[k->denials.n - 1]);
 	return keeper_record(k, "denied",
 			     denial_to_json(&k->denials.entries[k->denials.n - 1], k->home.id), e);
 }
@@ -62,7 +77,7 @@ int keeper_record_denial(struct keeper *k, struct err *e)
 	return keeper_record(k, "denial",
 			     json_pack("{s:s, s:o}", "denial", denial_kind(first->code)->code,
 				       "request_id",
-				       json_sprintf("%s.%u", k->home.id, first->request)),
+				       json_sprintf("%s.%s", k->home.id, first->request)),
 			     e);
 }
 
@@ -640,6 +655,7 @@ static void keeper_done(struct keeper *k)
 		state_sandbox_done(&k->more[i].home);
 	}
 	deny_layers_done(&k->hidden);
+	egress_done(&k->egress);
 	log_done(&k->log);
 	control_done(&k->control);
 	trail_done(&k->trail);

@@ -107,7 +107,7 @@ static int count_on(struct keeper *k, enum denial_code code, const char *what, u
 	uint64_t more = now > *last ? now - *last : 0;
 
 	*last += more;
-	return more > 0 ? keeper_deny(k, code, what, more, e) : 0;
+	return more > 0 ? keeper_deny(k, code, what, NULL, more, e) : 0;
 }
 
 /* What only shows in counters, read while pid 1 is still there. */
@@ -247,7 +247,7 @@ static int hear_listener(struct keeper *k, struct err *e)
 		}
 		if (d.record) {
 			r = keeper_deny(k, denial_classify(&d),
-					d.foreign_abi ? "foreign ABI" : d.name, 1, e);
+					d.foreign_abi ? "foreign ABI" : d.name, NULL, 1, e);
 			r = r < 0 ? r : end_for_denial(k, e);
 		}
 	}

@@ -61,6 +61,7 @@ json_t *policy_canonical_value(const struct schema_key *k, const struct value *v
 	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
+	case TYPE_HOSTS:
 		return list(v);
 	case TYPE_ENV:
 		return variables(v);

@@ -123,6 +123,14 @@ static int take_address(const char *host, char out[HOST_SIZE], struct err *e)
 	return 1;
 }
 
+/* Of a canonical host: the last label of a name is no number. */
+static bool is_address(const char *host)
+{
+	const char *dot = strrchr(host, '.');
+
+	return host[0] == '[' || (dot && is_digit(dot[1]) && is_number(dot + 1, strlen(dot + 1)));
+}
+
 int hostname_canonical(const char *host, char out[HOST_SIZE], struct err *e)
 {
 	char name[HOSTNAME_MAX + 4] = "";
@@ -233,7 +241,11 @@ int destination_parse(const char *text, struct destination *ret, struct err *e)
 	memcpy(copy, text, len + 1);
 	r = take_suffixes(copy, &said, ret, e);
 	r = r < 0 ? r : take_port(copy, ret, e);
-	r = r < 0 ? r : hostname_canonical(copy, ret->host, e);
+	if (r >= 0 && strcmp(copy, "*") == 0) {
+		(void)snprintf(ret->host, sizeof(ret->host), "*");
+	} else {
+		r = r < 0 ? r : hostname_canonical(copy, ret->host, e);
+	}
 	if (r >= 0 && !said) {
 		ret->protocol = usual_protocol(ret->port);
 	}
@@ -267,6 +279,9 @@ bool hostname_within(const char *host, const char *pattern)
 
 	if (strcmp(host, pattern) == 0) {
 		return true;
+	}
+	if (strcmp(pattern, "*") == 0) {
+		return !is_address(host);
 	}
 	/* "*.example.com" holds "a.example.com" and "*.a.example.com", never "example.com". */
 	return pattern[0] == '*' && lh >= lp && strcmp(host + (lh - (lp - 1)), pattern + 1) == 0;

@@ -39,8 +39,9 @@ struct destination {
 };
 
 /*
- * Parses "HOST[:PORT][/PROTOCOL][,private]". The port is 443 where none is said, and the protocol
- * tls at port 443, http at 80, tcp anywhere else. 0, or -EINVAL as above.
+ * Parses "HOST[:PORT][/PROTOCOL][,private]"; HOST may be "*", which is every name. The port is 443
+ * where none is said, and the protocol tls at port 443, http at 80, tcp anywhere else. 0, or
+ * -EINVAL as above.
  */
 int destination_parse(const char *text, struct destination *ret, struct err *e);
 
@@ -54,7 +55,8 @@ int destination_canonical(const char *text, char out[DESTINATION_SIZE], struct e
 /* The word for it: tls, http, tcp. */
 const char *net_protocol_name(enum net_protocol p);
 
-/* True when the canonical `host` is that of a pattern, which is one itself or begins with "*.". */
+/* True when the canonical `host` is that of a pattern, which is one itself, begins with "*." or is
+ * "*", which every name is within, and no address. */
 bool hostname_within(const char *host, const char *pattern);
 
 /* True when every connection that `inner` allows is one that `outer` allows; both as texts. */

@@ -29,6 +29,7 @@ static const char *const literals[] = {
 		"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"" NAME_PATTERN
 		"\"}}",
 	[TYPE_PROGRAMS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
+	[TYPE_HOSTS] = "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}",
 	[TYPE_RULES] =
 		"{\"type\":\"array\",\"items\":{\"anyOf\":["
 		"{\"type\":\"string\",\"pattern\":\"^(\\\\[[0-9A-Fa-f:.]+\\\\]|[^:/,]+)(:[0-9]{"

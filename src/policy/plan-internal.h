@@ -17,6 +17,12 @@ int plan_note(struct plan *p, const char *fmt, ...) __attribute__((format(printf
 /* Fills deny from the settled policy, last of all: what hides what is to be seen is refused. */
 int plan_deny(const struct settled *s, struct plan *p, struct err *e);
 
+/* Whether what it would need of the network is to be known. */
+int network_learns(const struct settled *s, bool learn, struct plan *p, struct err *e);
+
+/* Fills what it may connect to, and how much of it. */
+int plan_network(const struct settled *s, struct plan *p, struct err *e);
+
 /*
  * Refuses a plan with a directory that is changed directly, and in which, by its own name or where
  * it is mounted again, there is something of a policy, a template, or another directory of the

@@ -64,6 +64,8 @@ static const struct field plan_fields[] = {
 	FIELD(log, FIELD_U64_OR_0, KEY_LOG),
 	FIELD(syscalls, FIELD_WORD, KEY_SYSCALLS),
 	FIELD(denials, FIELD_WORD, KEY_DENIALS),
+	FIELD(net_default, FIELD_WORD, KEY_NETWORK_DEFAULT),
+	FIELD(learn, FIELD_BOOL, KEY_COUNT),
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(account, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(purpose, FIELD_OPTIONAL, KEY_COUNT),
@@ -89,6 +91,11 @@ static const struct field limit_fields[] = {
 	AT("session_ns", limits.session, FIELD_U64, KEY_SESSION),
 	AT("pauses", limits.pauses, FIELD_U32, KEY_PAUSES),
 	AT("paused_ns", limits.paused, FIELD_U64, KEY_PAUSED),
+	AT("net_connections", limits.net.connections, FIELD_U32, KEY_NETWORK_CONNECTIONS),
+	AT("net_bytes", limits.net.bytes, FIELD_U64, KEY_NETWORK_BYTES),
+	AT("net_host_bytes", limits.net.host_bytes, FIELD_U64, KEY_NETWORK_HOST_BYTES),
+	AT("net_requests", limits.net.requests, FIELD_U32, KEY_NETWORK_REQUESTS),
+	AT("cooldown_ns", limits.net.cooldown, FIELD_U64_OR_0, KEY_COOLDOWN),
 	AT("keep_ns", limits.keep, FIELD_U64, KEY_KEEP),
 };
 
@@ -241,6 +248,7 @@ json_t *plan_to_json(const struct plan *p)
 	    json_put(j, "read", path_list(p->read, p->n_read)) < 0 ||
 	    json_put(j, "deny", text_list(p->deny, p->n_deny)) < 0 ||
 	    json_put(j, "net", text_list(p->net, p->n_net)) < 0 ||
+	    json_put(j, "net_deny", text_list(p->net_deny, p->n_net_deny)) < 0 ||
 	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
 	    json_put(j, "idle_signals", word_list(p->limits.idle_signals, KEY_IDLE_SIGNALS)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
@@ -518,6 +526,31 @@ static int read_words(const json_t *obj, const char *name, enum key_id key, uint
 	return 0;
 }
 
+static int check_net(const struct plan *p, struct err *e)
+{
+	char text[DESTINATION_SIZE];
+	struct err why = {};
+
+	for (size_t i = 0; i < p->n_net; i++) {
+		if (destination_canonical(p->net[i], text, &why) < 0 ||
+		    strcmp(text, p->net[i]) != 0) {
+			return bad(e, "net", "has an element that is no destination");
+		}
+	}
+	for (size_t i = 0; i < p->n_net_deny; i++) {
+		if (hostname_canonical(p->net_deny[i], text, &why) < 0 ||
+		    strcmp(text, p->net_deny[i]) != 0) {
+			return bad(e, "net_deny", "has an element that is no host");
+		}
+	}
+	if (p->n_net > PLAN_NET_MAX || p->n_net_deny > PLAN_NET_MAX) {
+		return bad(e, "net", "is too long");
+	}
+	return p->net_default == NET_DEFAULT_NONE && p->n_net > 0
+		       ? bad(e, "net", "does not fit its default")
+		       : 0;
+}
+
 /* What the members must be to each other. */
 static int check_whole(const struct plan *p, struct err *e)
 {
@@ -535,17 +568,8 @@ static int check_whole(const struct plan *p, struct err *e)
 			return bad(e, "deny", "has an element that is no rule");
 		}
 	}
-	for (size_t i = 0; i < p->n_net; i++) {
-		char text[DESTINATION_SIZE];
-		struct err why = {};
-
-		if (destination_canonical(p->net[i], text, &why) < 0 ||
-		    strcmp(text, p->net[i]) != 0) {
-			return bad(e, "net", "has an element that is no destination");
-		}
-	}
-	if (p->n_net > PLAN_NET_MAX) {
-		return bad(e, "net", "is too long");
+	if (check_net(p, e) < 0) {
+		return -e->code;
 	}
 	if (p->n_env == 0) {
 		return bad(e, "env", "is empty");
@@ -575,9 +599,9 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* limits, identity, workspace, more, read, deny, net, scopes, idle_signals, exec, env, notes,
- * policy_digest */
-#define OTHER_MEMBERS 13
+/* limits, identity, workspace, more, read, deny, net, net_deny, scopes, idle_signals, exec, env,
+ * notes, policy_digest */
+#define OTHER_MEMBERS 14
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -599,6 +623,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_texts(j, "deny", &p.deny, &p.n_deny, e)) < 0 ||
 	    (r = read_words(j, "idle_signals", KEY_IDLE_SIGNALS, &p.limits.idle_signals, e)) < 0 ||
 	    (r = read_texts(j, "net", &p.net, &p.n_net, e)) < 0 ||
+	    (r = read_texts(j, "net_deny", &p.net_deny, &p.n_net_deny, e)) < 0 ||
 	    (r = read_texts(j, "scopes", &p.scopes, &p.n_scopes, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||

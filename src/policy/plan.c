@@ -141,6 +141,7 @@ void plan_done(struct plan *p)
 	plan_paths_free(p->read, p->n_read);
 	strings_free(p->deny);
 	strings_free(p->net);
+	strings_free(p->net_deny);
 	strings_free(p->scopes);
 	plan_paths_free(p->exec, p->n_exec);
 	free(p->identity.user);
@@ -153,4 +154,9 @@ void plan_done(struct plan *p)
 	strings_free(p->notes);
 	json_decref(p->policy);
 	*p = (struct plan){};
+}
+
+bool plan_has_gateway(const struct plan *p)
+{
+	return p->n_net > 0 || p->learn;
 }

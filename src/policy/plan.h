@@ -26,8 +26,9 @@ enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
 enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
-enum denials_rule { DENIALS_END, DENIALS_RECORD };       /* strictest first */
-enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY }; /* strictest first */
+enum denials_rule { DENIALS_END, DENIALS_RECORD };                          /* strictest first */
+enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW }; /* strictest first */
+enum limit_mechanism { MECHANISM_GROUP, MECHANISM_ANY };                    /* strictest first */
 /* What keeps a sandbox from being idle: bits, in the order of the schema's words. */
 enum idle_signal {
 	IDLE_OUTPUT = 1,
@@ -36,6 +37,11 @@ enum idle_signal {
 	IDLE_CONNECTION = 8,
 	IDLE_ALL = 15
 };
+
+struct plan;
+
+/* There is a gateway: something may be connected to, or is to be known. */
+bool plan_has_gateway(const struct plan *p);
 
 /* The words of a policy document for the enumerations above; "?" outside the range. */
 const char *trust_name(enum trust t);
@@ -66,7 +72,14 @@ struct plan_limits {
 	uint32_t pauses;       /* how often; 0: never */
 	int64_t paused;        /* all pauses together */
 	int64_t session;       /* from its start to its end, whatever it does */
-	int64_t keep;          /* from its end until what it changed in a copy is removed */
+	struct plan_net_limits {
+		uint32_t connections; /* at one time */
+		uint64_t bytes;       /* both ways, of all connections */
+		uint64_t host_bytes;  /* of those to one host */
+		uint32_t requests;    /* in a minute */
+		int64_t cooldown;     /* ns in which nothing is let through after too many */
+	} net;
+	int64_t keep; /* from its end until what it changed in a copy is removed */
 };
 
 struct plan_identity {
@@ -99,8 +112,14 @@ struct plan {
 	char **deny; /* filesystem.deny, each absolute (policy/deny.h) */
 	size_t n_deny;
 
-	char **net; /* network.allow, each as destination_text() has it (policy/hostname.h) */
+	enum net_default net_default;
+	/* What may be connected to, each as destination_text() has it (policy/hostname.h): of
+	 * network.allow, and by default. Empty: there is no gateway. */
+	char **net;
 	size_t n_net;
+	char **net_deny; /* network.deny, canonical hosts */
+	size_t n_net_deny;
+	bool learn; /* of what is refused, hosts and ports are to be known */
 
 	bool exec_any;          /* no execution.allow: any file that the view shows */
 	struct plan_path *exec; /* files, or directories whose files may be executed */

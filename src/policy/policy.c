@@ -390,35 +390,6 @@ static int copy_scopes(const struct value *v, struct plan *p)
 	return 0;
 }
 
-/*
- * Destinations. An address that is nobody's on the Internet has to be meant: a name that leads to
- * one is refused by the gateway unless its rule says so, and an address that is written down here.
- */
-static int fill_net(const struct value *v, struct plan *p, struct err *e)
-{
-	for (size_t i = 0; i < v->n_items; i++) {
-		const struct item *it = &v->items[i];
-		struct destination d;
-		struct address a;
-		int r = destination_parse(it->text, &d, e);
-
-		if (r < 0) {
-			return r;
-		}
-		if (address_parse(d.host, &a) && address_special(&a) && !d.private_) {
-			return origin_fail(
-				&it->at, e,
-				"network.allow: '%s' is %s; write '%s,private' (or private: "
-				"true) if it is meant",
-				it->text, address_special(&a), it->text);
-		}
-		if (strings_add(&p->net, &p->n_net, text_dup(it->text)) < 0) {
-			return no_memory(e);
-		}
-	}
-	return 0;
-}
-
 /* A session ends, at the latest, when nothing of it may be there any more. */
 static void fill_expiry(const struct value *v, struct plan *p)
 {
@@ -464,7 +435,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 			    : "") < 0) {
 		return no_memory(e);
 	}
-	if (fill_net(&v[KEY_NETWORK_ALLOW], p, e) < 0) {
+	if (plan_network(s, p, e) < 0) {
 		return -e->code;
 	}
 	return policy_canonical_digest(&s->policy, p->policy_digest) < 0 ? no_memory(e) : 0;
@@ -476,7 +447,8 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 	_cleanup_(plan_done) struct plan p = {};
 	int r = policy_settle(req, &s, e);
 
-	if (r < 0 || (r = tier_available(&s, e)) < 0 || (r = network_available(&s, e)) < 0) {
+	if (r < 0 || (r = tier_available(&s, e)) < 0 || (r = network_available(&s, e)) < 0 ||
+	    (r = network_learns(&s, req->learn, &p, e)) < 0) {
 		return r;
 	}
 	r = fill_plain(&s, &p, e);

@@ -25,6 +25,7 @@ struct policy_request {
 	const struct policy_override *overrides;
 	size_t n_overrides;
 	const char *accept_tier; /* --accept-tier, or NULL */
+	bool learn;              /* --learn: what it would need of the network is to be known */
 	/* Why this host cannot keep a copy of a workspace, as half a sentence; NULL: it can. A copy
 	 * that is only the profile's default is none then. */
 	const char *no_copy;

@@ -99,14 +99,18 @@ static const struct word copy_by_words[] = {
 };
 
 static const struct word network_words[] = {
+	{"none", "It has no network but a loopback of its own, and no rule can give it one."},
 	{"deny",
 	 "It can connect to nothing that no rule allows: its only interface is a loopback of "
 	 "its own."},
+	{"allow",
+	 "It can connect, through the gateway and by name, to every host on the Internet that "
+	 "network.deny does not name, at the usual ports."},
 };
 
 static const struct absent network_absent[] = {
-	{"allow", "this version has no way out for connections that no rule allows; use deny, and "
-		  "network.allow for those that are needed"},
+	{"open", "the host's own network is for trust full, which this version does not have; use "
+		 "allow, and network.allow for what that leaves out"},
 };
 
 static const struct word syscall_words[] = {
@@ -237,13 +241,17 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		      .say = "Hidden from it, wherever it could see them: {}.",
 		      .say_none = "Nothing of what is shown to it is hidden by a rule."},
 	[KEY_NETWORK] = {.path = "network", .type = TYPE_SECTION, .doc = "Network access."},
-	[KEY_NETWORK_DEFAULT] = {.path = "network.default",
-				 .type = TYPE_WORD,
-				 .rule = MERGE_SAME,
-				 .class = CLASS_WALL,
-				 WORDS(network_words),
-				 ABSENT(network_absent),
-				 .doc = "What happens to connections that no rule allows."},
+	[KEY_NETWORK_DEFAULT] =
+		{.path = "network.default",
+		 .type = TYPE_WORD,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_WALL,
+		 WORDS(network_words),
+		 ABSENT(network_absent),
+		 .doc = "What happens to connections that no rule allows. none: nothing may be "
+			"allowed. deny: they are refused. allow, from trust high on: every host "
+			"by its name, but those of network.deny, at ports 22, 80, 443, 587, 993, "
+			"3306, 5432, 6379, 8080, 8443, 9418 and 27017."},
 	[KEY_NETWORK_ALLOW] =
 		{.path = "network.allow",
 		 .type = TYPE_RULES,
@@ -251,13 +259,62 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		 .class = CLASS_WALL,
 		 .doc = "What it may connect to: HOST[:PORT][/PROTOCOL][,private], or "
 			"mappings of host, ports, protocol and private. A host is a "
-			"name, *.NAME for all names below one, or an address; the port "
+			"name, *.NAME for all names below one, or an address; with network.default "
+			"allow also * for every name. The port "
 			"is 443 where none is said. tls (at port 443): from the first "
 			"byte, to that very name; http (80): requests for that name; "
 			"tcp (others): anything. private: also where the name leads to "
 			"an address that is nobody's on the Internet.",
 		 .say = "It can connect to {}, through the gateway and by name.",
-		 .say_none = "No destination is allowed."},
+		 .say_none = "No destination is allowed by a rule."},
+	[KEY_NETWORK_DENY] =
+		{.path = "network.deny",
+		 .type = TYPE_HOSTS,
+		 .rule = MERGE_UNION,
+		 .class = CLASS_WALL,
+		 .doc = "Hosts that it may not connect to, whatever allows them: a name, *.NAME "
+			"for "
+			"all names below one, or an address, which is not dialled for any name.",
+		 .say = "It cannot connect to {}, whatever allows them.",
+		 .say_none = "No host is denied by a rule."},
+	[KEY_NETWORK_LIMITS] = {.path = "network.limits",
+				.type = TYPE_SECTION,
+				.doc = "Ceilings of its connections, counted by the gateway."},
+	[KEY_NETWORK_CONNECTIONS] = {.path = "network.limits.connections",
+				     .type = TYPE_INT,
+				     .rule = MERGE_LOWER,
+				     .class = CLASS_WALL,
+				     .min = 1,
+				     .max = 1024,
+				     .doc = "Connections at one time.",
+				     .say = "It may have {} connections at a time."},
+	[KEY_NETWORK_BYTES] = {.path = "network.limits.bytes",
+			       .type = TYPE_SIZE,
+			       .rule = MERGE_LOWER,
+			       .class = CLASS_WALL,
+			       .min = 1,
+			       .max = PIB,
+			       .doc = "Bytes of all its connections together, both ways.",
+			       .say = "Its connections may carry {} in all."},
+	[KEY_NETWORK_HOST_BYTES] = {.path = "network.limits.host_bytes",
+				    .type = TYPE_SIZE,
+				    .rule = MERGE_LOWER,
+				    .class = CLASS_WALL,
+				    .min = 1,
+				    .max = PIB,
+				    .doc = "Bytes of all connections to one host, both ways.",
+				    .say = "Its connections to one host may carry {}."},
+	[KEY_NETWORK_REQUESTS] =
+		{.path = "network.limits.requests",
+		 .type = TYPE_INT,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_WALL,
+		 .min = 1,
+		 .max = 1000000,
+		 .doc = "Requests in any minute: connections, and of one that speaks HTTP each "
+			"request. What is beyond is refused, and everything after it for "
+			"time.cooldown.",
+		 .say = "It may begin {} connections and requests in a minute."},
 	[KEY_EXECUTION] = {.path = "execution",
 			   .type = TYPE_SECTION,
 			   .doc = "What may be executed, and how much of it."},
@@ -469,6 +526,16 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 "end, for somebody to look at it. Then it is removed.",
 		 .say =
 			 "What it has changed in a copy is removed {} after its end."},
+	[KEY_COOLDOWN] = {.path = "time.cooldown",
+			  .type = TYPE_DURATION,
+			  .rule = MERGE_RAISE,
+			  .class = CLASS_WALL,
+			  .min = 0,
+			  .max = DAY,
+			  .doc = "For how long nothing more may be requested of the network once "
+				 "there have been too many requests (network.limits.requests).",
+			  .say = "When it has begun too many connections or requests, no more are "
+				 "let through for {}."},
 	[KEY_CPU] = {.path = "time.cpu",
 		     .type = TYPE_DURATION,
 		     .rule = MERGE_LOWER,

@@ -27,6 +27,7 @@ enum key_type {
 	TYPE_NAMES,    /* items: identifiers, or some of `words` */
 	TYPE_PROGRAMS, /* items */
 	TYPE_RULES,    /* items: canonical host:port */
+	TYPE_HOSTS,    /* items: canonical hosts */
 	TYPE_ENV,      /* items with names */
 };
 

@@ -233,8 +233,9 @@ static int take_element(const struct schema_key *k, const struct origin *at, con
 	if (k->type == TYPE_NAMES && check_element_name(k, at, text, e) < 0) {
 		return -EINVAL;
 	}
-	if (k->type == TYPE_RULES) {
-		if (destination_canonical(text, rule, &why) < 0) {
+	if (k->type == TYPE_RULES || k->type == TYPE_HOSTS) {
+		if ((k->type == TYPE_RULES ? destination_canonical(text, rule, &why)
+					   : hostname_canonical(text, rule, &why)) < 0) {
 			return origin_fail(at, e, "%s: '%s': %s", k->path, shown(text).s, why.msg);
 		}
 		text = rule;
@@ -319,6 +320,7 @@ int setting_take(const struct schema_key *k, const struct origin *at, const char
 	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
+	case TYPE_HOSTS:
 		r = take_element(k, at, text, v, e);
 		break;
 	case TYPE_ENV:
@@ -372,6 +374,7 @@ int setting_show(const struct schema_key *k, const struct value *v, struct buf *
 	case TYPE_NAMES:
 	case TYPE_PROGRAMS:
 	case TYPE_RULES:
+	case TYPE_HOSTS:
 	case TYPE_ENV:
 		return show_items(k, v, out);
 	}

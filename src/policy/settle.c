@@ -31,6 +31,7 @@ static const struct trust_rule {
 	enum limit_mechanism mechanism;
 	enum workspace_mode mode;
 	enum syscall_profile syscalls;
+	enum net_default net;
 	bool chains;
 	const char *profile;
 } trust_rules[] = {
@@ -39,6 +40,7 @@ static const struct trust_rule {
 			.mechanism = MECHANISM_GROUP,
 			.mode = WORKSPACE_READ_ONLY,
 			.syscalls = SYSCALLS_DEFAULT,
+			.net = NET_DEFAULT_NONE,
 			.chains = false,
 			.profile = "trust-none"},
 	[TRUST_LOW] = {.required = TIER_MICROVM,
@@ -46,6 +48,7 @@ static const struct trust_rule {
 		       .mechanism = MECHANISM_GROUP,
 		       .mode = WORKSPACE_READ_ONLY,
 		       .syscalls = SYSCALLS_DEFAULT,
+		       .net = NET_DEFAULT_DENY,
 		       .chains = false,
 		       .profile = "trust-low"},
 	[TRUST_MEDIUM] = {.required = TIER_CONTAINER,
@@ -53,6 +56,7 @@ static const struct trust_rule {
 			  .mechanism = MECHANISM_ANY,
 			  .mode = WORKSPACE_DIRECT,
 			  .syscalls = SYSCALLS_NESTED,
+			  .net = NET_DEFAULT_DENY,
 			  .chains = true,
 			  .profile = "trust-medium"},
 	[TRUST_HIGH] = {.required = TIER_CONTAINER,
@@ -60,6 +64,7 @@ static const struct trust_rule {
 			.mechanism = MECHANISM_ANY,
 			.mode = WORKSPACE_DIRECT,
 			.syscalls = SYSCALLS_NESTED,
+			.net = NET_DEFAULT_ALLOW,
 			.chains = true,
 			.profile = "trust-high"},
 };
@@ -516,28 +521,6 @@ int tier_available(const struct settled *s, struct err *e)
 		       trust_name(s->trust));
 }
 
-int network_available(const struct settled *s, struct err *e)
-{
-	const struct value *rules = &s->policy.v[KEY_NETWORK_ALLOW];
-	const struct value *calls = &s->policy.v[KEY_SYSCALLS];
-
-	if (rules->n_items == 0) {
-		return 0;
-	}
-	if (s->tier == TIER_PROCESS) {
-		return origin_fail(
-			&rules->items[0].at, e,
-			"network.allow: the process tier has no network of its own, so "
-			"it has none at all; use tier container, or leave the rules out");
-	}
-	return calls->num >= SYSCALLS_DEFAULT
-		       ? 0
-		       : origin_fail(&rules->items[0].at, e,
-				     "network.allow: execution.syscalls is '%s', which has no "
-				     "connections; use default, or leave the rules out",
-				     schema_keys[KEY_SYSCALLS].words[calls->num].word);
-}
-
 /* What the trust level fixes, against what was given. */
 static int check_fixed(const struct settled *s, struct err *e)
 {
@@ -549,6 +532,7 @@ static int check_fixed(const struct settled *s, struct err *e)
 		{KEY_MECHANISM, rule->mechanism},
 		{KEY_WORKSPACE_MODE, rule->mode},
 		{KEY_SYSCALLS, rule->syscalls},
+		{KEY_NETWORK_DEFAULT, rule->net},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
@@ -672,6 +656,7 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 		return r;
 	}
 	settle_copy(req, &s);
+	network_settle(&s);
 	s.chains = trust_rules[s.trust].chains;
 	*ret = s;
 	s = (struct settled){};

@@ -39,5 +39,10 @@ void settled_done(struct settled *s);
 /* 0 when this version can build the tier, else the refusal with its remedy. */
 int tier_available(const struct settled *s, struct err *e);
 
-/* The same for its network rules. */
+/* ---- network.c ---- */
+
+/* Takes away what a tier, or a narrower word of a higher layer, leaves no room for. */
+void network_settle(struct settled *s);
+
+/* 0 when this version can do what network says, else the refusal with its remedy. */
 int network_available(const struct settled *s, struct err *e);

@@ -152,7 +152,7 @@ int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int l
 {
 	struct build_report report = {
 		.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi, .bounded = bounded};
-	int fds[BUILD_FDS] = {listener, proc, b->ptmx, b->upper};
+	int fds[BUILD_FDS] = {listener, proc, b->ptmx, b->denials, b->upper};
 
 	return fdpass_send(b->control, &report, sizeof(report), fds,
 			   b->upper >= 0  ? BUILD_FDS

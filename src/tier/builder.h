@@ -33,9 +33,16 @@ struct build_report {
 	struct err error;
 };
 
-/* Order of the descriptors that come with BUILD_READY; the third only where the sandbox has
- * terminals of its own, the last only where its copy is on a tmpfs. */
-enum { BUILD_FD_LISTENER, BUILD_FD_PROC, BUILD_FD_PTMX, BUILD_FD_UPPER, BUILD_FDS };
+/* Order of the descriptors that come with BUILD_READY; the third and fourth only where the sandbox
+ * has a view of its own, the last only where its copy is on a tmpfs. */
+enum {
+	BUILD_FD_LISTENER,
+	BUILD_FD_PROC,
+	BUILD_FD_PTMX,
+	BUILD_FD_DENIALS,
+	BUILD_FD_UPPER,
+	BUILD_FDS
+};
 
 /*
  * The descriptors that come with BUILD_PARTS: first mounts, in the order of their bits, then task
@@ -62,6 +69,7 @@ struct builder {
 	int channel;  /* the same */
 	int image;    /* sealed memfd of atoll-init */
 	int ptmx;     /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
+	int denials;  /* the file of denials in the view, for appending; FD_NONE where ptmx is */
 	int upper;    /* the upper layer of a copy that is made here, for the keeper; or FD_NONE */
 	bool refused; /* what failed was a namespace or a mount as such */
 	bool mapped;  /* in a user namespace of its own */

@@ -60,6 +60,7 @@ void launch_init(struct tier_sandbox *sb, const struct tier_ops *ops, const stru
 				    .proc = FD_NONE,
 				    .starts = -1,
 				    .ptmx = FD_NONE,
+				    .denials = FD_NONE,
 				    .upper = FD_NONE};
 }
 
@@ -141,6 +142,7 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
 			    .start = FD_NONE,
 			    .channel = FD_NONE,
 			    .ptmx = FD_NONE,
+			    .denials = FD_NONE,
 			    .upper = FD_NONE,
 			    .mapped = (flags & CLONE_NEWUSER) != 0};
 	_cleanup_fd_ int image = b.image = make_image(e);
@@ -242,6 +244,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
 	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
+	sb->denials = n > BUILD_FD_DENIALS ? fds[BUILD_FD_DENIALS] : FD_NONE;
 	sb->upper = n > BUILD_FD_UPPER ? fds[BUILD_FD_UPPER] : FD_NONE;
 	return 0;
 }
@@ -294,6 +297,7 @@ void launch_done(struct tier_sandbox *sb)
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
+	sb->denials = fd_close(sb->denials);
 	sb->upper = fd_close(sb->upper);
 	while (sb->net.n > 0) {
 		(void)fd_close(sb->net.fds[--sb->net.n]);

@@ -57,6 +57,7 @@ struct tier_sandbox {
 	int landlock_abi; /* the ABI that was enforced and probed */
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
+	int denials;      /* the payload reads there what was refused; FD_NONE: it cannot */
 	int upper;        /* the upper layer of a copy on the tier's own tmpfs; else FD_NONE */
 	enum wall_kind walls;
 	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */

@@ -626,7 +626,7 @@ for _ in range(60):
 print(lost)
 """
     result = out.run("/usr/bin/python3", "-c", program, timeout=60 * runner.SLOW,
-                     options=("--allow", "good.example:7", "--open-files", "4096", "--processes", "64"))
+                     options=("--allow", "good.example:7", "--open-files", "4096", "--connections", "1024"))
     assert result.out == "True\n36\n", result
     assert ("network.limit", "good.example:7") in codes(result)
 
@@ -706,6 +706,9 @@ JUDGEMENTS = {
     "egress_hello": lambda out: "x16" in out.run(
         "/usr/bin/python3", "-c", HELLO.replace("SKIP", "0").replace("SECOND", "'evil.example'"), options=("--allow", "good.example")).out,
     "egress_confine": walls_of,
+    "egress_limits": lambda out: len(out.shell(READ.format("good.example", 8), "good.example:8", options=("--net-bytes", "5")).out) > 5,
+    "egress_deny": lambda out: "hello" in out.shell(READ.format("good.example", 8), "good.example:8",
+                                                    options=("--deny-host", "good.example")).out,
 }
 
 

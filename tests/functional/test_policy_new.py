@@ -78,8 +78,8 @@ def expected(provenance, trust, tier, mode, limits, network):
         found.add(("execution.limits.mechanism", "weaker"))
     if limits:
         said["limits"] = "group" if strict else limits
-    said["network"] = {"default": "deny"}
-    if network and said.get("tier") == "process":
+    said["network"] = {"default": "none" if level == "none" else "deny"}
+    if network and (said.get("tier") == "process" or level == "none"):
         found.add(("network.allow", "stronger"))
     elif network:
         found.add(("network.allow", "weaker"))
@@ -109,7 +109,7 @@ def test_every_combination_of_answers(atoll):
         network = ["example.com:443"] * (i % 2)
         path = place / f"{i}.yaml"
         document = made(atoll, "--yes", path, provenance=provenance, trust=trust, tier=tier, limits=limits,
-                        workspace=mode and f":{mode}", network=network)
+                        workspace=mode and f":{mode}", allow=network)
         what = (provenance, trust, tier, mode, limits, network)
         found, said = expected(*what)
         assert findings(document) == found and len(document["findings"]) == len(found), what
@@ -143,7 +143,7 @@ PLAIN = {"provenance": "agent", "trust": "medium", "workspace": ".:read-only", "
     ({"allow_program": ["sh", "git"]}, {("execution.allow", "weaker")}),
     ({"env": ["A=1"]}, set()),
     ({"env": ["A=1", "TOKEN"]}, {("data.env", "weaker")}),
-    ({"network": ["a.example:443", "b.example:80"]}, {("network.allow", "weaker")}),
+    ({"allow": ["a.example:443", "b.example:80"]}, {("network.allow", "weaker")}),
     ({"trust": "low", "wall": "10m"}, {("tier", "weaker"), ("time.wall", "weaker")}),
 ])
 def test_findings(atoll, answers, found):
@@ -270,7 +270,7 @@ def test_without_a_terminal(atoll):
     ({"tier": "wasm"}, "--tier: tier: this version has no wasm tier; use container"),
     ({"wall": "0"}, "--wall: time.wall: '0' is no duration"),
     ({"scratch": "1"}, "--scratch: execution.limits.scratch: '1' is too small"),
-    ({"network": "example.com/ftp"}, "--network: network.allow: 'example.com/ftp'"),
+    ({"allow": "example.com/ftp"}, "--allow: network.allow: 'example.com/ftp'"),
     ({"allow_program": "/*/sh"}, "only the last part may be a pattern"),
     ({"env": "1=2"}, "--env: data.env: '1' is no name of a variable"),
     ({"owner": "a\033[2Jb"}, "the text contains a control character"),

@@ -86,6 +86,7 @@ static void check_kind(const struct cli_option *o)
 		{TYPE_PATH, CLI_FILE},     {TYPE_PATHS, CLI_FILE}, {TYPE_PROGRAMS, CLI_PROGRAM},
 		{TYPE_ENV, CLI_VARIABLE},  {TYPE_RULES, CLI_TEXT}, {TYPE_RATE, CLI_TEXT},
 		{TYPE_PATTERNS, CLI_TEXT}, {TYPE_NAMES, CLI_TEXT}, {TYPE_NAMES, CLI_WORDS},
+		{TYPE_HOSTS, CLI_TEXT},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;
@@ -139,7 +140,7 @@ static const char *sample(const struct cli_option *o)
 		[TYPE_CPUS] = "1",           [TYPE_NAME] = "name",   [TYPE_TEXT] = "text",
 		[TYPE_PATH] = "/path",       [TYPE_PATHS] = "/path", [TYPE_PROGRAMS] = "sh",
 		[TYPE_RULES] = "a.b:1",      [TYPE_ENV] = "A=b",     [TYPE_RATE] = "1MiB/s",
-		[TYPE_PATTERNS] = "**/.env", [TYPE_NAMES] = "name",
+		[TYPE_PATTERNS] = "**/.env", [TYPE_NAMES] = "name",  [TYPE_HOSTS] = "a.b",
 	};
 	const struct schema_key *k =
 		o->value.key ? schema_find(o->value.key, strlen(o->value.key)) : NULL;

@@ -132,32 +132,51 @@ static void test_collect(void **state)
 	unsigned i;
 
 	(void)state;
-	assert_true(denials_add(&d, DENIAL_MOUNT, "mount", 1));
-	assert_false(denials_add(&d, DENIAL_MOUNT, "mount", 4));
-	assert_true(denials_add(&d, DENIAL_SYSCALL, "mount", 1));
+	assert_true(denials_add(&d, DENIAL_MOUNT, "mount", NULL, 1));
+	assert_false(denials_add(&d, DENIAL_MOUNT, "mount", NULL, 4));
+	assert_true(denials_add(&d, DENIAL_SYSCALL, "mount", NULL, 1));
 	assert_int_equal(d.n, 2);
 	assert_int_equal(d.entries[0].count, 5);
-	assert_int_equal(d.entries[0].request, 1);
-	assert_int_equal(d.entries[1].request, 2);
+	assert_string_equal(d.entries[0].request, "1");
+	assert_string_equal(d.entries[1].request, "2");
 	for (i = 2; i < DENIAL_MAX; i++) {
 		(void)snprintf(what, sizeof(what), "call-%u", i);
-		assert_true(denials_add(&d, DENIAL_SYSCALL, what, 1));
+		assert_true(denials_add(&d, DENIAL_SYSCALL, what, NULL, 1));
 	}
 	/* No more kinds are told apart, but everything is still counted. */
-	assert_false(denials_add(&d, DENIAL_SYSCALL, "one too many", 10));
+	assert_false(denials_add(&d, DENIAL_SYSCALL, "one too many", NULL, 10));
 	assert_int_equal(d.n, DENIAL_MAX);
 	assert_int_equal(d.total, 6 + DENIAL_MAX - 2 + 10);
+}
+
+/* A payload that tries one host after the other leaves room for what else is refused. */
+static void test_network_leaves_room(void **state)
+{
+	struct denials d = {};
+	char what[16], id[16];
+	unsigned i;
+
+	(void)state;
+	for (i = 1; i <= DENIAL_MAX; i++) {
+		(void)snprintf(what, sizeof(what), "host-%u", i);
+		(void)snprintf(id, sizeof(id), "net%u", i);
+		assert_int_equal(denials_add(&d, DENIAL_NET_NAME, what, id, 1),
+				 i <= DENIAL_MAX_NET);
+	}
+	assert_string_equal(d.entries[7].request, "net8");
+	assert_true(denials_add(&d, DENIAL_MOUNT, "mount", NULL, 1));
+	assert_int_equal(d.total, DENIAL_MAX + 1);
 }
 
 static void test_long_names(void **state)
 {
 	struct denials d = {};
-	char what[200];
+	char what[400];
 
 	(void)state;
 	memset(what, 'w', sizeof(what));
 	what[sizeof(what) - 1] = '\0';
-	assert_true(denials_add(&d, DENIAL_SYSCALL, what, 1));
+	assert_true(denials_add(&d, DENIAL_SYSCALL, what, NULL, 1));
 	assert_int_equal(strlen(d.entries[0].what), sizeof(d.entries[0].what) - 1);
 }
 
@@ -167,8 +186,8 @@ static void to_json(bool may_fail)
 	_cleanup_json_ json_t *list = NULL;
 	const json_t *first;
 
-	(void)denials_add(&d, DENIAL_NETWORK, "connections", 3);
-	(void)denials_add(&d, DENIAL_MOUNT, "mount", 1);
+	(void)denials_add(&d, DENIAL_NETWORK, "connections", NULL, 3);
+	(void)denials_add(&d, DENIAL_MOUNT, "mount", NULL, 1);
 	list = denials_to_json(&d, "s-unit");
 	if (!list) {
 		assert_true(may_fail);
@@ -196,9 +215,13 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_documentation),
-		cmocka_unit_test(test_classify),   cmocka_unit_test(test_collect),
-		cmocka_unit_test(test_long_names), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_documentation),
+		cmocka_unit_test(test_classify),
+		cmocka_unit_test(test_collect),
+		cmocka_unit_test(test_network_leaves_room),
+		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

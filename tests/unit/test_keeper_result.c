@@ -57,7 +57,7 @@ static void test_recorded_only(void **state)
 	struct keeper k = {.main = &c};
 
 	(void)state;
-	assert_true(denials_add(&k.denials, DENIAL_MOUNT, "mount", 1));
+	assert_true(denials_add(&k.denials, DENIAL_MOUNT, "mount", NULL, 1));
 	assert_string_equal(reason_of(&k), "exited");
 }
 
@@ -69,7 +69,7 @@ static void test_precedence(void **state)
 
 	(void)state;
 	assert_string_equal(reason_of(&k), "limit:memory");
-	assert_true(denials_add(&k.denials, DENIAL_MOUNT, "mount", 1));
+	assert_true(denials_add(&k.denials, DENIAL_MOUNT, "mount", NULL, 1));
 	k.denied = true;
 	assert_string_equal(reason_of(&k), "denied:mount.refused");
 	k.stopped = true;
@@ -85,7 +85,7 @@ static void document(bool may_fail)
 	struct keeper k = {.denied = true};
 	_cleanup_json_ json_t *doc = NULL;
 
-	(void)denials_add(&k.denials, DENIAL_KERNEL, "bpf", 1);
+	(void)denials_add(&k.denials, DENIAL_KERNEL, "bpf", NULL, 1);
 	doc = keeper_result(&k, true);
 	if (!doc) {
 		assert_true(may_fail);

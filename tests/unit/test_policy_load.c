@@ -119,10 +119,16 @@ static const struct bad_document bad_documents[] = {
 	{V "filesystem: {deny: ['a**']}\n",
 	 "2:21: filesystem.deny: 'a**' is refused: '**' stands alone between two '/'; in a name "
 	 "write one '*'"},
-	{V "network: {default: allow}\n",
-	 "2:20: network.default: this version has no way out for connections that no rule allows; "
-	 "use deny, and network.allow for those that are needed"},
-	{V "network: {default: maybe}\n", "2:20: network.default: 'maybe' is not deny"},
+	{V "network: {default: open}\n",
+	 "2:20: network.default: the host's own network is for trust full, which this version does "
+	 "not have; use allow, and network.allow for what that leaves out"},
+	{V "network: {default: maybe}\n",
+	 "2:20: network.default: 'maybe' is not one of none, deny or allow"},
+	{V "network: {deny: ['example.com:443']}\n",
+	 "2:18: network.deny: 'example.com:443': a host name consists of letters, digits, '-' and "
+	 "'.'"},
+	{V "network: {deny: ['*']}\n",
+	 "2:18: network.deny: '*': '*' may only stand as the whole first label"},
 	{V "network: {allow: example.com:443}\n",
 	 "2:18: network.allow: expected a list, found a single value"},
 	{V "network: {allow: ['example.com/ftp']}\n",
@@ -164,8 +170,8 @@ static const struct bad_document bad_documents[] = {
 	 "2:19: network.allow: 'a-.b:1': a label of the host name begins or ends with a hyphen"},
 	{V "network: {allow: ['a_b.c:1']}\n",
 	 "2:19: network.allow: 'a_b.c:1': a host name consists of letters, digits, '-' and '.'"},
-	{V "network: {allow: ['*:1']}\n",
-	 "2:19: network.allow: '*:1': '*' may only stand as the whole first label"},
+	{V "network: {allow: ['*a:1']}\n",
+	 "2:19: network.allow: '*a:1': '*' may only stand as the whole first label"},
 	{V "network: {allow: ['*.com:1']}\n",
 	 "2:19: network.allow: '*.com:1': a wildcard needs at least two labels after '*.'"},
 	{V "network: {allow: ['a.*.b:1']}\n",

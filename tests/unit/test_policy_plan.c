@@ -313,7 +313,7 @@ static void test_network_rules(void **state)
 	    make_file(f, "p.yaml", 0644,
 		      "version: 1\nexecution: {syscalls: strict}\nnetwork:\n  allow: [a.b]\n"));
 	refused(&a, "p.yaml:4:11: network.allow: execution.syscalls is 'strict', which has no "
-		    "connections; use default, or leave the rules out");
+		    "connections; use default, or leave this out");
 	ask(&a, f, make_file(f, "p.yaml", 0644, "version: 1\nnetwork: {allow: []}\n"));
 	p = planned(&a);
 	plan_done(&p);

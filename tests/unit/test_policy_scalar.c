@@ -298,6 +298,14 @@ static void test_within(void **state)
 		{"example.com:9,private", "example.com:9", false},
 		{"*.example.com:9/tcp,private", "*.example.com:9,private", true},
 		{"no name", "no name", false},
+		{"example.com:443", "*:443", true},
+		{"*.example.com:443", "*:443", true},
+		{"*:443", "*:443", true},
+		{"*:443", "*.example.com:443", false},
+		{"example.com:80", "*:443", false},
+		{"192.0.2.1:443", "*:443", false}, /* names only */
+		{"[2001:db8::1]:443", "*:443", false},
+		{"a1.example.4a:443", "*:443", true},
 	};
 
 	(void)state;
@@ -354,7 +362,8 @@ static void test_table(void **state)
 		if (k->type == TYPE_INT || k->type == TYPE_SIZE || k->type == TYPE_DURATION ||
 		    k->type == TYPE_CPUS) {
 			/* Zero stands for "none" where that is a sense, never for "any". */
-			assert_true((k->min > 0 || i == KEY_LOG || i == KEY_PAUSES) &&
+			assert_true((k->min > 0 || i == KEY_LOG || i == KEY_PAUSES ||
+				     i == KEY_COOLDOWN) &&
 				    k->min <= k->max);
 		}
 		if (schema_is_list(k)) {

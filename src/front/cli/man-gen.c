@@ -171,6 +171,7 @@ static const char *const types[] = {
 	[TYPE_NAMES] = "a list of names",
 	[TYPE_PROGRAMS] = "a list of programs",
 	[TYPE_RULES] = "a list of destinations",
+	[TYPE_HOSTS] = "a list of hosts",
 	[TYPE_ENV] = "a mapping of variables",
 };
 

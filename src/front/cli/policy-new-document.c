@@ -45,10 +45,12 @@ static bool is_asked(enum key_id key)
 	return false;
 }
 
-/* The line is no comment. At the process tier rules for connections would keep it from starting. */
+/* The line is no comment. Where there is no network rules for it would keep it from starting. */
 static bool is_live(const struct document *d, const struct schema_key *k)
 {
-	bool refused = schema_id(k) == KEY_NETWORK_ALLOW && d->s->tier == TIER_PROCESS;
+	bool refused = schema_id(k) == KEY_NETWORK_ALLOW &&
+		       (d->s->tier == TIER_PROCESS ||
+			d->s->policy.v[KEY_NETWORK_DEFAULT].num == NET_DEFAULT_NONE);
 	bool live = k->type != TYPE_SECTION && !refused && d->n->answers.v[schema_id(k)].set;
 
 	for (size_t i = 0; k->type == TYPE_SECTION && !live && i < KEY_COUNT; i++) {

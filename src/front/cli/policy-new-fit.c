@@ -172,7 +172,11 @@ static void find_network(struct new_policy *n, const struct settled *s)
 	if (!n->answers.v[KEY_NETWORK_ALLOW].set) {
 		return;
 	}
-	if (s->tier == TIER_PROCESS) {
+	if (s->policy.v[KEY_NETWORK_DEFAULT].num == NET_DEFAULT_NONE) {
+		find(n, KEY_NETWORK_ALLOW, false,
+		     "connections were asked for, and trust none has no network at all: it refuses "
+		     "to run a policy with such rules");
+	} else if (s->tier == TIER_PROCESS) {
 		find(n, KEY_NETWORK_ALLOW, false,
 		     "connections were asked for, and there is no network at all: the process tier "
 		     "has none, and refuses to run a policy with such rules");
@@ -271,6 +275,9 @@ int new_fit(struct new_policy *n, struct settled *ret, struct err *e)
 	state(n, KEY_VERSION, POLICY_VERSION);
 	state(n, KEY_PROVENANCE, (uint64_t)ret->provenance);
 	state(n, KEY_TRUST, (uint64_t)ret->trust);
-	state(n, KEY_NETWORK_DEFAULT, 0);
+	/* Destinations are named, whatever the level would let through. */
+	state(n, KEY_NETWORK_DEFAULT,
+	      ret->policy.v[KEY_NETWORK_DEFAULT].num < NET_DEFAULT_DENY ? NET_DEFAULT_NONE
+									: NET_DEFAULT_DENY);
 	return 0;
 }

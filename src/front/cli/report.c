@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "front/cli/cli.h"
@@ -113,6 +114,31 @@ static void say_gateway(const json_t *result)
 	}
 }
 
+/* What --learn was for. */
+static void say_learned(const json_t *result)
+{
+	const json_t *learned = json_object_get(result, "learned");
+	_cleanup_buf_ struct buf text = {};
+	json_t *rule;
+	size_t i;
+
+	if (!json_is_array(learned) || json_is_object(json_object_get(result, "error"))) {
+		return;
+	}
+	if (json_array_size(learned) == 0) {
+		cli_say("learned: it tried to reach no host that no rule names");
+		return;
+	}
+	buf_init(&text, 128 * 1024);
+	json_array_foreach(learned, i, rule)
+	{
+		const char *s = json_string_value(rule), *quote = strpbrk(s, ",[*") ? "\"" : "";
+
+		(void)buf_addf(&text, "%s%s%s%s", i > 0 ? ", " : "", quote, s, quote);
+	}
+	cli_say("learned: it would need network: {allow: [%s]}", buf_str(&text));
+}
+
 static void say_denials(const json_t *result)
 {
 	json_t *denial;
@@ -204,6 +230,7 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	if (!quiet) {
 		say_denials(result);
 		say_gateway(result);
+		say_learned(result);
 	}
 	say_reduced(result); /* even then: it is a change that nobody will see */
 	if (!reason) {

@@ -23,6 +23,7 @@ struct run_options {
 		const char *key, *value;
 	} labels[RUN_MAX_LABELS]; /* --label KEY=VALUE */
 	size_t n_labels;
+	bool learn;
 	bool plan_only;
 	bool quiet;
 	char **command; /* the rest of argv; NULL when there is none */

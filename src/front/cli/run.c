@@ -194,6 +194,7 @@ static int perform(const struct run_options *o)
 					      .overrides = o->overrides,
 					      .n_overrides = o->n_overrides,
 					      .accept_tier = o->accept_tier,
+					      .learn = o->learn,
 					      .no_copy = copy_impossible(),
 					      .no_bounded_copy = copy_unbounded(),
 					      .environ = environ};

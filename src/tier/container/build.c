@@ -163,6 +163,7 @@ _Noreturn void container_build(struct builder *b)
 			 .root = FD_NONE,
 			 .scratch = FD_NONE,
 			 .proc = FD_NONE,
+			 .denials = FD_NONE,
 			 .upper = FD_NONE};
 	int abi = landlock_abi(), listener = FD_NONE, r;
 	struct err e = {};
@@ -171,6 +172,7 @@ _Noreturn void container_build(struct builder *b)
 	builder_begin(b);
 	r = prepare(b, &v, &e);
 	b->upper = v.upper;
+	b->denials = v.denials;
 	if (r >= 0) {
 		r = open_ptmx(b, &e);
 	}

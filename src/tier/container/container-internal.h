@@ -21,7 +21,8 @@ struct view {
 	int root;          /* the new root, from view_build() on */
 	int scratch;       /* the one writable tmpfs; never in the view as a whole */
 	int proc;
-	int upper; /* of a copy on a tmpfs of our own, from view_show_paths() on; else FD_NONE */
+	int denials; /* the file of denials, for appending, from view_build() on */
+	int upper;   /* of a copy on a tmpfs of our own, from view_show_paths() on; else FD_NONE */
 };
 
 /* Why there may be no overlay, with the remedy. */

@@ -160,9 +160,9 @@ int etc_build(const struct view *v, struct err *e)
 				  "networks: files\nprotocols: files\nservices: files\n"},
 		{"hosts", "127.0.0.1 localhost atoll\n::1 localhost ip6-localhost\n"},
 		{"hostname", "atoll\n"},
-		{"resolv.conf", v->spec->plan->n_net > 0 ? "nameserver " EGRESS_DNS_TEXT
-							   "\noptions edns0\n"
-							 : "# no network\n"},
+		{"resolv.conf", plan_has_gateway(v->spec->plan) ? "nameserver " EGRESS_DNS_TEXT
+								  "\noptions edns0\n"
+								: "# no network\n"},
 		{"machine-id", "61746f6c6c0000000000000000000000\n"},
 	};
 	_cleanup_fd_ int host = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

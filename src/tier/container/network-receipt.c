@@ -59,8 +59,9 @@ int network_check(const struct reading *r)
 	return err < 0 ? err
 		       : reading_add(
 				 r, "network", "read",
-				 n == 0 ? json_string("none but its own loopback")
-					: json_sprintf("its own loopback, and the gateway for %zu "
-						       "destination%s",
-						       n, n == 1 ? "" : "s"));
+				 !plan_has_gateway(r->spec->plan)
+					 ? json_string("none but its own loopback")
+					 : json_sprintf("its own loopback, and the gateway for %zu "
+							"destination%s",
+							n, n == 1 ? "" : "s"));
 }

@@ -243,7 +243,7 @@ int network_build(const struct builder *b, int proc, struct err *e)
 	_cleanup_(sockets_done) struct sockets s = {};
 	int r = MUTANT(ATOLL_MUTATE_NETNS) ? 0 : loopback_up(e);
 
-	if (r < 0 || plan->n_net == 0) {
+	if (r < 0 || !plan_has_gateway(plan)) {
 		return r;
 	}
 	r = take_addresses(proc, e);

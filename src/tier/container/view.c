@@ -37,6 +37,8 @@
 #define RW_TREE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define NODE    (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
 
+#define DENIALS_FILE "run/atoll/denials"
+
 /* The only device nodes; everything else in the host's /dev stays outside. */
 static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
@@ -141,11 +143,29 @@ static int bind(const struct view *v, const char *source, uint64_t attrs, bool i
 	return fd < 0 ? fd : place(v, fd, source + 1, is_dir, e);
 }
 
+/*
+ * The file of denials: the payload reads it, the keeper appends. The descriptor is of a copy of the
+ * mount that nobody else has, so that the root can be made read-only while it is open.
+ */
+static int make_denials(struct view *v, struct err *e)
+{
+	_cleanup_fd_ int root = mount_clone(AT_FDCWD, "/proc", RW_TREE | MOUNT_ATTR_NOEXEC, e);
+
+	if (root < 0) {
+		return root;
+	}
+	v->denials = openat(root, DENIALS_FILE, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC,
+			    0444);
+	return v->denials < 0 ? err_sys(e, errno, "cannot make '/" DENIALS_FILE "' in the view")
+			      : 0;
+}
+
 static int make_root(struct view *v, struct err *e)
 {
 	static const char *const options[] = {"size", "4m",   "nr_inodes", "4096",
 					      "mode", "0755", NULL};
-	static const char *const dirs[] = {"etc", "proc", "dev", "dev/pts", "var", "run"};
+	static const char *const dirs[] = {"etc", "proc", "dev",      "dev/pts",
+					   "var", "run",  "run/atoll"};
 	uint64_t attrs = RW_TREE;
 	size_t i;
 	int r;
@@ -160,6 +180,9 @@ static int make_root(struct view *v, struct err *e)
 		if (mkdirat(v->root, dirs[i], 0755) < 0) {
 			r = err_sys(e, errno, "cannot make '/%s' in the view", dirs[i]);
 		}
+	}
+	if (r >= 0) {
+		r = make_denials(v, e);
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(links); i++) {
 		if (symlinkat(links[i].target, v->root, links[i].path) < 0) {

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much of the network a sandbox may use (network.limits). Bytes are counted where they are
+ * taken from a socket, and no more are taken than may still go, so that the limit is exact.
+ * Requests are counted by the second.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mutant.h"
+#include "gateway/gateway.h"
+
+#define SECOND 1000000000LL
+
+/* Forgets the seconds that are more than a minute ago. */
+static void advance(struct gateway_limits *l, int64_t second)
+{
+	int64_t steps = second - l->second;
+
+	if (steps >= GATEWAY_SECONDS) {
+		memset(l->counts, 0, sizeof(l->counts));
+		l->recent = 0;
+	}
+	for (int64_t i = 1; i <= steps && steps < GATEWAY_SECONDS; i++) {
+		uint32_t *count = &l->counts[(l->second + i) % GATEWAY_SECONDS];
+
+		l->recent -= *count;
+		*count = 0;
+	}
+	l->second = second;
+}
+
+const char *limit_request(struct gateway *g)
+{
+	struct gateway_limits *l = &g->limits;
+	int64_t now = clock_now_ns();
+
+	if (MUTANT(ATOLL_MUTATE_EGRESS_LIMITS)) {
+		return NULL;
+	}
+	advance(l, now / SECOND);
+	if (now < l->shut_ns) {
+		return "too many requests, and the time to cool down is not over";
+	}
+	if (l->recent >= l->requests) {
+		l->shut_ns = now + l->cooldown_ns;
+		return "too many requests in a minute";
+	}
+	l->recent++;
+	l->counts[l->second % GATEWAY_SECONDS]++;
+	return NULL;
+}
+
+unsigned limit_pause(const struct gateway *g)
+{
+	int64_t left = g->limits.shut_ns - clock_now_ns();
+
+	return left > 0 ? (unsigned)(left / SECOND) + 1 : 1;
+}
+
+uint64_t limit_left(const struct gateway *g, uint64_t moved)
+{
+	const struct gateway_limits *l = &g->limits;
+	uint64_t all = l->bytes - l->moved,
+		 host = l->host_bytes > moved ? l->host_bytes - moved : 0;
+
+	return MUTANT(ATOLL_MUTATE_EGRESS_LIMITS) ? UINT64_MAX : all < host ? all : host;
+}
