@@ -121,7 +121,8 @@ def test_show_trust(place, trust):
     assert document["version"] == 1 and document["trust"] == trust
     assert document == yaml.safe_load(
         json.loads(place.good("policy", "show", "--trust", trust, "--json"))["text"])
-    assert document["network"] == {"default": "deny"}
+    assert document["network"]["default"] == {"none": "none", "high": "allow"}.get(trust, "deny")
+    assert set(document["network"]["limits"]) == {"connections", "bytes", "host_bytes", "requests"}
     assert set(document["execution"]["limits"]) == {
         "mechanism", "memory", "cpus", "processes", "open_files", "file_size", "scratch", "copy", "output",
         "starts"}
