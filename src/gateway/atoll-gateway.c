@@ -135,6 +135,21 @@ static int receive_start(struct gateway *g, struct start *s, struct err *e)
 	}
 }
 
+static const char *text_of(const json_t *config, const char *key)
+{
+	const char *text = json_string_value(json_object_get(config, key));
+
+	return text ? text : "";
+}
+
+static void take_servers(struct gateway *g, int fd)
+{
+	_cleanup_json_ json_t *doc = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+
+	(void)fd_close(fd);
+	resolver_renew(g->resolver, text_of(doc, "resolv_conf"), text_of(doc, "hosts"));
+}
+
 static void control_ready(struct source *source, uint32_t events)
 {
 	struct gateway *g = (struct gateway *)((char *)source - offsetof(struct gateway, control));
@@ -148,18 +163,15 @@ static void control_ready(struct source *source, uint32_t events)
 		g->ending = true;
 		return;
 	}
+	if (len == (ssize_t)sizeof(m) && m.op == GATEWAY_SERVERS && n == 1) {
+		take_servers(g, fds[0]);
+		return;
+	}
 	if (len != (ssize_t)sizeof(m) || m.op != GATEWAY_LISTENERS) {
 		g->over = true;
 		return;
 	}
 	names_opened(g, &m, fds, n);
-}
-
-static const char *text_of(const json_t *config, const char *key)
-{
-	const char *text = json_string_value(json_object_get(config, key));
-
-	return text ? text : "";
 }
 
 static int out_of_memory(struct err *e)

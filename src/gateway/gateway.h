@@ -96,6 +96,7 @@ struct gateway {
 	struct gateway_limits limits;
 	struct names *names;
 	struct resolver *resolver;
+	int64_t stale_ns; /* when the keeper was last told that no name server answers */
 	struct server *server;
 	int routes;             /* to ask the kernel which addresses are this machine's */
 	struct source observer; /* a packet socket: refusals and datagrams, from the IP header on */

@@ -17,6 +17,8 @@
 /* How many times GATEWAY_OPEN may wait for its answer: who answers does not wait for room. */
 #define GATEWAY_OPENING 32
 
+#define GATEWAY_STALE_S 5
+
 enum gateway_op {
 	/*
 	 * Keeper to gateway, first of all: one descriptor, a sealed file with the configuration,
@@ -31,6 +33,9 @@ enum gateway_op {
 	/* Keeper to gateway: the answer to GATEWAY_OPEN with that id; the listeners in the order of
 	 * its ports, or none and `code`, an errno. */
 	GATEWAY_LISTENERS,
+	/* Keeper to gateway, after GATEWAY_STALE: one descriptor, a sealed file with what the host
+	 * says now, {"resolv_conf": text, "hosts": text}. */
+	GATEWAY_SERVERS,
 	/* Gateway to keeper: its walls stand, and it serves. */
 	GATEWAY_READY,
 	/* Gateway to keeper: it cannot; `text` says why. */
@@ -38,6 +43,9 @@ enum gateway_op {
 	/* Gateway to keeper: it needs listeners at `address`, for these ports. Not more than
 	 * GATEWAY_OPENING at once. */
 	GATEWAY_OPEN,
+	/* Gateway to keeper: no name server answers; there may be others by now. Not more than once
+	 * in GATEWAY_STALE_S seconds. */
+	GATEWAY_STALE,
 	/* Gateway to keeper: there are connections now, of which it did not know (`open`). */
 	GATEWAY_CONNECTED,
 	/* Gateway to keeper, for the record: a connection is over; something was refused. */

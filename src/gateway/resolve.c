@@ -55,9 +55,12 @@ struct resolver {
 		struct address address;
 	} * known; /* of hosts(5) */
 	size_t n_known;
+	char *servers; /* as c-ares wants them */
+	char *renewed; /* those that are to be asked from the next turn on; or NULL */
 };
 
 struct question {
+	struct gateway *gateway;
 	void (*done)(void *arg, const struct resolved *r);
 	void *arg;
 };
@@ -132,6 +135,18 @@ static bool take_address(const struct ares_addrinfo_node *node, struct address *
 	return true;
 }
 
+/* The host may be somewhere else by now, and we cannot see it. */
+static void tell_stale(struct gateway *g)
+{
+	struct gateway_message m = {.op = GATEWAY_STALE};
+	int64_t now = clock_now_ns();
+
+	if (g->stale_ns == 0 || now - g->stale_ns >= GATEWAY_STALE_S * SECOND) {
+		g->stale_ns = now;
+		report(g, &m);
+	}
+}
+
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
 	_cleanup_free_ struct question *q = arg;
@@ -156,9 +171,10 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
 			   ? -ENOENT
 			   : -EAGAIN;
 	r.until_ns = clock_now_ns() + (r.status < 0 || use < USE_MIN ? USE_MIN : use);
-	if (status != ARES_EDESTRUCTION) {
-		q->done(q->arg, &r);
+	if (r.status == -EAGAIN && status != ARES_ECANCELLED) {
+		tell_stale(q->gateway);
 	}
+	q->done(q->arg, &r);
 }
 
 static bool ask_known(const struct resolver *r, const char *host, struct resolved *ret)
@@ -191,7 +207,7 @@ void resolver_ask(struct resolver *r, const char *host,
 		done(arg, &known);
 		return;
 	}
-	*q = (struct question){done, arg};
+	*q = (struct question){r->gateway, done, arg};
 	(void)snprintf(rooted, sizeof(rooted), "%s.", host);
 	ares_getaddrinfo(r->channel, rooted, NULL, &hints, answered, q);
 }
@@ -203,8 +219,21 @@ int resolver_timeout(const struct resolver *r)
 	return due ? (int)(due->tv_sec * 1000 + due->tv_usec / 1000 + 1) : -1;
 }
 
+/* c-ares takes no other servers while questions are on their way to these. */
+static void renew(struct resolver *r)
+{
+	ares_cancel(r->channel);
+	if (ares_set_servers_ports_csv(r->channel, r->renewed) == ARES_SUCCESS) {
+		free(r->servers);
+		r->servers = TAKE_PTR(r->renewed);
+	}
+}
+
 void resolver_tick(struct resolver *r)
 {
+	if (r->renewed) {
+		renew(r);
+	}
 	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
@@ -321,6 +350,20 @@ static int open_channel(struct resolver *r, const char *servers, struct err *e)
 				 servers, ares_strerror(status));
 }
 
+void resolver_renew(struct resolver *r, const char *resolv_conf, const char *hosts)
+{
+	_cleanup_buf_ struct buf servers = {};
+
+	buf_init(&servers, 4096);
+	r->n_known = 0;
+	if (take_hosts(r, hosts) < 0 || find_servers(resolv_conf, &servers) < 0 ||
+	    strcmp(buf_str(&servers), r->servers) == 0) {
+		return;
+	}
+	free(r->renewed);
+	r->renewed = strdup(buf_str(&servers));
+}
+
 int resolver_new(struct gateway *g, const char *resolv_conf, const char *hosts,
 		 struct resolver **ret, struct err *e)
 {
@@ -339,5 +382,7 @@ int resolver_new(struct gateway *g, const char *resolv_conf, const char *hosts,
 	if (find_servers(resolv_conf, &servers) < 0 || take_hosts(r, hosts) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	return open_channel(r, buf_str(&servers), e);
+	r->servers = strdup(buf_str(&servers));
+	return r->servers ? open_channel(r, r->servers, e)
+			  : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }

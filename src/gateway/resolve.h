@@ -26,6 +26,9 @@ struct resolved {
 int resolver_new(struct gateway *g, const char *resolv_conf, const char *hosts,
 		 struct resolver **ret, struct err *e);
 
+/* The host says something else now. What is being asked meanwhile has no answer. */
+void resolver_renew(struct resolver *r, const char *resolv_conf, const char *hosts);
+
 /* Calls `done` once, at once or later. */
 void resolver_ask(struct resolver *r, const char *host,
 		  void (*done)(void *arg, const struct resolved *r), void *arg);

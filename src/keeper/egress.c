@@ -148,10 +148,24 @@ static json_t *make_config(const struct keeper *k, json_int_t uid)
 			 k->plan.identity.from_root ? json_integer(uid) : json_null());
 }
 
+/* In a file that nobody can change any more. */
+static int send_document(int socket, enum gateway_op op, const json_t *doc, struct err *e)
+{
+	struct gateway_message m = {.op = op};
+	_cleanup_fd_ int fd = memfd_create("gateway", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (!doc || fd < 0 || json_dumpfd(doc, fd, JSON_COMPACT) < 0 ||
+	    lseek(fd, 0, SEEK_SET) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot prepare the gateway");
+	}
+	r = fdpass_send_now(socket, &m, sizeof(m), &fd, 1);
+	return r < 0 ? err_sys(e, -r, "cannot reach the gateway") : 0;
+}
+
 static int send_config(struct keeper *k, int socket, struct err *e)
 {
-	struct gateway_message m = {.op = GATEWAY_CONFIG};
-	_cleanup_fd_ int fd = memfd_create("gateway", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	_cleanup_json_ json_t *doc = NULL;
 	uid_t uid = 0;
 	int r = k->plan.identity.from_root ? state_host_id(false, &uid, e) : 0;
@@ -160,13 +174,24 @@ static int send_config(struct keeper *k, int socket, struct err *e)
 		return r;
 	}
 	doc = make_config(k, uid);
-	if (!doc || fd < 0 || json_dumpfd(doc, fd, JSON_COMPACT) < 0 ||
-	    lseek(fd, 0, SEEK_SET) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "cannot prepare the gateway");
+	return send_document(socket, GATEWAY_CONFIG, doc, e);
+}
+
+/* No name server answers it: what the host says now. One that asks more often than it may is not
+ * one of ours. */
+static int send_servers(struct keeper *k, struct err *e)
+{
+	struct egress *x = &k->egress;
+	int64_t now = clock_now_ns();
+	_cleanup_json_ json_t *doc = NULL;
+
+	if (x->stale_ns > 0 && now - x->stale_ns < (GATEWAY_STALE_S - 1) * 1000000000LL) {
+		return err_set(e, ERR_BUG, EPROTO, "the gateway asks for name servers on and on");
 	}
-	r = fdpass_send_now(socket, &m, sizeof(m), &fd, 1);
-	return r < 0 ? err_sys(e, -r, "cannot reach the gateway") : 0;
+	x->stale_ns = now;
+	doc = json_pack("{s:o, s:o}", "resolv_conf", file_text("/etc/resolv.conf"), "hosts",
+			file_text("/etc/hosts"));
+	return send_document(x->fd, GATEWAY_SERVERS, doc, e);
 }
 
 static int send_sockets(struct keeper *k, int socket, struct err *e)
@@ -588,6 +613,9 @@ static int hear_one(struct keeper *k, struct err *e)
 		return is_over(k, m.text, e);
 	case GATEWAY_OPEN:
 		r = x->ending ? 0 : open_listeners(k, &m, &wrong);
+		break;
+	case GATEWAY_STALE:
+		r = x->ending ? 0 : send_servers(k, &wrong);
 		break;
 	case GATEWAY_DENIED:
 		r = take_denial(k, &m, &wrong);

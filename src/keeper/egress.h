@@ -41,6 +41,7 @@ struct egress {
 	struct egress_more { /* of those that are not in the trail one by one */
 		uint64_t connections, up, down;
 	} more;
+	int64_t stale_ns;       /* when it last asked for name servers */
 	struct learned learned; /* where the plan says so */
 	bool ending;            /* it was asked to */
 	bool died;              /* before anybody asked it to */

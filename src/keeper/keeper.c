@@ -51,11 +51,13 @@ static void tell_inside(const struct keeper *k, const struct denial_entry *entry
 {
 	_cleanup_json_ json_t *line = denial_to_json(entry, k->home.id);
 	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = openat(k->sandbox.denials, TIER_DENIALS,
+				     O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 
-	if (k->sandbox.denials >= 0 && line && json_object_del(line, "remedy") == 0 &&
+	if (fd >= 0 && line && json_object_del(line, "remedy") == 0 &&
 	    json_object_del(line, "count") == 0) {
 		text = json_dumps(line, JSON_COMPACT);
-		(void)dprintf(k->sandbox.denials, "%s\n", text ? text : "");
+		(void)dprintf(fd, "%s\n", text ? text : "");
 	}
 }
 
@@ -667,6 +669,7 @@ static void keeper_done(struct keeper *k)
 	free(k->name);
 	json_decref(k->labels);
 	plan_done(&k->plan);
+	k->sandbox.denials = fd_close(k->sandbox.denials);
 	k->front = fd_close(k->front);
 }
 
@@ -720,6 +723,7 @@ int keeper_main(void)
 			   .spec = {.cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
+			   .sandbox = {.denials = FD_NONE},
 			   .control = {.listener = FD_NONE, .spare = FD_NONE},
 			   .trail = {.fd = FD_NONE},
 			   .log = {.dir = FD_NONE, .fd = FD_NONE}};

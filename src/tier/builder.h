@@ -69,7 +69,7 @@ struct builder {
 	int channel;  /* the same */
 	int image;    /* sealed memfd of atoll-init */
 	int ptmx;     /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	int denials;  /* the file of denials in the view, for appending; FD_NONE where ptmx is */
+	int denials;  /* of struct tier_sandbox; FD_NONE where ptmx is */
 	int upper;    /* the upper layer of a copy that is made here, for the keeper; or FD_NONE */
 	bool refused; /* what failed was a namespace or a mount as such */
 	bool mapped;  /* in a user namespace of its own */

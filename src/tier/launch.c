@@ -297,7 +297,6 @@ void launch_done(struct tier_sandbox *sb)
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
-	sb->denials = fd_close(sb->denials);
 	sb->upper = fd_close(sb->upper);
 	while (sb->net.n > 0) {
 		(void)fd_close(sb->net.fds[--sb->net.n]);

@@ -57,7 +57,8 @@ struct tier_sandbox {
 	int landlock_abi; /* the ABI that was enforced and probed */
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	int denials;      /* the payload reads there what was refused; FD_NONE: it cannot */
+	int denials;      /* O_PATH: a root with TIER_DENIALS, to be written; or FD_NONE. Who ends
+			     the sandbox closes it, last of all: that takes its time. */
 	int upper;        /* the upper layer of a copy on the tier's own tmpfs; else FD_NONE */
 	enum wall_kind walls;
 	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */
@@ -67,6 +68,9 @@ struct tier_sandbox {
 	struct tier_net net;
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
+
+/* Where the payload reads what was refused, a line of JSON for each. */
+#define TIER_DENIALS "run/atoll/denials"
 
 /* What pid 1 of a sandbox, or the parent of a command, has to say. */
 enum tier_event_kind {

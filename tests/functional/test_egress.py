@@ -137,6 +137,22 @@ print("here", flush=True); input()
     assert any(code == "network.none" for code, _ in found)
 
 
+def test_a_host_that_is_somewhere_else_by_now(world_outside, atoll):
+    """Where no name server answers any more, those that the host has now are asked."""
+    out = world_outside()
+    servers = atoll.base / "outside/resolv.conf"
+    servers.write_text("nameserver 11.22.44.44\n")
+    process = out.start("/bin/bash", "-c", "read; getent hosts good.example; echo first $?; read; "
+                        "until getent hosts good.example >/dev/null; do sleep 0.2; done; " + READ.format("good.example", 8),
+                        options=("--allow", "good.example:8"))
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"first 2\n"
+    servers.write_text(f"# moved\nnameserver {outside.NEAR}\n")
+    result, _ = process.communicate(b"\n", timeout=60)
+    assert result == b"hello from outside\n" and out.asked() == ["good.example"]
+
+
 SIGNALS = ("output", "cpu", "exec", "connection")
 
 

@@ -126,7 +126,7 @@ def test_show_trust(place, trust):
     assert set(document["execution"]["limits"]) == {
         "mechanism", "memory", "cpus", "processes", "open_files", "file_size", "scratch", "copy", "output",
         "starts"}
-    assert set(document["time"]) == {"wall", "idle", "session", "pauses", "paused", "keep", "cpu"}
+    assert set(document["time"]) == {"wall", "idle", "session", "pauses", "paused", "keep", "cooldown", "cpu"}
 
 
 def test_profiles_as_starting_points(place):

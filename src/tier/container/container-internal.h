@@ -21,7 +21,7 @@ struct view {
 	int root;          /* the new root, from view_build() on */
 	int scratch;       /* the one writable tmpfs; never in the view as a whole */
 	int proc;
-	int denials; /* the file of denials, for appending, from view_build() on */
+	int denials; /* of struct tier_sandbox, from view_build() on */
 	int upper;   /* of a copy on a tmpfs of our own, from view_show_paths() on; else FD_NONE */
 };
 

@@ -37,8 +37,6 @@
 #define RW_TREE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define NODE    (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
 
-#define DENIALS_FILE "run/atoll/denials"
-
 /* The only device nodes; everything else in the host's /dev stays outside. */
 static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
@@ -144,20 +142,17 @@ static int bind(const struct view *v, const char *source, uint64_t attrs, bool i
 }
 
 /*
- * The file of denials: the payload reads it, the keeper appends. The descriptor is of a copy of the
- * mount that nobody else has, so that the root can be made read-only while it is open.
+ * The file of denials: the payload reads it, the keeper appends. The keeper gets a copy of the
+ * mount that is in no namespace, so that the root can be made read-only. It is not closed here:
+ * that waits for all CPUs (namespace_unlock() of the kernel), and so do we not.
  */
 static int make_denials(struct view *v, struct err *e)
 {
-	_cleanup_fd_ int root = mount_clone(AT_FDCWD, "/proc", RW_TREE | MOUNT_ATTR_NOEXEC, e);
+	int r = make_file(v->root, TIER_DENIALS, 0644, e);
 
-	if (root < 0) {
-		return root;
-	}
-	v->denials = openat(root, DENIALS_FILE, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC,
-			    0444);
-	return v->denials < 0 ? err_sys(e, errno, "cannot make '/" DENIALS_FILE "' in the view")
-			      : 0;
+	r = r < 0 ? r : mount_clone(AT_FDCWD, "/proc", RW_TREE | MOUNT_ATTR_NOEXEC, e);
+	v->denials = r < 0 ? FD_NONE : r;
+	return r < 0 ? r : 0;
 }
 
 static int make_root(struct view *v, struct err *e)
