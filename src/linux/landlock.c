@@ -62,7 +62,7 @@ static int new_ruleset(int abi, uint64_t net, struct err *e)
 	size_t size = sizeof(attr.handled_access_fs);
 	long fd;
 
-	if (abi >= 4) {
+	if (abi >= LANDLOCK_ABI_CONNECT) {
 		attr.handled_access_net = net;
 		size = offsetof(struct ruleset_attr, scoped);
 	}
@@ -95,7 +95,7 @@ int landlock_allow_connect(int ruleset, int abi, uint16_t port, struct err *e)
 		uint64_t port;
 	} rule = {NET_CONNECT_TCP, port};
 
-	if (abi < 4) {
+	if (abi < LANDLOCK_ABI_CONNECT) {
 		return 0;
 	}
 	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0

@@ -25,6 +25,7 @@ int landlock_abi(void);
 int landlock_new(int abi, struct err *e);
 
 /* The same for a process that only dials: from ABI 4, no port either, to bind or to connect to. */
+#define LANDLOCK_ABI_CONNECT 4 /* from which ports can be held; Linux 6.7 */
 int landlock_new_dialler(int abi, struct err *e);
 
 /* Lets it connect to a port, over TCP; before ABI 4 that needs no leave. */

@@ -87,6 +87,7 @@ def test_this_host(atoll, world):
     assert rows["idmapped mounts"]["state"] == ("ok" if os.geteuid() == 0 else "info")
     for row in document["rows"]:
         assert row["state"] in ("ok", "info") or row["remedy"], row
+    assert rows["network by name"]["state"] == "ok" and "answered for a name" in rows["network by name"]["found"]
     assert rows["default policy, accepted"]["state"] == "ok" and rows["processes"]["state"] == "ok"
     assert rows["Landlock ABI"]["found"].startswith("ABI ")
     assert all(row["state"] == "info" for row in document["rows"] if row["tier"] == "host")
@@ -286,6 +287,17 @@ def test_inside_a_sandbox(atoll, world):
         assert rows[name]["state"] == "missing", rows[name]
     for name in WALLS[:7]:
         assert "outside of that container or sandbox" in rows[name]["remedy"], rows[name]
+
+
+def test_without_the_gateway(atoll, base, world):
+    """What was not installed is missed here, and not only by whoever allows a host."""
+    alone = base / "alone"
+    alone.mkdir()
+    shutil.copy(atoll.binary, alone / "atoll")
+    atoll.binary = alone / "atoll"
+    document, rows = examine(atoll)
+    assert document["default_policy"] is True
+    assert rows["network by name"]["state"] == "missing" and "atoll-gateway" in rows["network by name"]["found"]
 
 
 def test_a_place_that_is_no_workspace(atoll, world):

@@ -89,6 +89,7 @@ void doctor_controllers(struct finding *f, const char *scratch);
 void doctor_payload_id(struct finding *f, const char *scratch);
 void doctor_state_directory(struct finding *f, const char *scratch);
 void doctor_workspace(struct finding *f, const char *scratch);
+void doctor_egress(struct finding *f, const char *scratch);
 void doctor_default_policy(struct finding *f, const char *scratch);
 void doctor_newer_landlock(struct finding *f, const char *scratch);
 void doctor_processes(struct finding *f, const char *scratch);

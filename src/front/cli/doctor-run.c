@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The default policy, run for real at a tier: `atoll run -- /bin/true` through the program that
- * runs us, with state and a workspace of its own in the doctor's scratch directory.
+ * runs us, with state and a workspace of its own in the doctor's scratch directory. The same with a
+ * gateway, which answers for a name that leads nowhere.
  */
 #include "front/cli/doctor-internal.h"
 
@@ -18,8 +19,10 @@
 #include "base/json.h"
 #include "keeper/reap.h"
 #include "keeper/state.h"
+#include "linux/landlock.h"
 
 #define PAYLOAD "/bin/true"
+#define ASK     "getent hosts atoll.invalid"
 
 extern char **environ;
 
@@ -50,10 +53,8 @@ static bool name_files(struct trial *t, const char *scratch, const char *tier)
 	return mkdir(t->workspace, 0755) == 0 && chmod(scratch, 0711) == 0;
 }
 
-static _Noreturn void start(const struct trial *t, char *tier)
+static _Noreturn void start(const struct trial *t, char *const *argv)
 {
-	char *argv[] = {"atoll",         "run", "--quiet", "--json", "-",
-			"--accept-tier", tier,  "--",      PAYLOAD,  NULL};
 	int result = open(t->result, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	int said = open(t->said, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
@@ -84,40 +85,53 @@ static void take_mechanism(struct finding *f, const json_t *result)
 	}
 }
 
-/* The default policy at a tier. */
-static void run_policy(struct finding *f, const char *scratch, char *tier)
+/* Its result where the command ended well; NULL: *f says what it says. The caller owns it. */
+static json_t *run_trial(struct finding *f, const char *scratch, const char *name,
+			 char *const *argv)
 {
-	_cleanup_json_ json_t *result = NULL;
+	json_t *result;
 	char text[sizeof(f->found)] = "";
 	struct trial t;
 	int status = 0;
 	pid_t child;
 
-	if (!name_files(&t, scratch, tier)) {
+	if (!name_files(&t, scratch, name)) {
 		doctor_set(f, DOCTOR_MISSING, "cannot make a directory in '%s': %s", scratch,
 			   strerror(errno));
-		return;
+		return NULL;
 	}
 	child = fork();
 	if (child == 0) {
-		start(&t, tier);
+		start(&t, argv);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child) {
 		doctor_set(f, DOCTOR_MISSING, "cannot start a process: %s", strerror(errno));
-		return;
+		return NULL;
 	}
 	result = json_load_file(t.result, 0, NULL);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && result) {
-		take_mechanism(f, result);
-		doctor_set(f, DOCTOR_OK, "%s ran behind every wall, with limits by %s", PAYLOAD,
-			   f->limits[0] ? f->limits : "an unknown mechanism");
-		return;
+		return result;
 	}
+	json_decref(result);
 	if (!doctor_line(t.said, text, sizeof(text))) {
 		(void)snprintf(text, sizeof(text), "the trial ended with wait status %d", status);
 	}
 	doctor_take(f, DOCTOR_MISSING, strncmp(text, "atoll: ", 7) == 0 ? text + 7 : text);
-	if (!f->remedy[0]) {
+	return NULL;
+}
+
+/* The default policy at a tier. */
+static void run_policy(struct finding *f, const char *scratch, char *tier)
+{
+	char *argv[] = {"atoll",         "run", "--quiet", "--json", "-",
+			"--accept-tier", tier,  "--",      PAYLOAD,  NULL};
+	_cleanup_json_ json_t *result = run_trial(f, scratch, tier, argv);
+
+	if (result) {
+		take_mechanism(f, result);
+		doctor_set(f, DOCTOR_OK, "%s ran behind every wall, with limits by %s", PAYLOAD,
+			   f->limits[0] ? f->limits : "an unknown mechanism");
+	} else if (!f->remedy[0]) {
 		doctor_remedy(
 			f,
 			"what is missing above; 'atoll run --accept-tier %s -- %s' says it in "
@@ -136,9 +150,33 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 	run_policy(f, scratch, (char[]){"process"});
 }
 
+/* With --learn nobody outside is asked for the name. */
+void doctor_egress(struct finding *f, const char *scratch)
+{
+	char *argv[] = {"atoll", "run",     "--quiet", "--json",          "-", "--learn",
+			"--",    "/bin/sh", "-c",      ASK " >/dev/null", NULL};
+	_cleanup_json_ json_t *result = run_trial(f, scratch, "egress", argv);
+	const char *gateway = json_string_value(json_object_get(result, "gateway"));
+
+	if (result && gateway && strcmp(gateway, "served") == 0) {
+		doctor_set(f, DOCTOR_OK,
+			   "the gateway stood behind its walls and answered for a "
+			   "name%s",
+			   landlock_abi() < LANDLOCK_ABI_CONNECT
+				   ? "; without Landlock ABI 4 (Linux 6.7) nothing holds it to the "
+				     "ports of the rules"
+				   : "");
+	} else if (result) {
+		doctor_set(f, DOCTOR_MISSING, "a name was asked for, and no gateway was there");
+	} else if (!f->remedy[0]) {
+		doctor_remedy(f, "what is missing above; 'atoll run --learn -- " ASK
+				 "' says it in full");
+	}
+}
+
 void doctor_clear(const char *scratch)
 {
-	static const char *const tiers[] = {"container", "process"};
+	static const char *const tiers[] = {"container", "process", "egress"};
 	struct reaped unused;
 	struct state state;
 	char path[4096];

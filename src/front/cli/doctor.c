@@ -41,6 +41,7 @@ static const struct probe probes[] = {
 	{"container", "workspace", doctor_workspace},
 	{"container", "overlay mounts", doctor_overlay},
 	{"container", "bounded copies", doctor_bounded_copy},
+	{"container", "network by name", doctor_egress},
 	{"container", DEFAULT_POLICY, doctor_default_policy},
 	{"process", "Landlock ABI", doctor_newer_landlock},
 	{"process", "processes", doctor_processes},
