@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "policy/deny.h"
 #include "policy/hostname.h"
+#include "policy/idn.h"
 #include "policy/scalar.h"
 
 #define NAME_MAX_LEN 64
@@ -211,11 +212,25 @@ static int check_program(const struct schema_key *k, const struct origin *at, co
 	return 0;
 }
 
+/* The one spelling of a destination, or of a host. */
+static int canonical(const struct schema_key *k, const struct origin *at, const char *text,
+		     char out[DESTINATION_SIZE], struct err *e)
+{
+	char ascii[DESTINATION_SIZE + 32];
+	struct err why = {};
+
+	if (idn_to_ascii(text, ascii, sizeof(ascii), &why) < 0 ||
+	    (k->type == TYPE_RULES ? destination_canonical(ascii, out, &why)
+				   : hostname_canonical(ascii, out, &why)) < 0) {
+		return origin_fail(at, e, "%s: '%s': %s", k->path, shown(text).s, why.msg);
+	}
+	return 0;
+}
+
 static int take_element(const struct schema_key *k, const struct origin *at, const char *text,
 			struct value *v, struct err *e)
 {
 	char rule[DESTINATION_SIZE];
-	struct err why = {};
 
 	if (v->n_items >= POLICY_ITEMS_MAX) {
 		return origin_fail(at, e, "%s: more than %d elements", k->path, POLICY_ITEMS_MAX);
@@ -234,9 +249,8 @@ static int take_element(const struct schema_key *k, const struct origin *at, con
 		return -EINVAL;
 	}
 	if (k->type == TYPE_RULES || k->type == TYPE_HOSTS) {
-		if ((k->type == TYPE_RULES ? destination_canonical(text, rule, &why)
-					   : hostname_canonical(text, rule, &why)) < 0) {
-			return origin_fail(at, e, "%s: '%s': %s", k->path, shown(text).s, why.msg);
+		if (canonical(k, at, text, rule, e) < 0) {
+			return -EINVAL;
 		}
 		text = rule;
 	}
