@@ -89,6 +89,13 @@ static int process_row(const struct settled *s, const struct schema_key *k)
 	return i < ARRAY_SIZE(at_process_tier) ? (int)i : -1;
 }
 
+/* Where nothing can be connected to, they say nothing. */
+static bool is_of_connections(enum key_id key)
+{
+	return key == KEY_NETWORK_DENY || key == KEY_COOLDOWN ||
+	       (key > KEY_NETWORK_LIMITS && key <= KEY_NETWORK_REQUESTS);
+}
+
 /* The sentence of one key, or NULL when it has none. */
 static const char *template_of(const struct settled *s, const struct schema_key *k)
 {
@@ -107,6 +114,9 @@ static const char *template_of(const struct settled *s, const struct schema_key 
 	}
 	if ((schema_id(k) == KEY_WORKSPACE_PATH && no_workspace) ||
 	    (schema_id(k) == KEY_COPY && s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY)) {
+		return NULL;
+	}
+	if (is_of_connections(schema_id(k)) && !network_reaches(s)) {
 		return NULL;
 	}
 	if (schema_id(k) == KEY_COPY && s->policy.v[KEY_MECHANISM].num == MECHANISM_GROUP) {

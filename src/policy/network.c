@@ -22,6 +22,12 @@ static bool has_no_connections(const struct settled *s)
 	return s->tier == TIER_PROCESS || s->policy.v[KEY_SYSCALLS].num < SYSCALLS_DEFAULT;
 }
 
+bool network_reaches(const struct settled *s)
+{
+	return s->policy.v[KEY_NETWORK_ALLOW].n_items > 0 ||
+	       s->policy.v[KEY_NETWORK_DEFAULT].num == NET_DEFAULT_ALLOW;
+}
+
 void network_settle(struct settled *s)
 {
 	struct value *word = &s->policy.v[KEY_NETWORK_DEFAULT];

@@ -44,5 +44,8 @@ int tier_available(const struct settled *s, struct err *e);
 /* Takes away what a tier, or a narrower word of a higher layer, leaves no room for. */
 void network_settle(struct settled *s);
 
+/* Something may be connected to. */
+bool network_reaches(const struct settled *s);
+
 /* 0 when this version can do what network says, else the refusal with its remedy. */
 int network_available(const struct settled *s, struct err *e);
