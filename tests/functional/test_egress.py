@@ -19,20 +19,8 @@ PRIVATE = "10.1.2.3"
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """A CA, and a certificate for good.example and all names directly below pat.example."""
-    base = tmp_path_factory.mktemp("ca")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=base, check=True, capture_output=True)
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test CA")
-    openssl("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=good.example")
-    (base / "more").write_text("subjectAltName=DNS:good.example,DNS:*.pat.example\n")
-    openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
-            "cert.pem", "-days", "2", "-extfile", "more")
-    for name in os.listdir(base):
-        (base / name).chmod(0o644)
-    return base
+    """For good.example and all names directly below pat.example."""
+    return outside.certificates(tmp_path_factory.mktemp("ca"), "good.example", "*.pat.example")
 
 
 @pytest.fixture

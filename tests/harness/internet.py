@@ -4,10 +4,13 @@
     internet.py PID CONFIG LOG      in a process that may make network namespaces
 
 It makes a namespace, waits until the one of process PID has a link to it, and serves what CONFIG (JSON) says:
-{"names": {NAME: [ADDRESS, ...]}, "serve": {"ADDRESS:PORT": KIND}}. KIND: "echo", "hello", "tls:CERT:KEY", "sink",
-"reset", "http", "source:BYTES". Every question and every connection is a line of LOG.
+{"names": {NAME: [ADDRESS, ...]}, "serve": {"ADDRESS:PORT": KIND}, "run": {"ADDRESS:PORT": COMMAND}}. KIND: "echo",
+"hello", "tls:CERT:KEY", "sink", "reset", "http", "source:BYTES", "drip:BYTES", "digest", "half", "enough". Every question and every
+connection is a line of LOG. COMMAND is a server that listens there; it is ended with us.
 """
+import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import socket
@@ -34,8 +37,8 @@ def ip(*words):
 
 
 def link(pid):
-    """A namespace of our own, and a pair of ends between the two."""
-    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:  # CLONE_NEWNET
+    """A namespace of our own, and a pair of ends between the two. What servers share by System V goes with us, too."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x48000000) != 0:  # CLONE_NEWNET | CLONE_NEWIPC
         raise OSError(ctypes.get_errno(), "unshare")
     ip("link", "set", "lo", "up")
     ip("link", "add", "inner", "type", "veth", "peer", "name", "outer", "netns", str(pid))
@@ -119,7 +122,17 @@ def retry(c):
     c.sendall(c.recv(65536)[:5])
 
 
+def digest(c):
+    """What came until the other side had said everything."""
+    h, n = hashlib.sha256(), 0
+    while data := c.recv(262144):
+        h.update(data)
+        n += len(data)
+    return {"bytes": n, "sha256": h.hexdigest()}
+
+
 def handle(kind, c):
+    """Serves one connection; what it returns is written down."""
     word, _, rest = kind.partition(":")
     if word == "tls":
         cert, key = rest.split(":")
@@ -143,17 +156,34 @@ def handle(kind, c):
         while left > 0:
             c.sendall(piece[:left])
             left -= min(left, len(piece))
+    elif word == "drip":
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(int(rest)):
+            c.sendall(bytes([i]))
+            time.sleep(0.1)  # what is served is this slowness
+    elif word == "digest":
+        c.sendall(json.dumps(digest(c)).encode())
+    elif word == "half":
+        c.sendall(b"no more from here\n")
+        c.shutdown(socket.SHUT_WR)
+        return digest(c)
+    elif word == "enough":
+        c.recv(1)
+        c.sendall(b"no more than this\n")  # and what comes is not read, so that it ends in a reset
     elif word == "reset":
         c.recv(1)
         c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     elif word == "hang":
         time.sleep(3600)
     c.close()
+    return None
 
 
 def one(kind, c, place, log):
     try:
-        handle(kind, c)
+        got = handle(kind, c)
+        if got:
+            log.say(got=got, at=place)
     except OSError as e:
         log.say(failed=str(e), at=place)
     finally:
@@ -172,6 +202,35 @@ def listen(place, kind, log):
         threading.Thread(target=one, args=(kind, c, place, log), daemon=True).start()
 
 
+@contextlib.contextmanager
+def running(commands, path):
+    """Servers that are programs of their own: all of them listen, and none is left."""
+    started = []
+    try:
+        with open(path, "wb") as said:
+            for command in commands.values():
+                started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True))
+        for place, process in zip(commands, started):
+            address, _, port = place.rpartition(":")
+            while True:
+                try:
+                    socket.create_connection((address, int(port))).close()
+                    break
+                except OSError:
+                    if process.poll() is not None:
+                        raise
+                    time.sleep(0.02)
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(4)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
 def main():
     pid, config, path = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
     log = Log(path)
@@ -179,8 +238,9 @@ def main():
     for place, kind in config["serve"].items():
         threading.Thread(target=listen, args=(place, kind, log), daemon=True).start()
     threading.Thread(target=serve_names, args=(config["names"], log), daemon=True).start()
-    print("ready", flush=True)
-    sys.stdin.read()
+    with running(config["run"], path + ".servers"):
+        print("ready", flush=True)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -27,10 +27,25 @@ exec cat >/dev/null
 """
 
 
+def certificates(base, *names):
+    """A CA, and a certificate for these names, in a directory of their own."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=base, check=True, capture_output=True)
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test CA")
+    openssl("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", f"/CN={names[0]}")
+    (base / "more").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n")
+    openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+            "cert.pem", "-days", "2", "-extfile", "more")
+    for name in os.listdir(base):
+        (base / name).chmod(0o644)
+    return base
+
+
 class Outside:
     """What is tried from inside of it leaves by one link, and at its other end everything is written down."""
 
-    def __init__(self, atoll, names=None, serve=None, hosts=None):
+    def __init__(self, atoll, names=None, serve=None, hosts=None, run=None):
         self.atoll = atoll
         base = atoll.base / "outside"
         base.mkdir()
@@ -39,7 +54,7 @@ class Outside:
         known = base / "hosts"
         known.write_text(hosts or "127.0.0.1 localhost\n")
         user = [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
-        config = json.dumps({"names": names or {}, "serve": serve or {}})
+        config = json.dumps({"names": names or {}, "serve": serve or {}, "run": run or {}})
         self.process = subprocess.Popen(
             ["unshare", *user, "--net", "--mount", "--propagation", "private", "/bin/sh", "-c", SETUP, "sh",
              str(base / "resolv.conf"), config, str(self.path), str(known)],
