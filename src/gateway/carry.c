@@ -112,14 +112,22 @@ static enum moved empty(struct flow *f, struct side *to)
 	return MOVED_NOTHING;
 }
 
-/* One direction, until nothing moves or the turn is over. False: it was reset, or is over. */
+void conn_reset(struct conn *c, struct side *side)
+{
+	struct flow *to = side == &c->inner ? &c->down : &c->up;
+
+	to->dead = true;
+	side->readable = true;
+}
+
+/* One direction, until nothing moves or the turn is over. False: the connection is over. */
 static bool carry(struct conn *c, struct flow *f, struct side *from, struct side *to,
 		  bool *ret_more)
 {
 	uint64_t until = f->moved + TURN_BYTES;
 	bool more = true;
 
-	while (more && f->moved < until) {
+	while (more && !f->dead && f->moved < until) {
 		more = false;
 		/* Of HTTP, what comes next has to be judged first. */
 		if (f->allow == 0 && !f->eof && from->readable && f == &c->up && !conn_judge(c)) {
@@ -133,8 +141,8 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 				return false;
 			}
 			if (m == MOVED_RESET) {
-				conn_end(c, GATEWAY_END_RESET, true);
-				return false;
+				conn_reset(c, from);
+				from->readable = false; /* all of it has been read */
 			}
 			more = m == MOVED_SOME;
 		}
@@ -142,17 +150,17 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 			enum moved m = empty(f, to);
 
 			if (m == MOVED_RESET) {
-				conn_end(c, GATEWAY_END_RESET, true);
-				return false;
+				conn_reset(c, to);
 			}
-			more = more || m == MOVED_SOME;
+			/* What `to` has said may be in the direction that had its turn. */
+			more = more || m != MOVED_NOTHING;
 		}
 	}
 	*ret_more = *ret_more || more;
 	if (f->held == 0 && f->pipe[0] >= 0) {
 		flow_done(c->gateway, f);
 	}
-	if (f->eof && f->held == 0 && !f->shut) {
+	if (f->eof && f->held == 0 && !f->shut && !c->up.dead && !c->down.dead) {
 		/* Where the server ended first, and was read to its end, it is told by the end of
 		 * its socket, at once. */
 		if (f == &c->down || !c->down.shut) {
@@ -161,6 +169,25 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 		f->shut = true;
 	}
 	return true;
+}
+
+static bool is_empty(const struct flow *f, const struct side *from)
+{
+	return f->held == 0 && (f->eof || !from->readable);
+}
+
+/* True where one side was reset, and nothing is left of what it had said. For the sandbox that
+ * waits; a server that takes nothing, or is yet to answer a hello, holds nobody who is gone. */
+static bool is_reset(const struct conn *c)
+{
+	if (c->up.dead && c->down.dead) {
+		return true;
+	}
+	if (c->up.dead) {
+		return is_empty(&c->down, &c->outer);
+	}
+	return c->down.dead &&
+	       (is_empty(&c->up, &c->inner) || !c->outer.writable || c->hello == HELLO_SENT);
 }
 
 void conn_carry(struct conn *c)
@@ -176,6 +203,8 @@ void conn_carry(struct conn *c)
 	}
 	if (c->up.shut && c->down.shut) {
 		conn_end(c, GATEWAY_END_CLOSED, false);
+	} else if (is_reset(c)) {
+		conn_end(c, GATEWAY_END_RESET, true);
 	} else if (more && !c->in_hurry) {
 		c->in_hurry = true;
 		c->hurried = c->gateway->hurried;

@@ -137,7 +137,10 @@ static void inner_ready(struct source *s, uint32_t events)
 	side->readable = side->readable || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP));
 	side->writable = side->writable || (events & EPOLLOUT);
 	side->hup = side->hup || (events & (EPOLLRDHUP | EPOLLHUP));
-	if (events & EPOLLERR) {
+	if ((events & EPOLLERR) && c->state == CONN_CARRY) {
+		conn_reset(c, side);
+		conn_carry(c);
+	} else if (events & EPOLLERR) {
 		conn_end(c, GATEWAY_END_RESET, true);
 	} else if (c->state == CONN_JUDGE && side->readable) {
 		(void)conn_judge(c);

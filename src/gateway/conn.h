@@ -43,6 +43,7 @@ struct flow {
 	uint64_t allow, moved;
 	bool eof;  /* nothing more comes */
 	bool shut; /* and that has been passed on */
+	bool dead; /* who it leads to was reset */
 };
 
 struct conn {
@@ -120,6 +121,10 @@ void conn_judge_answer(struct conn *c);
 bool conn_dial(struct conn *c);
 
 /* ---- carry.c ---- */
+
+/* One side was reset. It takes nothing any more; what it had said before still goes to the other
+ * one, which learns of the reset behind it. */
+void conn_reset(struct conn *c, struct side *side);
 
 /* Moves what there is to move, for a turn. */
 void conn_carry(struct conn *c);

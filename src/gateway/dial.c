@@ -89,8 +89,7 @@ static void outer_ready(struct source *s, uint32_t events)
 		}
 		conn_enter(c, CONN_CARRY);
 	} else if (events & EPOLLERR) {
-		conn_end(c, GATEWAY_END_RESET, true);
-		return;
+		conn_reset(c, side);
 	}
 	conn_carry(c);
 }

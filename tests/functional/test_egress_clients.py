@@ -106,8 +106,10 @@ def test_postgresql(make_outside, postgres, ca):
 export PGHOST=db.example PGUSER=postgres PGPASSWORD='a password' PGSSLMODE=disable
 {PSQL} -c 'select 6 * 7' -c 'select ssl from pg_stat_ssl where pid = pg_backend_pid()'
 {PSQL} -c 'select i, md5(i::text) from generate_series(0, {TABLE - 1}) i' >/tmp/rows && sha256sum </tmp/rows
-{PSQL} -c 'create table t (i int, m text)' -c "\\copy t from /tmp/rows delimiter '|'" -c "select count(*), sum((m = md5(i::text))::int) from t"
-PGSSLMODE=verify-full PGSSLROOTCERT={ca}/ca.pem {PSQL} -c 'select ssl, version from pg_stat_ssl where pid = pg_backend_pid()' -c 'table t' | sha256sum
+{PSQL} -c 'create table t (i int, m text)' -c "\\copy t from /tmp/rows delimiter '|'" \\
+  -c "select count(*), sum((m = md5(i::text))::int) from t"
+export PGSSLROOTCERT={ca}/ca.pem
+PGSSLMODE=verify-full {PSQL} -c 'select ssl, version from pg_stat_ssl where pid = pg_backend_pid()' -c 'table t' | sha256sum
 PGSSLMODE=require {PSQL} -c 'select ssl from pg_stat_ssl where pid = pg_backend_pid()'
 PGPASSWORD=another {PSQL} -c 'select 1' 2>&1 | grep -o 'password authentication failed'
 """
@@ -269,7 +271,8 @@ def test_java(make_outside, ca, need_program, request):
     trust = (f"-Djavax.net.ssl.trustStore={client}/trust", "-Djavax.net.ssl.trustStorePassword=changeit")
     result = out.run("java", "-XX:TieredStopAtLevel=1", *trust, "-cp", client, "Client",
                      options=(*words, "--read", client))
-    assert result.out == HTTP.format("a") + HTTP.format("b") + HTTP.format("c") + "403 network.protocol\nover tcp\nunknown: other.example\n", str(result)
+    served_three = "".join(map(HTTP.format, "abc"))
+    assert result.out == served_three + "403 network.protocol\nover tcp\nunknown: other.example\n", str(result)
     assert [(d["code"], d["what"]) for d in result.document["denials"]] == [
         ("network.protocol", "web.example:80"), ("network.name", "other.example")]
     assert {(c["host"], c["rule"]) for c in out.events(result, "connection")} == WEB_RULES
@@ -382,8 +385,8 @@ def test_git(web, ca, kind):
     git = repository(web.files)
     first = git("rev-parse", "main")
     out = web()
-    push = (f"head -c 500000 /dev/urandom >new && git add . && git commit -q -m second && git -c http.postBuffer={post} push -q origin main && "
-            "git rev-parse main && git fetch -q && git status -sb | head -1") if post else "true"
+    push = ("head -c 500000 /dev/urandom >new && git add . && git commit -q -m second && "
+            f"git -c http.postBuffer={post} push -q origin main && git rev-parse main && git fetch -q && git status -sb | head -1") if post else "true"
     script = (f"export GIT_SSL_CAINFO={ca}/ca.pem GIT_AUTHOR_NAME=x GIT_COMMITTER_NAME=x EMAIL=x@y.example; "
               f"git clone -q {url} /tmp/r && cd /tmp/r && git rev-parse HEAD && git fsck --strict 2>&1 && {push}")
     result = out.shell(script, rule, options=("--read", ca))
@@ -433,41 +436,53 @@ def test_requests(web, ca):
 
 # ---- how bytes come and go ----
 
+RESET = "s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()"
+READ = """
+got = b""
+try:
+    while data := s.recv(999): got += data
+except ConnectionResetError: got += b"reset"
+print(got.decode())"""
+
 PEERS = {
-    # what the payload does on its connection, who serves, what it says then, how the connection ends
-    "a slow server": ("s.settimeout(5); print(b''.join(iter(lambda: s.recv(99), b'')) == bytes(range(30)))", "drip:30", "True", "closed"),
+    # what the payload does on its connection, who serves, what it says then, what the server has got, how the connection ends
+    "a slow server": (
+        "s.settimeout(5); print(b''.join(iter(lambda: s.recv(99), b'')) == bytes(range(30)))", "drip:30", "True\n", None, "closed"),
     "a slow reader": ("""
 got = b""
 while data := s.recv(65536):
     got += data
     time.sleep(0.02)
-print(len(got), got == (bytes(range(256)) * 256 * 100)[:len(got)])""", "source:6000000", "6000000 True", "closed"),
+print(len(got), got == (bytes(range(256)) * 256 * 100)[:len(got)])""", "source:6000000", "6000000 True\n", None, "closed"),
     "the payload has said everything": (
-        "s.sendall(b'x' * 5000000); s.shutdown(socket.SHUT_WR); print(json.loads(s.makefile().read())['bytes'])", "digest", "5000000", "closed"),
+        "s.sendall(b'x' * 5000000); s.shutdown(socket.SHUT_WR); print(json.loads(s.makefile().read())['bytes'])",
+        "digest", "5000000\n", None, "closed"),
     "the server has said everything": (
-        "print(s.makefile().read(), end=''); s.sendall(b'x' * 5000000)", "half", "no more from here", "closed"),
-    "the server resets": ("s.sendall(b'x')\ntry: s.recv(1)\nexcept ConnectionResetError: print('reset')", "reset", "reset", "reset"),
-    "the payload resets": (
-        "s.sendall(b'x'); s.recv(1); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close(); print('reset')",
-        "echo", "reset", "reset"),
+        "print(s.makefile().read(), end=''); s.sendall(b'x' * 5000000)", "half", "no more from here\n", (5000000, "closed"), "closed"),
+    "the server resets": ("s.sendall(b'x')" + READ, "reset", "reset\n", None, "reset"),
+    "the payload resets": ("s.recv(1); time.sleep(0.2); " + RESET, "half", "", (0, "reset"), "reset"),
+    # Behind what was said, as without anything in between.
+    "the server answers and resets": ("s.sendall(b'xx')" + READ, "enough", "no more than this\nreset\n", None, "reset"),
+    "the server answers what is not read": (
+        "try: s.sendall(b'x' * 9000000)\nexcept OSError: print('cut')" + READ, "enough", "cut\nno more than this\n\n", None, "reset"),
+    "the payload says something and resets": ("s.recv(1); s.sendall(b'x' * 1000); " + RESET, "half", "", (1000, "reset"), "reset"),
 }
 
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_peers(make_outside, peer):
-    """Slow ones lose nothing; a half that is closed leaves the other; a reset arrives as one, on either side."""
-    code, kind, said, end = PEERS[peer]
+    """Slow ones lose nothing; a half that is closed leaves the other; a reset arrives as one, behind what was said before it."""
+    code, kind, said, got, end = PEERS[peer]
     out = make_outside({f"{GOOD}:9": kind})
     result = out.run("/usr/bin/python3", "-c", "import json, socket, struct, time\n"
                      "s = socket.create_connection(('web.example', 9), 10)\n" + code, options=("--allow", "web.example:9"))
-    assert result.out == said + "\n" and result.document["denials"] == [], result
+    assert result.out == said and result.document["denials"] == [], result
     [c] = out.events(result, "connection")
     assert (c["rule"], c["end"]) == ("web.example:9", end)
-    if kind == "half":
-        want = {"bytes": 5000000, "sha256": hashlib.sha256(b"x" * 5000000).hexdigest()}
-        assert runner.eventually(lambda: [line["got"] for line in out.log() if "got" in line] == [want]) and c["bytes_up"] == 5000000
-    if kind == "echo":
-        assert runner.eventually(lambda: ["reset" in line["failed"] for line in out.log() if "failed" in line] == [True])
+    if got:
+        want = {"bytes": got[0], "sha256": hashlib.sha256(b"x" * got[0]).hexdigest(), "end": got[1]}
+        assert runner.eventually(lambda: [line["got"] for line in out.log() if "got" in line]) == [want]
+        assert c["bytes_up"] == got[0]
 
 
 GREAT = 2**32 + 12345
@@ -480,7 +495,7 @@ s = socket.create_connection(("web.example", 9), 10)
 while left:
     s.sendall(piece[:left]); h.update(piece[:left]); left -= min(left, len(piece))
 s.shutdown(socket.SHUT_WR)
-print(json.loads(s.makefile().read()) == {"bytes": size, "sha256": h.hexdigest()})
+print(json.loads(s.makefile().read()) == {"bytes": size, "sha256": h.hexdigest(), "end": "closed"})
 s, back, n, buffer = socket.create_connection(("web.example", 10), 10), hashlib.sha256(), 0, memoryview(bytearray(262144))
 while got := s.recv_into(buffer):
     back.update(buffer[:got]); n += got

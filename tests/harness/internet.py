@@ -123,12 +123,15 @@ def retry(c):
 
 
 def digest(c):
-    """What came until the other side had said everything."""
-    h, n = hashlib.sha256(), 0
-    while data := c.recv(262144):
-        h.update(data)
-        n += len(data)
-    return {"bytes": n, "sha256": h.hexdigest()}
+    """What came until the other side had said everything, or was reset."""
+    h, n, end = hashlib.sha256(), 0, "closed"
+    try:
+        while data := c.recv(262144):
+            h.update(data)
+            n += len(data)
+    except ConnectionResetError:
+        end = "reset"
+    return {"bytes": n, "sha256": h.hexdigest(), "end": end}
 
 
 def handle(kind, c):
