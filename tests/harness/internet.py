@@ -5,8 +5,8 @@
 
 It makes a namespace, waits until the one of process PID has a link to it, and serves what CONFIG (JSON) says:
 {"names": {NAME: [ADDRESS, ...]}, "serve": {"ADDRESS:PORT": KIND}, "run": {"ADDRESS:PORT": COMMAND}}. KIND: "echo",
-"hello", "tls:CERT:KEY", "sink", "reset", "http", "source:BYTES", "drip:BYTES", "digest", "half", "enough". Every question and every
-connection is a line of LOG. COMMAND is a server that listens there; it is ended with us.
+"hello", "tls:CERT:KEY", "sink", "reset", "http", "source:BYTES", "drip:BYTES", "digest", "half", "collect", "enough". Every
+question and every connection is a line of LOG. COMMAND is a server that listens there; it is ended with us.
 """
 import contextlib
 import ctypes
@@ -169,6 +169,9 @@ def handle(kind, c):
     elif word == "half":
         c.sendall(b"no more from here\n")
         c.shutdown(socket.SHUT_WR)
+        return digest(c)
+    elif word == "collect":
+        c.sendall(b"say\n")
         return digest(c)
     elif word == "enough":
         c.recv(1)
