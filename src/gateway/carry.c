@@ -120,6 +120,44 @@ void conn_reset(struct conn *c, struct side *side)
 	side->readable = true;
 }
 
+/* False: the connection is over. */
+static bool take(struct conn *c, struct flow *f, struct side *from, bool *ret_more)
+{
+	enum moved m = fill(c, f, from);
+
+	if (m == MOVED_TOO_MUCH) {
+		conn_refuse(c, GATEWAY_DENY_LIMIT, CONN_NO_BYTES);
+		return false;
+	}
+	if (m == MOVED_RESET) {
+		conn_reset(c, from);
+		from->readable = false; /* all of it has been read */
+	}
+	*ret_more = m == MOVED_SOME;
+	return true;
+}
+
+static void give(struct conn *c, struct flow *f, struct side *to, bool *ret_more)
+{
+	enum moved m = empty(f, to);
+
+	if (m == MOVED_RESET) {
+		conn_reset(c, to);
+	}
+	/* What `to` has said may be in the direction that had its turn. */
+	*ret_more = *ret_more || m != MOVED_NOTHING;
+}
+
+static void pass_end(struct conn *c, struct flow *f, struct side *to)
+{
+	/* Where the server ended first, and was read to its end, it is told by the end of its
+	 * socket, at once. */
+	if (f == &c->down || !c->down.shut) {
+		(void)shutdown(to->source.fd, SHUT_WR);
+	}
+	f->shut = true;
+}
+
 /* One direction, until nothing moves or the turn is over. False: the connection is over. */
 static bool carry(struct conn *c, struct flow *f, struct side *from, struct side *to,
 		  bool *ret_more)
@@ -133,27 +171,12 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 		if (f->allow == 0 && !f->eof && from->readable && f == &c->up && !conn_judge(c)) {
 			return false;
 		}
-		if (!f->eof && from->readable && f->allow > 0 && f->held < PIPE_BYTES) {
-			enum moved m = fill(c, f, from);
-
-			if (m == MOVED_TOO_MUCH) {
-				conn_refuse(c, GATEWAY_DENY_LIMIT, CONN_NO_BYTES);
-				return false;
-			}
-			if (m == MOVED_RESET) {
-				conn_reset(c, from);
-				from->readable = false; /* all of it has been read */
-			}
-			more = m == MOVED_SOME;
+		if (!f->eof && from->readable && f->allow > 0 && f->held < PIPE_BYTES &&
+		    !take(c, f, from, &more)) {
+			return false;
 		}
 		if (f->held > 0 && to->writable) {
-			enum moved m = empty(f, to);
-
-			if (m == MOVED_RESET) {
-				conn_reset(c, to);
-			}
-			/* What `to` has said may be in the direction that had its turn. */
-			more = more || m != MOVED_NOTHING;
+			give(c, f, to, &more);
 		}
 	}
 	*ret_more = *ret_more || more;
@@ -161,12 +184,7 @@ static bool carry(struct conn *c, struct flow *f, struct side *from, struct side
 		flow_done(c->gateway, f);
 	}
 	if (f->eof && f->held == 0 && !f->shut && !c->up.dead && !c->down.dead) {
-		/* Where the server ended first, and was read to its end, it is told by the end of
-		 * its socket, at once. */
-		if (f == &c->down || !c->down.shut) {
-			(void)shutdown(to->source.fd, SHUT_WR);
-		}
-		f->shut = true;
+		pass_end(c, f, to);
 	}
 	return true;
 }

@@ -511,7 +511,7 @@ def test_more_than_four_gib(make_outside):
     """Each way, with a checksum; no count of it has 32 bits."""
     out = make_outside({f"{GOOD}:9": "digest", f"{GOOD}:10": f"source:{GREAT}"})
     result = out.run("/usr/bin/python3", "-c", MOVE.replace("SIZE", str(GREAT)), timeout=900 * runner.SLOW,
-                     options=("--allow", "web.example:9", "--allow", "web.example:10"))
+                     options=("--allow", "web.example:9", "--allow", "web.example:10", "--host-bytes", "9GiB"))
     assert result.out == "True\nTrue True\n", result
     found = ends(out, result, ("web.example", "web.example:9"), ("web.example", "web.example:10"))
     up, down = sorted(found, key=lambda c: -c["bytes_up"])
