@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import tarfile
@@ -486,6 +485,54 @@ def test_peers(make_outside, peer):
         want = {"bytes": got[0], "sha256": hashlib.sha256(b"x" * got[0]).hexdigest(), "end": got[1]}
         assert runner.eventually(lambda: [line["got"] for line in out.log() if "got" in line]) == [want]
         assert c["bytes_up"] == got[0]
+
+
+ALL_KINDS = {7: "echo", 9: "digest", 10: "enough", 11: "source:3000000", 12: "reset", 13: "half", 80: "http"}
+ANYHOW = """
+import random, socket, struct, sys, threading, time
+
+def one(r):
+    s = socket.create_connection(("web.example", r.choice(PORTS)), 20)
+    s.settimeout(r.choice((0.01, 0.1, 1)))
+    for _ in range(r.randrange(6)):
+        try:
+            r.choice((lambda: s.sendall(b"x" * r.choice((1, 1000, 300000, 3000000))), lambda: s.recv(r.choice((1, 100000))),
+                      lambda: s.shutdown(socket.SHUT_WR), lambda: time.sleep(r.random() / 20),
+                      lambda: s.sendall(b"GET / HTTP/1.1\\r\\nHost: web.example\\r\\n\\r\\n" * r.randrange(1, 5))))()
+        except OSError:
+            pass
+    if r.random() < 0.5:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+def some(seed):
+    r = random.Random(seed)
+    for _ in range(40):
+        one(r)
+threads = [threading.Thread(target=some, args=(i,)) for i in range(10)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("over", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.long
+def test_peers_of_all_kinds_leave_nothing(make_outside):
+    """However both ends behave, a connection that the payload has closed is over, while the payload lives on."""
+    out = make_outside({f"{GOOD}:{port}": kind for port, kind in ALL_KINDS.items()})
+    process = out.start("/usr/bin/python3", "-c", ANYHOW.replace("PORTS", str(list(ALL_KINDS))),
+                        options=[word for port in ALL_KINDS for word in ("--allow", f"web.example:{port}")])
+    assert process.stdout.readline() == b"over\n"
+    [trail] = (out.atoll.home / "trail").glob("*.jsonl")
+
+    def ended():
+        events = [json.loads(line) for line in trail.read_text().splitlines()]
+        return [e["data"]["end"] for e in events if e["event"] == "connection"]
+    assert runner.eventually(lambda: len(ended()) == 400, 20), len(ended())
+    assert set(ended()) == {"closed", "reset", "refused"}
+    process.communicate(b"", timeout=30)
+    assert process.returncode == 0 and len(ended()) == 400
 
 
 GREAT = 2**32 + 12345

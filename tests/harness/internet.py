@@ -218,12 +218,13 @@ def running(commands, path):
                 started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True))
         for place, process in zip(commands, started):
             address, _, port = place.rpartition(":")
+            end = time.monotonic() + 120
             while True:
                 try:
                     socket.create_connection((address, int(port))).close()
                     break
                 except OSError:
-                    if process.poll() is not None:
+                    if process.poll() is not None or time.monotonic() > end:
                         raise
                     time.sleep(0.02)
         yield
