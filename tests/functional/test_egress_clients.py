@@ -59,10 +59,10 @@ LATE = ("closed", "reset")
 
 
 def ends(out, result, *expected, how=("closed",)):
-    """Every connection was what is said here (host, rule), and ended by itself; nothing was refused."""
+    """Every connection was what is said here (host, rule), and ended by itself, or with the payload; nothing was refused."""
     found = out.events(result, "connection")
     assert {(c["host"], c["rule"]) for c in found} == set(expected), (found, result)
-    assert {c["end"] for c in found} <= set(how), [(c["port"], c["end"], c["bytes_up"], c["bytes_down"]) for c in found]
+    assert {c["end"] for c in found} <= {*how, "stopped"}, [(c["port"], c["end"], c["bytes_up"], c["bytes_down"]) for c in found]
     assert result.document["denials"] == []
     return found
 
@@ -119,7 +119,7 @@ PGPASSWORD=another {PSQL} -c 'select 1' 2>&1 | grep -o 'password authentication 
     assert result.out.splitlines() == [
         "42", "f", digest(rows), f"{TABLE}|{TABLE}", digest("t|TLSv1.3\n" + rows), "t", "password authentication failed"], result
     found = ends(out, result, ("db.example", "db.example:5432"), how=LATE)
-    assert {c["end"] for c in found[:3] + found[5:]} == {"closed"}
+    assert {c["end"] for c in found[:3]} == {"closed"}
     assert {(c["port"], c["address"]) for c in found} == {(5432, f"{GOOD}:5432")} and len(found) == 6
     assert sum(c["bytes_down"] > len(rows) for c in found) == 2 and sum(c["bytes_up"] > len(rows) for c in found) == 1
 
@@ -471,20 +471,31 @@ print(len(got), got == (bytes(range(256)) * 256 * 100)[:len(got)])""", "source:6
 }
 
 
+def ended(out):
+    """How connections have ended, while the payload lives."""
+    lines = [line for trail in (out.atoll.home / "trail").glob("*.jsonl") for line in trail.read_text().splitlines(keepends=True)]
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [e["data"] for e in events if e["event"] == "connection"]
+
+
 @pytest.mark.parametrize("peer", PEERS)
 def test_peers(make_outside, peer):
     """Slow ones lose nothing; a half that is closed leaves the other; a reset arrives as one, behind what was said before it."""
     code, kind, said, got, end = PEERS[peer]
     out = make_outside({f"{GOOD}:9": kind})
-    result = out.run("/usr/bin/python3", "-c", "import json, socket, struct, time\n"
-                     "s = socket.create_connection(('web.example', 9), 10)\n" + code, options=("--allow", "web.example:9"))
-    assert result.out == said and result.document["denials"] == [], result
-    [c] = out.events(result, "connection")
+    program = ("import json, socket, struct, sys, time\ns = socket.create_connection(('web.example', 9), 10)\n" +
+               code + "\ns.close(); sys.stdin.read()")
+    process = out.start("/usr/bin/python3", "-c", program, options=("--allow", "web.example:9"))
+    assert runner.eventually(lambda: process.poll() is not None or ended(out), 20)
+    [c] = ended(out)
     assert (c["rule"], c["end"]) == ("web.example:9", end)
     if got:
         want = {"bytes": got[0], "sha256": hashlib.sha256(b"x" * got[0]).hexdigest(), "end": got[1]}
         assert runner.eventually(lambda: [line["got"] for line in out.log() if "got" in line]) == [want]
         assert c["bytes_up"] == got[0]
+    shown, errors = process.communicate(b"", timeout=30)
+    result = out.atoll.finish(runner.Result([], process.returncode, shown, errors, 0))
+    assert (result.out, result.status, result.document["denials"]) == (said, 0, []), result
 
 
 ALL_KINDS = {7: "echo", 9: "digest", 10: "enough", 11: "source:3000000", 12: "reset", 13: "half", 80: "http"}
@@ -524,15 +535,10 @@ def test_peers_of_all_kinds_leave_nothing(make_outside):
     process = out.start("/usr/bin/python3", "-c", ANYHOW.replace("PORTS", str(list(ALL_KINDS))),
                         options=[word for port in ALL_KINDS for word in ("--allow", f"web.example:{port}")])
     assert process.stdout.readline() == b"over\n"
-    [trail] = (out.atoll.home / "trail").glob("*.jsonl")
-
-    def ended():
-        events = [json.loads(line) for line in trail.read_text().splitlines()]
-        return [e["data"]["end"] for e in events if e["event"] == "connection"]
-    assert runner.eventually(lambda: len(ended()) == 400, 20), len(ended())
-    assert set(ended()) == {"closed", "reset", "refused"}
+    assert runner.eventually(lambda: len(ended(out)) == 400, 20), len(ended(out))
+    assert {c["end"] for c in ended(out)} == {"closed", "reset", "refused"}
     process.communicate(b"", timeout=30)
-    assert process.returncode == 0 and len(ended()) == 400
+    assert process.returncode == 0 and len(ended(out)) == 400
 
 
 GREAT = 2**32 + 12345

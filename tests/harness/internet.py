@@ -165,7 +165,9 @@ def handle(kind, c):
             c.sendall(bytes([i]))
             time.sleep(0.1)  # what is served is this slowness
     elif word == "digest":
-        c.sendall(json.dumps(digest(c)).encode())
+        got = digest(c)
+        c.sendall(json.dumps(got).encode())
+        return got
     elif word == "half":
         c.sendall(b"no more from here\n")
         c.shutdown(socket.SHUT_WR)
