@@ -25,6 +25,8 @@
 
 #define TICK_MS 500
 
+#define DRAIN_TURN_MS 10
+
 /* What the keeper hands over at the start. */
 struct start {
 	json_t *config;
@@ -160,6 +162,8 @@ static void control_ready(struct source *source, uint32_t events)
 
 	(void)events;
 	if (len == 0) {
+		/* Once: that it has gone altogether is news of its own. */
+		g->over = g->ending || source_change(&g->sources, source, 0) < 0;
 		g->ending = true;
 		return;
 	}
@@ -231,14 +235,32 @@ static int patience(const struct gateway *g)
 	return least;
 }
 
+/* What the payload has said before it ended goes on to where it was going, for a while. */
+static bool is_done(const struct gateway *g, int64_t *until_ns)
+{
+	int64_t now = clock_now_ns();
+
+	if (g->over || !g->ending) {
+		return g->over;
+	}
+	if (*until_ns == 0) {
+		*until_ns = now + GATEWAY_DRAIN_MS * 1000000LL;
+		return false; /* what is there now is looked at in any case */
+	}
+	return now >= *until_ns || !conns_owe(g);
+}
+
 static int serve(struct gateway *g)
 {
-	int64_t ticked = 0;
+	int64_t ticked = 0, until = 0;
 
-	while (!g->over && !g->ending) {
+	while (!is_done(g, &until)) {
+		bool first = g->ending && !conns_owe(g);
 		int64_t now;
 
-		if (sources_wait(&g->sources, patience(g)) < 0) {
+		if (sources_wait(&g->sources, first       ? 0
+					      : g->ending ? DRAIN_TURN_MS
+							  : patience(g)) < 0) {
 			return -errno;
 		}
 		conns_carry(g);

@@ -294,6 +294,16 @@ void conn_refuse(struct conn *c, enum gateway_denial why, const char *detail)
 	}
 }
 
+bool conns_owe(const struct gateway *g)
+{
+	const struct conn *c = g->conns;
+
+	while (c && (c->up.shut || c->state == CONN_LINGER)) {
+		c = c->next;
+	}
+	return c != NULL;
+}
+
 void conns_end(struct gateway *g)
 {
 	/* What has been passed on to its end is not taken back: the kernel still sends it. */

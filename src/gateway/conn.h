@@ -95,6 +95,10 @@ bool conn_counts(struct conn *c);
 
 #define CONN_NO_BYTES "no more bytes may go there, or at all"
 
+/* Some of them have not passed on all that was said inside. Where nobody is there any more, what
+ * has been written still comes, and then an end. */
+bool conns_owe(const struct gateway *g);
+
 /* The end of all of them. */
 void conns_end(struct gateway *g);
 

@@ -53,6 +53,10 @@ struct source;
  */
 #define GATEWAY_CONNECTED_MS 100
 
+/* For how long, at most, it goes on passing on what a payload said that has ended. The keeper waits
+ * twice as long. */
+#define GATEWAY_DRAIN_MS 500
+
 /* Pipes that are kept for the next who needs one. */
 #define GATEWAY_PIPES 16
 

@@ -141,6 +141,28 @@ def test_a_host_that_is_somewhere_else_by_now(world_outside, atoll):
     assert result == b"hello from outside\n" and out.asked() == ["good.example"]
 
 
+def test_what_was_said_last_arrives(world_outside):
+    """The payload ends right after it has written, and the server takes its time: it has all of it, and an end."""
+    out = world_outside(serve={f"{GOOD}:9": "late"})
+    for _ in range(3):
+        result = out.shell("head -c 3000000 /dev/zero >/dev/tcp/good.example/9", "good.example:9")
+        assert result.status == 0, result
+        [c] = out.events(result, "connection")
+        assert c["bytes_up"] == 3000000, c
+    assert runner.eventually(lambda: len([line for line in out.log() if "got" in line]) == 3, 10)
+    assert {(line["got"]["bytes"], line["got"]["end"]) for line in out.log() if "got" in line} == {(3000000, "closed")}
+
+
+def test_who_takes_nothing_does_not_hold_the_end_up(world_outside):
+    out = world_outside(serve={f"{GOOD}:9": "hang"})
+    begin = time.monotonic()
+    result = out.shell("timeout 1 head -c 30000000 /dev/zero >/dev/tcp/good.example/9; true", "good.example:9")
+    assert result.status == 0 and time.monotonic() - begin < 6 * runner.SLOW, result
+    [c] = out.events(result, "connection")
+    assert c["end"] == "stopped" and c["bytes_up"] < 30000000
+    assert result.document["torn_down"] is True and result.document["gateway"] == "served"
+
+
 SIGNALS = ("output", "cpu", "exec", "connection")
 
 

@@ -5,7 +5,7 @@
 
 It makes a namespace, waits until the one of process PID has a link to it, and serves what CONFIG (JSON) says:
 {"names": {NAME: [ADDRESS, ...]}, "serve": {"ADDRESS:PORT": KIND}, "run": {"ADDRESS:PORT": COMMAND}}. KIND: "echo",
-"hello", "tls:CERT:KEY", "sink", "reset", "http", "source:BYTES", "drip:BYTES", "digest", "half", "collect", "enough". Every
+"hello", "tls:CERT:KEY", "sink", "reset", "http", "source:BYTES", "drip:BYTES", "digest", "late", "half", "collect", "enough". Every
 question and every connection is a line of LOG. COMMAND is a server that listens there; it is ended with us.
 """
 import contextlib
@@ -168,6 +168,9 @@ def handle(kind, c):
         got = digest(c)
         c.sendall(json.dumps(got).encode())
         return got
+    elif word == "late":
+        time.sleep(0.3)  # until then the buffers on the way fill up
+        return digest(c)
     elif word == "half":
         c.sendall(b"no more from here\n")
         c.shutdown(socket.SHUT_WR)
