@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Egress by name against a payload that means ill: what broke the gateway once."""
 import subprocess
+import time
 
 import pytest
 
@@ -130,3 +131,18 @@ os.kill(os.getpid(), 9)
 """, options=("--allow", "good.example:7"))
         assert len(out.events(result, "connection")) == 1
         assert out.events(result, "gateway_ended") == []
+
+
+def test_a_lease_on_the_file_of_denials(atoll, world):
+    """The file is the payload's own, though it cannot write it: who opened it to write waited for 45 seconds, and so did
+    all limits."""
+    begin = time.monotonic()
+    result = atoll.run("python3", "-c", """
+import ctypes, fcntl, os, signal, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open("/run/atoll/denials", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+ctypes.CDLL(None).mount(b"x", b"/tmp", b"tmpfs", 0, None)
+time.sleep(20)
+""", options=("--workspace", ":none", "--wall", "2s"))
+    assert result.reason == "limit:wall" and [d["code"] for d in result.document["denials"]] == ["mount.refused"], result
+    assert time.monotonic() - begin < 15
