@@ -146,3 +146,27 @@ time.sleep(20)
 """, options=("--workspace", ":none", "--wall", "2s"))
     assert result.reason == "limit:wall" and [d["code"] for d in result.document["denials"]] == ["mount.refused"], result
     assert time.monotonic() - begin < 15
+
+
+MAPPED = [
+    # denied, allowed, what the name leads to
+    (GOOD, f"[::ffff:{GOOD}]:8", GOOD),
+    (f"[::ffff:{GOOD}]", f"{GOOD}:8", GOOD),
+    (f"[::ffff:{GOOD}]", "good.example:8", GOOD),
+    (f"[::ffff:{GOOD}]", "good.example:8", f"::ffff:{GOOD}"),
+    (GOOD, "good.example:8", f"::ffff:{GOOD}"),
+]
+
+
+@pytest.mark.parametrize("denied, allowed, leads", MAPPED)
+def test_a_denied_address_in_its_other_spelling(make_outside, denied, allowed, leads):
+    """An IPv6 address that means an IPv4 one is that one, in a rule as well as in an answer."""
+    out = make_outside({"good.example": [leads]}, {f"{GOOD}:8": "hello"})
+    host = allowed.rsplit(":", 1)[0].strip("[]")
+    result = out.run("python3", "-c", DIAL + f"""
+try:
+    print(dial(8, {host!r}).recv(5))
+except OSError as error:
+    print("refused")
+""", options=("--allow", allowed, "--deny-host", denied))
+    assert result.out == "refused\n" and out.accepted() == [], result
