@@ -170,3 +170,25 @@ except OSError as error:
     print("refused")
 """, options=("--allow", allowed, "--deny-host", denied))
     assert result.out == "refused\n" and out.accepted() == [], result
+
+
+def test_learning_after_many_refusals(make_outside):
+    """What is new is told, however often something else was refused before."""
+    out = make_outside({}, {})
+    result = out.run("python3", "-c", DIAL + """
+def refused(host):
+    try:
+        dial(443, host)
+    except OSError:
+        pass
+for i in range(300):
+    refused("first.example")
+refused("second.example")
+refused("third.example")
+for i in range(3):
+    refused("first.example")
+""", options=("--learn",))
+    assert result.document["learned"] == ["first.example:443", "second.example:443", "third.example:443"], result
+    assert {d["what"] for d in result.document["denials"]} == {
+        "first.example:443", "second.example:443", "third.example:443"}
+    assert sum(d["count"] for d in result.document["denials"]) == 305
