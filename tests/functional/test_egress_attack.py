@@ -7,6 +7,7 @@ import pytest
 
 from harness import outside
 
+GATEWAY_STALE = 5.1  # seconds between two of its questions for name servers
 GOOD = "11.22.40.1"
 OWN_TOO = "11.22.33.9"  # a second address of the host's only link
 
@@ -192,3 +193,36 @@ for i in range(3):
     assert {d["what"] for d in result.document["denials"]} == {
         "first.example:443", "second.example:443", "third.example:443"}
     assert sum(d["count"] for d in result.document["denials"]) == 305
+
+
+def test_name_servers_that_are_none_for_a_moment(make_outside, atoll):
+    """A resolv.conf that was read while it was written: the gateway asked nobody any more, and not for another one."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:8": "hello"})
+    path = atoll.base / "outside/resolv.conf"
+    path.write_text("nameserver 127.0.0.1\n")
+    process = out.start("python3", "-u", "-c", DIAL + """
+for line in iter(input, "end"):
+    until = time.monotonic() + 30
+    while line:
+        try:
+            print(dial(8).recv(5))
+            break
+        except OSError as error:
+            if line == "once" or time.monotonic() > until:
+                print("none")
+                break
+            time.sleep(0.5)
+""", options=("--allow", "good.example:8"))
+    def say(word):
+        process.stdin.write(word + b"\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    assert say(b"once") == b"none\n"
+    path.write_text("nameserver 11.22.33.\n")
+    time.sleep(GATEWAY_STALE)
+    assert say(b"once") == b"none\n"
+    path.write_text(f"nameserver {outside.NEAR}\n")
+    assert say(b"again") == b"b'hello'\n"
+    process.stdin.write(b"end\n")
+    process.stdin.close()
+    assert process.wait(20) == 0, process.stderr.read()
