@@ -191,7 +191,9 @@ static int send_servers(struct keeper *k, struct err *e)
 	x->stale_ns = now;
 	doc = json_pack("{s:o, s:o}", "resolv_conf", file_text("/etc/resolv.conf"), "hosts",
 			file_text("/etc/hosts"));
-	return send_document(x->fd, GATEWAY_SERVERS, doc, e);
+	return send_document(x->fd, GATEWAY_SERVERS, doc, e) < 0
+		       ? err_set(e, ERR_BUG, EPROTO, "the gateway does not take name servers")
+		       : 0;
 }
 
 static int send_sockets(struct keeper *k, int socket, struct err *e)

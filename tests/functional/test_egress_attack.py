@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Egress by name against a payload that means ill: what broke the gateway once."""
+import os
+import signal
 import subprocess
 import time
 
 import pytest
 
-from harness import outside
+from harness import outside, runner
 
 GATEWAY_STALE = 5.1  # seconds between two of its questions for name servers
 GOOD = "11.22.40.1"
@@ -226,3 +228,72 @@ for line in iter(input, "end"):
     process.stdin.write(b"end\n")
     process.stdin.close()
     assert process.wait(20) == 0, process.stderr.read()
+
+
+ASKING = """
+import socket, time
+def ask():
+    try:
+        socket.gethostbyname("good.example")
+    except OSError:
+        pass
+for line in iter(input, "end"):
+    ask()
+    time.sleep(1.1)  # so long it is not asked again
+    print("asked")
+"""
+
+
+def descendants(pid):
+    for child in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split():
+        yield (runner.text_of(f"/proc/{child}/comm") or "").strip(), int(child)
+        yield from descendants(child)
+
+
+@pytest.fixture
+def asking(make_outside, atoll):
+    """A run whose host has no name server, and its processes by name; a question is asked after the other."""
+    out = make_outside({}, {})
+    (atoll.base / "outside/resolv.conf").write_text("nameserver 127.0.0.1\n")
+    process = out.start("python3", "-u", "-c", ASKING, options=("--allow", "good.example:8"))
+
+    def ask(wait=True):
+        process.stdin.write(b"ask\n")
+        process.stdin.flush()
+        assert not wait or process.stdout.readline() == b"asked\n"
+    ask()
+    return process, dict(descendants(process.pid)), ask
+
+
+@pytest.mark.long
+def test_a_gateway_that_dies_while_it_asks(asking):
+    """The keeper could not answer its question for name servers, and ended the run for it."""
+    process, pids, ask = asking
+    time.sleep(GATEWAY_STALE)
+    ask(False)
+    time.sleep(0.5)  # the payload has what it was sent
+    os.kill(pids["atoll-keeper"], signal.SIGSTOP)
+    time.sleep(8)  # until c-ares has given up, and the gateway has asked
+    os.kill(pids["atoll-gateway"], signal.SIGKILL)
+    assert runner.eventually(lambda: ") Z " in runner.text_of(f"/proc/{pids['atoll-gateway']}/stat"))
+    os.kill(pids["atoll-keeper"], signal.SIGCONT)
+    assert runner.eventually(lambda: runner.text_of(f"/proc/{pids['atoll-gateway']}/comm") is None)
+    assert process.stdout.readline() == b"asked\n"
+    _, said = process.communicate(b"end\n", 20)
+    assert process.returncode == 0 and b"the gateway ended before the sandbox did" in said, said
+
+
+@pytest.mark.long
+def test_a_keeper_that_hears_late(asking):
+    """Two questions for name servers, of which the first waited: the gateway was ended for the second."""
+    process, pids, ask = asking
+    time.sleep(GATEWAY_STALE - 1.1)
+    ask(False)
+    ask(False)
+    time.sleep(0.5)
+    os.kill(pids["atoll-keeper"], signal.SIGSTOP)
+    time.sleep(7)  # c-ares takes four seconds
+    os.kill(pids["atoll-keeper"], signal.SIGCONT)
+    assert [process.stdout.readline() for _ in range(2)] == [b"asked\n"] * 2
+    _, said = process.communicate(b"end\n", 20)
+    assert process.returncode == 0 and said == b"", said
