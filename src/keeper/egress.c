@@ -177,8 +177,8 @@ static int send_config(struct keeper *k, int socket, struct err *e)
 	return send_document(socket, GATEWAY_CONFIG, doc, e);
 }
 
-/* No name server answers it: what the host says now. One that asks again too soon is not answered: of
- * two questions the first may have waited here, and one that is left unanswered comes again. */
+/* No name server answers it: what the host says now. One that asks again too soon is not answered:
+ * of two questions the first may have waited here, and one that is left unanswered comes again. */
 static int send_servers(struct keeper *k, struct err *e)
 {
 	struct egress *x = &k->egress;

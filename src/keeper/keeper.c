@@ -53,8 +53,7 @@ static void tell_inside(const struct keeper *k, const struct denial_entry *entry
 	_cleanup_json_ json_t *line = denial_to_json(entry, k->home.id);
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fd_ int fd = openat(k->sandbox.denials, TIER_DENIALS,
-				     O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK |
-					     O_CLOEXEC);
+				     O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd >= 0 && line && json_object_del(line, "remedy") == 0 &&
 	    json_object_del(line, "count") == 0) {

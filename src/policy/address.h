@@ -17,7 +17,7 @@ struct address {
 /* Parses the canonical form of policy/hostname.h: IPv6 in brackets. False: it is no address. */
 bool address_parse(const char *host, struct address *ret);
 
-/* The address that is dialled by it: the IPv4 one inside of an IPv6 one (mapped, NAT64), or itself. */
+/* What is dialled by it: the IPv4 address inside of an IPv6 one (mapped, NAT64), or itself. */
 struct address address_meant(const struct address *a);
 
 /*
