@@ -12,8 +12,9 @@
 /* Denials that are told one by one; then whenever their number has doubled. */
 #define REPORT_EACH 256
 
-/* So many are told apart by an id; the keeper tells no more of them apart. */
-#define REFUSED_MAX 64
+/* So many are told apart by an id; the keeper tells no more of them apart, but where it learns. */
+#define REFUSED_MAX       64
+#define REFUSED_MAX_LEARN 512
 
 struct refused {
 	enum gateway_denial why;
@@ -89,10 +90,11 @@ static bool is_told(uint64_t n)
 /* The id of one that is refused for this reason; a new one where it is the first. */
 static uint32_t id_of(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port)
 {
+	const uint32_t most = g->learn ? REFUSED_MAX_LEARN : REFUSED_MAX;
 	struct refused *r;
 
 	if (!g->refused) {
-		g->refused = calloc(REFUSED_MAX, sizeof(*g->refused));
+		g->refused = calloc(most, sizeof(*g->refused));
 	}
 	for (uint32_t i = 0; i < g->n_refused; i++) {
 		r = &g->refused[i];
@@ -100,7 +102,7 @@ static uint32_t id_of(struct gateway *g, enum gateway_denial why, const char *ho
 			return i + 1;
 		}
 	}
-	if (!g->refused || g->n_refused == REFUSED_MAX) {
+	if (!g->refused || g->n_refused == most) {
 		return 0;
 	}
 	r = &g->refused[g->n_refused++];
@@ -112,6 +114,7 @@ static uint32_t id_of(struct gateway *g, enum gateway_denial why, const char *ho
 uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
 		       const char *detail)
 {
+	uint32_t known = g->n_refused;
 	struct gateway_message m = {.op = GATEWAY_DENIED,
 				    .id = id_of(g, why, host, port),
 				    .code = (int32_t)why,
@@ -120,7 +123,7 @@ uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *h
 
 	(void)snprintf(m.text, sizeof(m.text), "%s", host);
 	(void)snprintf(m.detail, sizeof(m.detail), "%s", detail ? detail : "");
-	if (is_told(m.count)) {
+	if (is_told(m.count) || g->n_refused > known) {
 		g->untold[why].count = 0;
 		report(g, &m);
 	} else {

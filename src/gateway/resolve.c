@@ -10,6 +10,7 @@
 #include "gateway/resolve.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,13 +220,21 @@ int resolver_timeout(const struct resolver *r)
 	return due ? (int)(due->tv_sec * 1000 + due->tv_usec / 1000 + 1) : -1;
 }
 
-/* c-ares takes no other servers while questions are on their way to these. */
+/* c-ares takes no other servers while questions are on their way to these (ARES_ENOTIMP): who was
+ * told that there is no answer may have asked again, and then it is tried again. Those that it does
+ * not take for another reason are forgotten: until then every question would be cancelled. */
 static void renew(struct resolver *r)
 {
+	int status;
+
 	ares_cancel(r->channel);
-	if (ares_set_servers_ports_csv(r->channel, r->renewed) == ARES_SUCCESS) {
+	status = ares_set_servers_ports_csv(r->channel, r->renewed);
+	if (status == ARES_SUCCESS) {
 		free(r->servers);
 		r->servers = TAKE_PTR(r->renewed);
+	} else if (status != ARES_ENOTIMP) {
+		free(r->renewed);
+		r->renewed = NULL;
 	}
 }
 
@@ -238,6 +247,14 @@ void resolver_tick(struct resolver *r)
 }
 
 /* ---- what the host says ---- */
+
+/* c-ares takes none of a list where one is no address to it, as one with a scope (fe80::1%eth0). */
+static bool is_server(const char *word)
+{
+	struct in6_addr a;
+
+	return inet_pton(AF_INET, word, &a) == 1 || inet_pton(AF_INET6, word, &a) == 1;
+}
 
 /* The servers of resolv.conf(5), as c-ares wants them; without one there is one on this machine. */
 static int find_servers(const char *text, struct buf *csv)
@@ -254,7 +271,7 @@ static int find_servers(const char *text, struct buf *csv)
 		do {
 			word = strsep(&line, " \t");
 		} while (word && !*word);
-		if (word &&
+		if (word && is_server(word) &&
 		    (buf_adds(csv, csv->len > 0 ? "," : "") < 0 || buf_adds(csv, word) < 0)) {
 			return -ENOMEM;
 		}

@@ -22,12 +22,19 @@ static bool is_same_address(const struct address *a, const struct address *b)
 				     : memcmp(&a->v6, &b->v6, sizeof(a->v6)) == 0);
 }
 
+/* By whichever of its spellings it is denied, and by whichever it would be dialled. */
 bool rules_deny_address(const struct gateway *g, const struct address *a)
 {
+	const struct address meant = address_meant(a);
+
 	for (size_t i = 0; i < g->n_deny && !MUTANT(ATOLL_MUTATE_EGRESS_DENY); i++) {
 		struct address denied;
 
-		if (address_parse(g->deny[i], &denied) && is_same_address(a, &denied)) {
+		if (!address_parse(g->deny[i], &denied)) {
+			continue;
+		}
+		denied = address_meant(&denied);
+		if (is_same_address(&meant, &denied)) {
 			return true;
 		}
 	}

@@ -117,6 +117,15 @@ static const char *special6(const uint8_t *a)
 	return (a[0] & 0xe0) == 0x20 ? NULL : "a reserved address";
 }
 
+struct address address_meant(const struct address *a)
+{
+	uint32_t inner;
+
+	return a->family == AF_INET6 && inner4(a->v6.s6_addr, &inner)
+		       ? (struct address){.family = AF_INET, .v4.s_addr = htonl(inner)}
+		       : *a;
+}
+
 const char *address_special(const struct address *a)
 {
 	return a->family == AF_INET ? special4(ntohl(a->v4.s_addr)) : special6(a->v6.s6_addr);

@@ -17,6 +17,9 @@ struct address {
 /* Parses the canonical form of policy/hostname.h: IPv6 in brackets. False: it is no address. */
 bool address_parse(const char *host, struct address *ret);
 
+/* What is dialled by it: the IPv4 address inside of an IPv6 one (mapped, NAT64), or itself. */
+struct address address_meant(const struct address *a);
+
 /*
  * What is special about an address, as words to follow "it is": "a loopback address"; NULL: it is
  * an ordinary one. From IANA's registries of special purpose addresses, and what clouds put their

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Egress by name against a payload that means ill: what broke the gateway once."""
+import os
+import signal
 import subprocess
+import time
 
 import pytest
 
-from harness import outside
+from harness import outside, runner
 
+GATEWAY_STALE = 5.1  # seconds between two of its questions for name servers
 GOOD = "11.22.40.1"
 OWN_TOO = "11.22.33.9"  # a second address of the host's only link
 
@@ -130,3 +134,166 @@ os.kill(os.getpid(), 9)
 """, options=("--allow", "good.example:7"))
         assert len(out.events(result, "connection")) == 1
         assert out.events(result, "gateway_ended") == []
+
+
+def test_a_lease_on_the_file_of_denials(atoll, world):
+    """The file is the payload's own, though it cannot write it: who opened it to write waited for 45 seconds, and so did
+    all limits."""
+    begin = time.monotonic()
+    result = atoll.run("python3", "-c", """
+import ctypes, fcntl, os, signal, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open("/run/atoll/denials", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+ctypes.CDLL(None).mount(b"x", b"/tmp", b"tmpfs", 0, None)
+time.sleep(20)
+""", options=("--workspace", ":none", "--wall", "2s"))
+    assert result.reason == "limit:wall" and [d["code"] for d in result.document["denials"]] == ["mount.refused"], result
+    assert time.monotonic() - begin < 15
+
+
+MAPPED = [
+    # denied, allowed, what the name leads to
+    (GOOD, f"[::ffff:{GOOD}]:8", GOOD),
+    (f"[::ffff:{GOOD}]", f"{GOOD}:8", GOOD),
+    (f"[::ffff:{GOOD}]", "good.example:8", GOOD),
+    (f"[::ffff:{GOOD}]", "good.example:8", f"::ffff:{GOOD}"),
+    (GOOD, "good.example:8", f"::ffff:{GOOD}"),
+]
+
+
+@pytest.mark.parametrize("denied, allowed, leads", MAPPED)
+def test_a_denied_address_in_its_other_spelling(make_outside, denied, allowed, leads):
+    """An IPv6 address that means an IPv4 one is that one, in a rule as well as in an answer."""
+    out = make_outside({"good.example": [leads]}, {f"{GOOD}:8": "hello"})
+    host = allowed.rsplit(":", 1)[0].strip("[]")
+    result = out.run("python3", "-c", DIAL + f"""
+try:
+    print(dial(8, {host!r}).recv(5))
+except OSError as error:
+    print("refused")
+""", options=("--allow", allowed, "--deny-host", denied))
+    assert result.out == "refused\n" and out.accepted() == [], result
+
+
+def test_learning_after_many_refusals(make_outside):
+    """What is new is told, however often something else was refused before."""
+    out = make_outside({}, {})
+    result = out.run("python3", "-c", DIAL + """
+def refused(host):
+    try:
+        dial(443, host)
+    except OSError:
+        pass
+for i in range(300):
+    refused("first.example")
+refused("second.example")
+refused("third.example")
+for i in range(3):
+    refused("first.example")
+""", options=("--learn",))
+    assert result.document["learned"] == ["first.example:443", "second.example:443", "third.example:443"], result
+    assert {d["what"] for d in result.document["denials"]} == {
+        "first.example:443", "second.example:443", "third.example:443"}
+    assert sum(d["count"] for d in result.document["denials"]) == 305
+
+
+def test_name_servers_that_are_none_for_a_moment(make_outside, atoll):
+    """A resolv.conf that was read while it was written: the gateway asked nobody any more, and not for another one."""
+    out = make_outside({"good.example": [GOOD]}, {f"{GOOD}:8": "hello"})
+    path = atoll.base / "outside/resolv.conf"
+    path.write_text("nameserver 127.0.0.1\n")
+    process = out.start("python3", "-u", "-c", DIAL + """
+for line in iter(input, "end"):
+    until = time.monotonic() + 30
+    while line:
+        try:
+            print(dial(8).recv(5))
+            break
+        except OSError as error:
+            if line == "once" or time.monotonic() > until:
+                print("none")
+                break
+            time.sleep(0.5)
+""", options=("--allow", "good.example:8"))
+    def say(word):
+        process.stdin.write(word + b"\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    assert say(b"once") == b"none\n"
+    path.write_text("nameserver 11.22.33.\n")
+    time.sleep(GATEWAY_STALE)
+    assert say(b"once") == b"none\n"
+    path.write_text(f"nameserver {outside.NEAR}\n")
+    assert say(b"again") == b"b'hello'\n"
+    process.stdin.write(b"end\n")
+    process.stdin.close()
+    assert process.wait(20) == 0, process.stderr.read()
+
+
+ASKING = """
+import socket, time
+def ask():
+    try:
+        socket.gethostbyname("good.example")
+    except OSError:
+        pass
+for line in iter(input, "end"):
+    ask()
+    time.sleep(1.1)  # so long it is not asked again
+    print("asked")
+"""
+
+
+def descendants(pid):
+    for child in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split():
+        yield (runner.text_of(f"/proc/{child}/comm") or "").strip(), int(child)
+        yield from descendants(child)
+
+
+@pytest.fixture
+def asking(make_outside, atoll):
+    """A run whose host has no name server, and its processes by name; a question is asked after the other."""
+    out = make_outside({}, {})
+    (atoll.base / "outside/resolv.conf").write_text("nameserver 127.0.0.1\n")
+    process = out.start("python3", "-u", "-c", ASKING, options=("--allow", "good.example:8"))
+
+    def ask(wait=True):
+        process.stdin.write(b"ask\n")
+        process.stdin.flush()
+        assert not wait or process.stdout.readline() == b"asked\n"
+    ask()
+    return process, dict(descendants(process.pid)), ask
+
+
+@pytest.mark.long
+def test_a_gateway_that_dies_while_it_asks(asking):
+    """The keeper could not answer its question for name servers, and ended the run for it."""
+    process, pids, ask = asking
+    time.sleep(GATEWAY_STALE)
+    ask(False)
+    time.sleep(0.5)  # the payload has what it was sent
+    os.kill(pids["atoll-keeper"], signal.SIGSTOP)
+    time.sleep(8)  # until c-ares has given up, and the gateway has asked
+    os.kill(pids["atoll-gateway"], signal.SIGKILL)
+    assert runner.eventually(lambda: ") Z " in runner.text_of(f"/proc/{pids['atoll-gateway']}/stat"))
+    os.kill(pids["atoll-keeper"], signal.SIGCONT)
+    assert runner.eventually(lambda: runner.text_of(f"/proc/{pids['atoll-gateway']}/comm") is None)
+    assert process.stdout.readline() == b"asked\n"
+    _, said = process.communicate(b"end\n", 20)
+    assert process.returncode == 0 and b"the gateway ended before the sandbox did" in said, said
+
+
+@pytest.mark.long
+def test_a_keeper_that_hears_late(asking):
+    """Two questions for name servers, of which the first waited: the gateway was ended for the second."""
+    process, pids, ask = asking
+    time.sleep(GATEWAY_STALE - 1.1)
+    ask(False)
+    ask(False)
+    time.sleep(0.5)
+    os.kill(pids["atoll-keeper"], signal.SIGSTOP)
+    time.sleep(7)  # c-ares takes four seconds
+    os.kill(pids["atoll-keeper"], signal.SIGCONT)
+    assert [process.stdout.readline() for _ in range(2)] == [b"asked\n"] * 2
+    _, said = process.communicate(b"end\n", 20)
+    assert process.returncode == 0 and said == b"", said

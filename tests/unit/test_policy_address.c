@@ -89,6 +89,32 @@ static void test_special(void **state)
 	}
 }
 
+static void test_meant(void **state)
+{
+	static const struct {
+		const char *host, *meant;
+	} cases[] = {
+		{"192.0.2.1", "192.0.2.1"},
+		{"[::ffff:192.0.2.1]", "192.0.2.1"},
+		{"[64:ff9b::192.0.2.1]", "192.0.2.1"},
+		{"[::192.0.2.1]", "[::192.0.2.1]"},
+		{"[2001:db8::1]", "[2001:db8::1]"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct address a, expected, meant;
+
+		assert_true(address_parse(cases[i].host, &a));
+		assert_true(address_parse(cases[i].meant, &expected));
+		meant = address_meant(&a);
+		assert_int_equal(meant.family, expected.family);
+		assert_memory_equal(&meant.v6, &expected.v6,
+				    meant.family == AF_INET ? sizeof(meant.v4) : sizeof(meant.v6));
+	}
+}
+
 static void test_parse(void **state)
 {
 	static const char *const bad[] = {"",     "a.example",   "127.1", "::1",      "[::1",
@@ -106,6 +132,7 @@ static void test_parse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_special),
+					   cmocka_unit_test(test_meant),
 					   cmocka_unit_test(test_parse)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
