@@ -8,10 +8,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "gateway/rules.h"
+
+/* How long nobody is served when the host has no descriptors or memory for another one. */
+#define ACCEPT_PAUSE_NS (20 * 1000000L)
 
 static int64_t time_of(const struct conn *c)
 {
@@ -237,6 +242,9 @@ void conn_accept(struct source *s, uint32_t events)
 	(void)events;
 	if (fd >= 0) {
 		add_conn(l->gateway, l, fd);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		/* The host has none left. It would be offered again at once, and again. */
+		(void)nanosleep(&(struct timespec){.tv_nsec = ACCEPT_PAUSE_NS}, NULL);
 	}
 }
 
@@ -284,8 +292,10 @@ void conn_refuse(struct conn *c, enum gateway_denial why, const char *detail)
 	(void)report_id(
 		c->gateway,
 		report_denial(c->gateway, why, c->listener->host, c->listener->port, detail), id);
-	/* Once something has come from the other side, our words would be taken for its own. */
-	if (c->down.moved == 0 && c->rule->protocol == NET_HTTP) {
+	/* Once something has come from the other side, or is asked of it, our words would be taken
+	 * for its own. */
+	if (c->down.moved == 0 && c->up.moved == 0 && c->up.held == 0 &&
+	    c->rule->protocol == NET_HTTP) {
 		say_http(c, why, detail, id);
 	} else if (c->down.moved == 0 && c->rule->protocol == NET_TLS) {
 		conn_say(c, alert, sizeof(alert));

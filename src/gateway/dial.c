@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/mutant.h"
 #include "gateway/conn.h"
+#include "gateway/rules.h"
 #include "linux/route.h"
 
 union endpoint {

@@ -18,9 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/limit.h"
 #include "gateway/protocol.h"
+#include "gateway/report.h"
 #include "gateway/source.h"
-#include "policy/address.h"
 #include "policy/hostname.h"
 
 struct conn;
@@ -39,20 +40,6 @@ struct source;
 #define GATEWAY_FILES_EACH 6
 #define GATEWAY_FILES_REST 112
 
-/*
- * Ends of connections that wait to be told, and for how long: each wakes the keeper, which on its
- * way to the processor gets into that of who connects next. They are lost with a gateway that dies,
- * as is all of a connection that had not ended by then.
- */
-#define GATEWAY_ENDS_WAITING 16
-#define GATEWAY_ENDS_WAIT_MS 5
-
-/*
- * After which time the keeper is told that there are connections, where nothing else told it. Most
- * are over by then: their end tells as much.
- */
-#define GATEWAY_CONNECTED_MS 100
-
 /* For how long, at most, it goes on passing on what a payload said that has ended. The keeper waits
  * twice as long. */
 #define GATEWAY_DRAIN_MS 500
@@ -69,24 +56,6 @@ struct source;
 #define GATEWAY_BUFFER_UP   65536 /* bytes; the kernel takes twice as many for its own needs */
 #define GATEWAY_BUFFER_DOWN 131072
 #define GATEWAY_WIDE        32
-
-/* Seconds that are counted one by one, so that in any minute there are no more than so many: one
- * that has begun, and sixty before it. */
-#define GATEWAY_SECONDS 61
-
-/* What may be used, and what has been. */
-struct gateway_limits {
-	size_t connections;  /* at one time */
-	uint64_t bytes;      /* both ways, of all connections */
-	uint64_t host_bytes; /* of those to one host */
-	uint64_t requests;   /* in any minute */
-	int64_t cooldown_ns; /* in which there are no more, after too many */
-	uint64_t moved;      /* bytes, so far */
-	uint64_t recent;     /* requests, of `counts` */
-	int64_t second;      /* the running one, by clock_now_ns() */
-	int64_t shut_ns;     /* until when there are none */
-	uint32_t counts[GATEWAY_SECONDS];
-};
 
 struct gateway {
 	char sandbox[64];
@@ -125,65 +94,6 @@ struct gateway {
 	bool ending; /* the keeper says that it is over, and listens to the last of it */
 	bool over;   /* the keeper has gone, or cannot be told any more */
 };
-
-/* ---- rules.c ---- */
-
-/* The rule for a host, which is canonical, at a port; NULL: there is none. An exact one goes before
- * a pattern, a longer pattern before a shorter one. */
-const struct destination *rules_find(const struct gateway *g, const char *host, uint16_t port);
-
-/* The ports that rules name for a host; how many. *ret_wild: only patterns name it. */
-size_t rules_ports(const struct gateway *g, const char *host, uint16_t ports[EGRESS_PORTS_MAX],
-		   bool *ret_wild);
-
-/* Whether it is denied by name. */
-bool rules_deny(const struct gateway *g, const char *host);
-
-/* Whether it is denied as an address. */
-bool rules_deny_address(const struct gateway *g, const struct address *a);
-
-/* ---- limit.c ---- */
-
-/* One more request. NULL, or why it is one too many. */
-const char *limit_request(struct gateway *g);
-
-/* For how many seconds there are no more. */
-unsigned limit_pause(const struct gateway *g);
-
-/* How many bytes may still go to or come from a host, of which so many have. */
-uint64_t limit_left(const struct gateway *g, uint64_t moved);
-
-/* ---- report.c ---- */
-
-/* Tells the keeper. What it has no time for is not told: the sandbox's network does not go on
- * without its record, and the gateway ends. */
-void report(struct gateway *g, struct gateway_message *m);
-
-/* Tells it of the end of a connection, a moment later; before anything else is told, at the latest.
- */
-void report_end(struct gateway *g, const struct gateway_message *m);
-
-/* Those whose moment is over; and that there are connections, if it is time to say so. */
-void report_due(struct gateway *g);
-
-/* For how long there is nothing to tell, if nothing happens, in milliseconds; -1: for ever. */
-int report_patience(const struct gateway *g);
-
-/*
- * Something was refused. Of many, what is new is told, and then numbers. Returns the request's id,
- * which the keeper writes down and the sandbox is told; of what is refused again it is that of the
- * first time. 0: there are too many to have one each.
- */
-uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
-		       const char *detail);
-
-/* How a request is called to the sandbox and in the record: "SANDBOX.netN", or "" for 0. Returns
- * `out`. */
-#define GATEWAY_REQUEST_SIZE 96
-const char *report_id(const struct gateway *g, uint32_t id, char out[GATEWAY_REQUEST_SIZE]);
-
-/* All that has not been told. */
-void report_rest(struct gateway *g);
 
 /* ---- watch.c: what the kernel refused by itself ---- */
 

@@ -4,6 +4,8 @@
  * taken from a socket, and no more are taken than may still go, so that the limit is exact.
  * Requests are counted by the second.
  */
+#include "gateway/limit.h"
+
 #include <string.h>
 
 #include "base/clock.h"

@@ -16,10 +16,14 @@
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "gateway/gateway.h"
+#include "gateway/rules.h"
 
-#define SECOND    1000000000LL
-#define BUCKETS   256
-#define NAMES_MAX (PLAN_NET_RULES + NAMES_WILD_MAX + NAMES_ANY_MAX)
+#define SECOND  1000000000LL
+#define BUCKETS 256
+
+/* The kernel forgets a socket that nobody has any more after as long (tcp_fin_timeout). */
+#define KEEPALIVE_S 60
+#define NAMES_MAX   (PLAN_NET_RULES + NAMES_WILD_MAX + NAMES_ANY_MAX)
 
 /* That wait for one name. The slots that questions wait in are for all names; of connections there
  * are only so many (gateway.h), and nobody dials again for one that is turned away. */
@@ -97,10 +101,18 @@ static size_t variable_bytes(const struct gateway *g, const char *host)
 	return least;
 }
 
-/* Of a name that only patterns name. */
+/* Every name is allowed, or, where no rule names it, nobody outside is asked for it. */
 static bool is_any(const struct gateway *g, const char *host)
 {
-	return variable_bytes(g, host) == strlen(host);
+	bool named = false;
+
+	for (size_t i = 0; i < g->n_rules; i++) {
+		if (strcmp(g->rules[i].host, "*") == 0) {
+			return true;
+		}
+		named = named || hostname_within(host, g->rules[i].host);
+	}
+	return !named;
 }
 
 static const char *refuse_wild(struct gateway *g, const char *host)
@@ -317,11 +329,14 @@ void name_forget(struct name *n, const void *arg)
 
 static int listen_on(struct gateway *g, struct listener *l, int fd)
 {
-	const int on = 1;
+	const int on = 1, idle = KEEPALIVE_S, pause = KEEPALIVE_S / 4;
 
 	/* Who is accepted has them from the listener. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	/* Whoever is gone inside without a word is noticed, however long the server waits. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &pause, sizeof(pause));
 	l->gateway = g;
 	l->source = (struct source){fd, conn_accept};
 	return source_add(&g->sources, &l->source, EPOLLIN);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the keeper is told. */
+#include "gateway/report.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

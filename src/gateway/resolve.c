@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "gateway/gateway.h"
+#include "gateway/rules.h"
 
 #define SECOND 1000000000LL
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which rule names a host. */
+#include "gateway/rules.h"
+
 #include <string.h>
 
 #include "base/mutant.h"

@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "gateway/gateway.h"
 #include "gateway/names.h"
+#include "gateway/rules.h"
 #include "wire/dns.h"
 
 #define SLOTS        256

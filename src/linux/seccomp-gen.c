@@ -590,39 +590,14 @@ static void print_affinity(FILE *out)
  */
 static void print_gateway(FILE *out)
 {
-	static const char *const calls[] = {"accept4",
-					    "brk",
-					    "clock_gettime",
-					    "close",
-					    "connect",
-					    "epoll_ctl",
-					    "epoll_pwait",
-					    "epoll_wait",
-					    "exit",
-					    "exit_group",
-					    "fcntl",
-					    "futex",
-					    "getpeername",
-					    "getrandom",
-					    "getsockname",
-					    "getsockopt",
-					    "gettimeofday",
-					    "madvise",
-					    "mremap",
-					    "munmap",
-					    "pipe2",
-					    "read",
-					    "recvfrom",
-					    "recvmsg",
-					    "restart_syscall",
-					    "rt_sigreturn",
-					    "rt_sigprocmask",
-					    "setsockopt",
-					    "shutdown",
-					    "splice",
-					    "write",
-					    "writev",
-					    "getpid"};
+	static const char *const calls[] = {
+		"accept4",         "brk",          "clock_gettime",  "clock_nanosleep", "close",
+		"connect",         "epoll_ctl",    "epoll_pwait",    "epoll_wait",      "exit",
+		"exit_group",      "fcntl",        "futex",          "getpeername",     "getrandom",
+		"getsockname",     "getsockopt",   "gettimeofday",   "madvise",         "mremap",
+		"munmap",          "pipe2",        "read",           "recvfrom",        "recvmsg",
+		"restart_syscall", "rt_sigreturn", "rt_sigprocmask", "setsockopt",      "shutdown",
+		"splice",          "write",        "writev",         "getpid"};
 	static const uint64_t none[] = {0};
 	static const int protocols[] = {0, 6 /* TCP */, 17 /* UDP */};
 	scmp_filter_ctx ctx = new_filter(SCMP_ACT_KILL_PROCESS);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a policy says of the network: whether it can be done, and what the plan has of it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,29 @@ static bool has_no_connections(const struct settled *s)
 	return s->tier == TIER_PROCESS || s->policy.v[KEY_SYSCALLS].num < SYSCALLS_DEFAULT;
 }
 
+static bool is_any(const char *rule)
+{
+	struct destination d;
+	struct err ignored = {};
+
+	return destination_parse(rule, &d, &ignored) >= 0 && strcmp(d.host, "*") == 0;
+}
+
+/* Of layers above this one. */
+static void drop_any(struct value *rules, enum layer below)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rules->n_items; i++) {
+		if (rules->items[i].at.layer < below && is_any(rules->items[i].text)) {
+			free(rules->items[i].text);
+		} else {
+			rules->items[n++] = rules->items[i];
+		}
+	}
+	rules->n_items = n;
+}
+
 bool network_reaches(const struct settled *s)
 {
 	return s->policy.v[KEY_NETWORK_ALLOW].n_items > 0 ||
@@ -37,6 +61,10 @@ void network_settle(struct settled *s)
 	if (word->num == NET_DEFAULT_ALLOW && word->at.layer == LAYER_PROFILE &&
 	    has_no_connections(s)) {
 		word->num = NET_DEFAULT_DENY;
+	}
+	/* Rules for every host go with the word that they need. */
+	if (word->num < NET_DEFAULT_ALLOW && word->at.layer != LAYER_PROFILE) {
+		drop_any(rules, word->at.layer);
 	}
 	/* Whoever says none says it to the layers above, too. */
 	if (word->num == NET_DEFAULT_NONE && word->at.layer != LAYER_PROFILE &&
@@ -65,11 +93,7 @@ static int refuse_all(const struct settled *s, const struct origin *at, const ch
 
 static int check_rule(const struct settled *s, const struct item *it, struct err *e)
 {
-	struct destination d;
-	struct err ignored = {};
-
-	if (destination_parse(it->text, &d, &ignored) >= 0 && strcmp(d.host, "*") == 0 &&
-	    s->policy.v[KEY_NETWORK_DEFAULT].num != NET_DEFAULT_ALLOW) {
+	if (is_any(it->text) && s->policy.v[KEY_NETWORK_DEFAULT].num != NET_DEFAULT_ALLOW) {
 		return origin_fail(
 			&it->at, e,
 			"network.allow: '%s' is every host; that is for network.default: "
