@@ -23,7 +23,6 @@
 
 #define PAYLOAD "/bin/true"
 #define ASK     "getent hosts atoll.invalid"
-#define QUIETLY ASK " >/dev/null"
 
 extern char **environ;
 
@@ -154,8 +153,9 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 /* With --learn nobody outside is asked for the name. */
 void doctor_egress(struct finding *f, const char *scratch)
 {
+	static char ask[] = ASK " >/dev/null";
 	char *argv[] = {"atoll", "run",     "--quiet", "--json", "-", "--learn",
-			"--",    "/bin/sh", "-c",      QUIETLY,  NULL};
+			"--",    "/bin/sh", "-c",      ask,      NULL};
 	_cleanup_json_ json_t *result = run_trial(f, scratch, "egress", argv);
 	const char *gateway = json_string_value(json_object_get(result, "gateway"));
 
