@@ -22,6 +22,7 @@
 #include "gateway/server.h"
 #include "linux/fdpass.h"
 #include "linux/route.h"
+#include "policy/plan.h"
 
 #define TICK_MS 500
 
@@ -31,7 +32,7 @@
 struct start {
 	json_t *config;
 	int sockets[GATEWAY_LISTENER];
-	int listeners[256];
+	int listeners[PLAN_NET_MAX];
 	size_t n_listeners;
 	int64_t uid;
 };
@@ -167,6 +168,10 @@ static void control_ready(struct source *source, uint32_t events)
 		g->ending = true;
 		return;
 	}
+	if (len == (ssize_t)sizeof(m) && m.op == GATEWAY_STOP && n == 0) {
+		g->stopped = true;
+		return;
+	}
 	if (len == (ssize_t)sizeof(m) && m.op == GATEWAY_SERVERS && n == 1) {
 		take_servers(g, fds[0]);
 		return;
@@ -243,11 +248,11 @@ static bool is_done(const struct gateway *g, int64_t *until_ns)
 	if (g->over || !g->ending) {
 		return g->over;
 	}
-	if (*until_ns == 0) {
+	if (*until_ns == 0 && !g->stopped) {
 		*until_ns = now + GATEWAY_DRAIN_MS * 1000000LL;
 		return false; /* what is there now is looked at in any case */
 	}
-	return now >= *until_ns || !conns_owe(g);
+	return g->stopped || now >= *until_ns || !conns_owe(g);
 }
 
 static int serve(struct gateway *g)

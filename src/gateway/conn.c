@@ -171,7 +171,7 @@ static void begin(struct conn *c)
 bool conn_counts(struct conn *c)
 {
 	const char *why = limit_left(c->gateway, *c->listener->moved) > 0
-				  ? limit_request(c->gateway)
+				  ? limit_request(&c->gateway->limits, clock_now_ns())
 				  : CONN_NO_BYTES;
 
 	if (why) {
@@ -193,9 +193,8 @@ static void add_conn(struct gateway *g, const struct listener *l, int fd)
 	struct conn *c = rule && has_room(g) ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c) {
-		(void)report_denial(
-			g, rule ? GATEWAY_DENY_LIMIT : GATEWAY_DENY_DENIED, l->host, l->port,
-			rule ? "too many connections at once" : "network.deny names this address");
+		(void)report_denial(g, rule ? GATEWAY_DENY_LIMIT : GATEWAY_DENY_DENIED, l->host,
+				    l->port);
 		reset_on_close(fd);
 		(void)fd_close(fd);
 		return;
@@ -272,9 +271,10 @@ static void say_http(struct conn *c, enum gateway_denial why, const char *detail
 		     "\"request_id\":\"%s\"}\n",
 		     limit ? 429 : 403, codes[why], detail, c->listener->host,
 		     (unsigned)c->listener->port, id);
-	if (limit) {
+	/* Bytes do not come back. */
+	if (limit && limit_left(c->gateway, *c->listener->moved) > 0) {
 		(void)snprintf(again, sizeof(again), "Retry-After: %u\r\n",
-			       limit_pause(c->gateway));
+			       limit_pause(&c->gateway->limits, clock_now_ns()));
 	}
 	m = snprintf(all, sizeof(all),
 		     "HTTP/1.1 %s\r\nContent-Type: application/problem+json\r\n%s"
@@ -289,9 +289,8 @@ void conn_refuse(struct conn *c, enum gateway_denial why, const char *detail)
 	static const char alert[] = {0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 49};
 	char id[GATEWAY_REQUEST_SIZE];
 
-	(void)report_id(
-		c->gateway,
-		report_denial(c->gateway, why, c->listener->host, c->listener->port, detail), id);
+	(void)report_id(c->gateway,
+			report_denial(c->gateway, why, c->listener->host, c->listener->port), id);
 	/* Once something has come from the other side, or is asked of it, our words would be taken
 	 * for its own. */
 	if (c->down.moved == 0 && c->up.moved == 0 && c->up.held == 0 &&

@@ -91,8 +91,9 @@ struct gateway {
 	uint32_t n_refused;
 	int pipes[GATEWAY_PIPES][2]; /* that nobody has; the last n_pipes are used up first */
 	size_t n_pipes;
-	bool ending; /* the keeper says that it is over, and listens to the last of it */
-	bool over;   /* the keeper has gone, or cannot be told any more */
+	bool ending;  /* the keeper says that it is over, and listens to the last of it */
+	bool stopped; /* it did not end by itself */
+	bool over;    /* the keeper has gone, or cannot be told any more */
 };
 
 /* ---- watch.c: what the kernel refused by itself ---- */

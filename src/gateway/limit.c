@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mutant.h"
 #include "gateway/gateway.h"
 
@@ -32,11 +31,8 @@ static void advance(struct gateway_limits *l, int64_t second)
 	l->second = second;
 }
 
-const char *limit_request(struct gateway *g)
+const char *limit_request(struct gateway_limits *l, int64_t now)
 {
-	struct gateway_limits *l = &g->limits;
-	int64_t now = clock_now_ns();
-
 	if (MUTANT(ATOLL_MUTATE_EGRESS_LIMITS)) {
 		return NULL;
 	}
@@ -53,11 +49,26 @@ const char *limit_request(struct gateway *g)
 	return NULL;
 }
 
-unsigned limit_pause(const struct gateway *g)
+/* When there is room again in the minute, in whole seconds of the clock. */
+static int64_t room(const struct gateway_limits *l)
 {
-	int64_t left = g->limits.shut_ns - clock_now_ns();
+	uint64_t left = l->recent;
+	int64_t second = l->second - GATEWAY_SECONDS + 1;
 
-	return left > 0 ? (unsigned)(left / SECOND) + 1 : 1;
+	while (left >= l->requests && second <= l->second) {
+		left -= l->counts[(second + GATEWAY_SECONDS) % GATEWAY_SECONDS];
+		second++;
+	}
+	return second - 1 + GATEWAY_SECONDS;
+}
+
+unsigned limit_pause(const struct gateway_limits *l, int64_t now)
+{
+	int64_t shut = l->shut_ns - now;
+	int64_t full = l->recent >= l->requests ? room(l) * SECOND - now : 0;
+	int64_t left = shut > full ? shut : full;
+
+	return left > 0 ? (unsigned)((left + SECOND - 1) / SECOND) : 1;
 }
 
 uint64_t limit_left(const struct gateway *g, uint64_t moved)

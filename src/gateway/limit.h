@@ -25,11 +25,11 @@ struct gateway_limits {
 	uint32_t counts[GATEWAY_SECONDS];
 };
 
-/* One more request. NULL, or why it is one too many. */
-const char *limit_request(struct gateway *g);
+/* One more request, now (clock_now_ns()). NULL, or why it is one too many. */
+const char *limit_request(struct gateway_limits *l, int64_t now);
 
-/* For how many seconds there are no more. */
-unsigned limit_pause(const struct gateway *g);
+/* For how many seconds there are no more: until it has cooled down, and the minute has room. */
+unsigned limit_pause(const struct gateway_limits *l, int64_t now);
 
 /* How many bytes may still go to or come from a host, of which so many have. */
 uint64_t limit_left(const struct gateway *g, uint64_t moved);

@@ -17,20 +17,18 @@
 #include "base/mutant.h"
 #include "gateway/gateway.h"
 #include "gateway/rules.h"
+#include "policy/plan.h"
 
 #define SECOND  1000000000LL
 #define BUCKETS 256
 
 /* The kernel forgets a socket that nobody has any more after as long (tcp_fin_timeout). */
 #define KEEPALIVE_S 60
-#define NAMES_MAX   (PLAN_NET_RULES + NAMES_WILD_MAX + NAMES_ANY_MAX)
+#define NAMES_MAX   (PLAN_NET_MAX + NAMES_WILD_MAX + NAMES_ANY_MAX)
 
 /* That wait for one name. The slots that questions wait in are for all names; of connections there
  * are only so many (gateway.h), and nobody dials again for one that is turned away. */
 #define QUESTIONS_MAX 64
-
-/* As many rules as a plan has destinations (policy/plan.h). */
-#define PLAN_NET_RULES 256
 
 struct name_waiter {
 	bool listeners;
@@ -143,7 +141,7 @@ struct name *names_get(struct gateway *g, const char *host, const char **ret_why
 {
 	struct names *names = g->names;
 	struct name **bucket = &names->buckets[bucket_of(host)], *n;
-	uint16_t ports[EGRESS_PORTS_MAX];
+	uint16_t ports[EGRESS_PORTS_MAX] = {};
 	size_t n_ports;
 	bool wild;
 

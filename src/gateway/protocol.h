@@ -19,6 +19,9 @@
 
 #define GATEWAY_STALE_S 5
 
+/* So many kinds of refusal have an id; the keeper tells as many apart (keeper/denial.h). */
+#define GATEWAY_REQUESTS 48
+
 enum gateway_op {
 	/*
 	 * Keeper to gateway, first of all: one descriptor, a sealed file with the configuration,
@@ -33,6 +36,9 @@ enum gateway_op {
 	/* Keeper to gateway: the answer to GATEWAY_OPEN with that id; the listeners in the order of
 	 * its ports, or none and `code`, an errno. */
 	GATEWAY_LISTENERS,
+	/* Keeper to gateway: the sandbox was ended, and did not end by itself. What is on its way
+	 * goes nowhere any more. */
+	GATEWAY_STOP,
 	/* Keeper to gateway, after GATEWAY_STALE: one descriptor, a sealed file with what the host
 	 * says now, {"resolv_conf": text, "hosts": text}. */
 	GATEWAY_SERVERS,
@@ -90,7 +96,6 @@ struct gateway_message {
 	uint16_t n_ports;
 	uint16_t ports[EGRESS_PORTS_MAX];
 	char text[HOST_SIZE]; /* the host; of a failure, why */
-	char detail[128];     /* of a denial: what was wrong, in words */
 	char peer[64];        /* of a connection: the address that was dialled for it */
 	uint64_t up, down;    /* bytes from the payload, and to it */
 	uint64_t count;       /* of a denial: how many, this one included */

@@ -113,18 +113,16 @@ static uint32_t id_of(struct gateway *g, enum gateway_denial why, const char *ho
 	return g->n_refused;
 }
 
-uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
-		       const char *detail)
+uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port)
 {
-	uint32_t known = g->n_refused;
+	uint32_t known = g->n_refused, id = id_of(g, why, host, port);
 	struct gateway_message m = {.op = GATEWAY_DENIED,
-				    .id = id_of(g, why, host, port),
+				    .id = id <= GATEWAY_REQUESTS ? id : 0,
 				    .code = (int32_t)why,
 				    .port = port,
 				    .count = ++g->denied[why]};
 
 	(void)snprintf(m.text, sizeof(m.text), "%s", host);
-	(void)snprintf(m.detail, sizeof(m.detail), "%s", detail ? detail : "");
 	if (is_told(m.count) || g->n_refused > known) {
 		g->untold[why].count = 0;
 		report(g, &m);

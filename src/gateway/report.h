@@ -42,8 +42,7 @@ int report_patience(const struct gateway *g);
  * which the keeper writes down and the sandbox is told; of what is refused again it is that of the
  * first time. 0: there are too many to have one each.
  */
-uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port,
-		       const char *detail);
+uint32_t report_denial(struct gateway *g, enum gateway_denial why, const char *host, uint16_t port);
 
 /* How a request is called to the sandbox and in the record: "SANDBOX.netN", or "" for 0. Returns
  * `out`. */

@@ -373,12 +373,13 @@ void resolver_renew(struct resolver *r, const char *resolv_conf, const char *hos
 	_cleanup_buf_ struct buf servers = {};
 
 	buf_init(&servers, 4096);
+	free(r->renewed);
+	r->renewed = NULL;
 	r->n_known = 0;
 	if (take_hosts(r, hosts) < 0 || find_servers(resolv_conf, &servers) < 0 ||
 	    strcmp(buf_str(&servers), r->servers) == 0) {
 		return;
 	}
-	free(r->renewed);
 	r->renewed = strdup(buf_str(&servers));
 }
 

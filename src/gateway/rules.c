@@ -43,11 +43,28 @@ bool rules_deny_address(const struct gateway *g, const struct address *a)
 	return false;
 }
 
+/* Of two rules for a host and port. Where both name it alike, the one that lets more through was
+ * added to the other. */
+static bool is_closer(const struct destination *d, const struct destination *than)
+{
+	bool exact = d->host[0] != '*', other = than->host[0] != '*';
+	size_t length = exact ? 0 : strlen(d->host), before = other ? 0 : strlen(than->host);
+
+	if (exact != other || length != before) {
+		return exact > other || (exact == other && length > before);
+	}
+	return d->protocol != than->protocol ? d->protocol == NET_TCP
+					     : d->private_ && !than->private_;
+}
+
 const struct destination *rules_find(const struct gateway *g, const char *host, uint16_t port)
 {
 	const struct destination *best = NULL;
 
-	for (size_t i = 0; i < g->n_rules && !rules_deny(g, host); i++) {
+	if (rules_deny(g, host)) {
+		return NULL;
+	}
+	for (size_t i = 0; i < g->n_rules; i++) {
 		const struct destination *d = &g->rules[i];
 
 		if (d->port != port ||
@@ -55,8 +72,7 @@ const struct destination *rules_find(const struct gateway *g, const char *host, 
 			continue;
 		}
 		/* Both hold the same name, so the longer one is the closer one. */
-		if (!best || (best->host[0] == '*' &&
-			      (d->host[0] != '*' || strlen(d->host) > strlen(best->host)))) {
+		if (!best || is_closer(d, best)) {
 			best = d;
 		}
 	}
@@ -69,7 +85,10 @@ size_t rules_ports(const struct gateway *g, const char *host, uint16_t ports[EGR
 	size_t n = 0;
 
 	*ret_wild = true;
-	for (size_t i = 0; i < g->n_rules && !rules_deny(g, host); i++) {
+	if (rules_deny(g, host)) {
+		return 0;
+	}
+	for (size_t i = 0; i < g->n_rules; i++) {
 		const struct destination *d = &g->rules[i];
 		bool known = false;
 

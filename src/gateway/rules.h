@@ -13,7 +13,7 @@ struct destination;
 struct gateway;
 
 /* The rule for a host, which is canonical, at a port; NULL: there is none. An exact one goes before
- * a pattern, a longer pattern before a shorter one. */
+ * a pattern, a longer pattern before a shorter one, tcp and private before what is narrower. */
 const struct destination *rules_find(const struct gateway *g, const char *host, uint16_t port);
 
 /* The ports that rules name for a host; how many. *ret_wild: only patterns name it. */

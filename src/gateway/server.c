@@ -176,7 +176,7 @@ static void deny(struct server *s, const struct dns_question *q, bool denied, co
 	/* The root, and a name of which nothing can be shown. */
 	(void)report_id(s->gateway,
 			report_denial(s->gateway, denied ? GATEWAY_DENY_DENIED : GATEWAY_DENY_NAME,
-				      q->name[0] ? q->name : ".", 0, detail),
+				      q->name[0] ? q->name : ".", 0),
 			id);
 	(void)snprintf(text, sizeof(text), "network.%s: %s%s%s", denied ? "denied" : "name", detail,
 		       id[0] ? "; request " : "", id);

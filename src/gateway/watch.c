@@ -11,6 +11,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/names.h"
+#include "gateway/rules.h"
 
 #define TURN        64
 #define IP_SHORTEST 20
@@ -32,6 +33,17 @@ static void describe(const struct gateway *g, uint32_t address, char host[HOST_S
 		       n ? n->host : inet_ntop(AF_INET, &a, text, sizeof(text)));
 }
 
+/* Why nobody listens at an address. */
+static enum gateway_denial reason(const struct gateway *g, uint32_t address)
+{
+	const struct name *n = names_by_address(g, address);
+	const struct address a = {.family = AF_INET, .v4.s_addr = htonl(address)};
+
+	return n && n->n_ports == 0        ? GATEWAY_DENY_NAME
+	       : rules_deny_address(g, &a) ? GATEWAY_DENY_DENIED
+					   : GATEWAY_DENY_ADDRESS;
+}
+
 static void look(struct gateway *g, const uint8_t *packet, size_t len)
 {
 	size_t header = len >= IP_SHORTEST ? (size_t)(packet[0] & 0xf) * 4 : 0;
@@ -43,17 +55,14 @@ static void look(struct gateway *g, const uint8_t *packet, size_t len)
 	}
 	if (packet[9] == IPPROTO_UDP) {
 		describe(g, word(packet + 16), host);
-		(void)report_denial(g, GATEWAY_DENY_UDP, host, (uint16_t)(inner[2] << 8 | inner[3]),
-				    "datagrams go nowhere but to the server for names");
+		(void)report_denial(g, GATEWAY_DENY_UDP, host,
+				    (uint16_t)(inner[2] << 8 | inner[3]));
 	} else if (packet[9] == IPPROTO_TCP) {
 		/* A refusal comes from where the connection was to go. */
-		const struct name *n = names_by_address(g, word(packet + 12));
+		uint32_t from = word(packet + 12);
 
-		describe(g, word(packet + 12), host);
-		(void)report_denial(g,
-				    n && n->n_ports == 0 ? GATEWAY_DENY_NAME : GATEWAY_DENY_ADDRESS,
-				    host, (uint16_t)(inner[0] << 8 | inner[1]),
-				    "no rule of network.allow names this address and port");
+		describe(g, from, host);
+		(void)report_denial(g, reason(g, from), host, (uint16_t)(inner[0] << 8 | inner[1]));
 	}
 }
 

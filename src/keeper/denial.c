@@ -179,7 +179,8 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, con
 		 uint64_t count)
 {
 	struct denial_entry *entry;
-	unsigned i, n_net = 0;
+	bool net = is_of_gateway(code);
+	unsigned i, alike = 0;
 
 	d->total += count;
 	for (i = 0; i < d->n; i++) {
@@ -188,9 +189,9 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, con
 			entry->count += count;
 			return false;
 		}
-		n_net += is_of_gateway(entry->code);
+		alike += is_of_gateway(entry->code) == net;
 	}
-	if (d->n == DENIAL_MAX || (is_of_gateway(code) && n_net == DENIAL_MAX_NET)) {
+	if (alike == (net ? DENIAL_MAX_NET : DENIAL_MAX_OTHER)) {
 		return false;
 	}
 	entry = &d->entries[d->n++];

@@ -51,7 +51,11 @@ const struct denial_kind *denial_kind(enum denial_code code);
 /* The code for a refused system call. */
 enum denial_code denial_classify(const struct seccomp_denial *d);
 
-#define DENIAL_MAX 64 /* distinct (code, what) pairs that are told apart */
+/* Distinct (code, what) pairs that are told apart: those of the gateway, which has ids for as many,
+ * and others. A payload finds as many of either as it likes. */
+#define DENIAL_MAX_NET   48
+#define DENIAL_MAX_OTHER 64
+#define DENIAL_MAX       (DENIAL_MAX_NET + DENIAL_MAX_OTHER)
 
 /* Collected for one sandbox. */
 struct denials {
@@ -64,9 +68,6 @@ struct denials {
 	unsigned n;
 	uint64_t total;
 };
-
-/* Of these so many may be of the network, which a payload finds as many of as it likes. */
-#define DENIAL_MAX_NET 48
 
 /* `request` is how the payload was told to call it; NULL: it is counted here. True when this is the
  * first of its kind, which is then worth a record. */

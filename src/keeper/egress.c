@@ -42,8 +42,14 @@
 /* How long it may go on telling once the sandbox is over. */
 #define FAREWELL_NS 1000000000LL
 
+/* And, once it has closed its socket, until it is gone. */
+#define END_MS 200
+
 /* A name's listeners, and a turn's sockets, are one message. */
 static_assert(EGRESS_PORTS_MAX <= FDPASS_MAX);
+
+/* What has an id is told apart. */
+static_assert(GATEWAY_REQUESTS == DENIAL_MAX_NET);
 
 void egress_init(struct egress *x)
 {
@@ -184,6 +190,7 @@ static int send_servers(struct keeper *k, struct err *e)
 	struct egress *x = &k->egress;
 	int64_t now = clock_now_ns();
 	_cleanup_json_ json_t *doc = NULL;
+	struct err why = {};
 
 	if (x->stale_ns > 0 && now - x->stale_ns < (GATEWAY_STALE_S - 1) * 1000000000LL) {
 		return 0;
@@ -191,9 +198,11 @@ static int send_servers(struct keeper *k, struct err *e)
 	x->stale_ns = now;
 	doc = json_pack("{s:o, s:o}", "resolv_conf", file_text("/etc/resolv.conf"), "hosts",
 			file_text("/etc/hosts"));
-	return send_document(x->fd, GATEWAY_SERVERS, doc, e) < 0
-		       ? err_set(e, ERR_BUG, EPROTO, "the gateway does not take name servers")
-		       : 0;
+	/* What fails here is asked for again; only one that takes nothing is none any more. */
+	if (send_document(x->fd, GATEWAY_SERVERS, doc, &why) >= 0 || why.code == ENOMEM) {
+		return 0;
+	}
+	return err_set(e, ERR_BUG, EPROTO, "the gateway does not take name servers");
 }
 
 static int send_sockets(struct keeper *k, int socket, struct err *e)
@@ -476,8 +485,9 @@ static int take_denial(struct keeper *k, const struct gateway_message *m, struct
 	more = m->count - x->counted[m->code];
 	x->counted[m->code] = m->count;
 	(void)snprintf(what, sizeof(what), m->port ? "%s:%u" : "%s", m->text, (unsigned)m->port);
-	if (k->plan.learn &&
-	    learned_refused(&x->learned, (enum gateway_denial)m->code, m->text, m->port) < 0) {
+	x->learned.more = x->learned.more || (more > 1 && m->id == 0);
+	if (k->plan.learn && learned_refused(&x->learned, &k->plan, (enum gateway_denial)m->code,
+					     m->text, m->port) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	if (m->id > 0) {
@@ -523,7 +533,7 @@ static int take_connection(struct keeper *k, const struct gateway_message *m, st
 	    m->ns < 0 || m->rule >= k->plan.n_net) {
 		return err_set(e, ERR_BUG, EPROTO, "the gateway tells of no end");
 	}
-	if (k->plan.learn && m->code != GATEWAY_END_REFUSED &&
+	if (k->plan.learn && (m->code != GATEWAY_END_REFUSED || m->up > 0) &&
 	    learned_allowed(&k->egress.learned, k->plan.net[m->rule], m->text) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
@@ -599,7 +609,6 @@ static int hear_one(struct keeper *k, struct err *e)
 	if (n != (ssize_t)sizeof(m)) {
 		return is_over(k, "the gateway ended", e);
 	}
-	m.detail[sizeof(m.detail) - 1] = '\0';
 	if ((!is_plain(m.text, sizeof(m.text)) && m.op != GATEWAY_FAILED) ||
 	    !is_plain(m.peer, sizeof(m.peer))) {
 		return is_over(k, "the gateway names what is no host", e);
@@ -659,20 +668,38 @@ int egress_hear(struct keeper *k, struct err *e)
 	return start(k, &why) < 0 ? is_over(k, why.msg, e) : 0;
 }
 
+/* It has told everything: its socket is closed by its end, and that was a good one. */
+static bool ended_well(const struct egress *x)
+{
+	struct pollfd w = {.fd = x->pidfd, .events = POLLIN};
+	siginfo_t info = {};
+
+	return poll(&w, 1, END_MS) == 1 &&
+	       waitid(P_PID, (id_t)x->pid, &info, WEXITED | WNOWAIT | __WALL) == 0 &&
+	       info.si_code == CLD_EXITED && info.si_status == 0;
+}
+
 /* The rest of what it has to tell. One that does not come to an end is not waited for. */
 static int hear_last(struct keeper *k, struct err *e)
 {
 	struct egress *x = &k->egress;
+	const struct gateway_message stop = {.op = GATEWAY_STOP};
 	int64_t until = clock_now_ns() + FAREWELL_NS;
 	int r = 1;
 
 	x->ending = true;
+	if (k->broken != LIMIT_NONE || k->denied || k->stopped || k->error.code) {
+		(void)fdpass_send_now(x->fd, &stop, sizeof(stop), NULL, 0);
+	}
 	(void)shutdown(x->fd, SHUT_WR);
 	while (r > 0 && x->fd >= 0) {
 		struct pollfd w = {.fd = x->fd, .events = POLLIN};
 		int64_t left = until - clock_now_ns();
 
 		r = left > 0 && poll(&w, 1, (int)(left / 1000000) + 1) == 1 ? hear_one(k, e) : 0;
+	}
+	if (r >= 0 && x->fd >= 0 && !ended_well(x)) {
+		return is_over(k, "the gateway did not tell everything", e);
 	}
 	return r < 0 ? r : 0;
 }

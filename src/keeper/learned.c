@@ -14,6 +14,7 @@
 #include "policy/address.h"
 #include "policy/egress.h"
 #include "policy/hostname.h"
+#include "policy/plan.h"
 
 void learned_done(struct learned *l)
 {
@@ -45,7 +46,11 @@ static int add(struct learned *l, const struct destination *d)
 	}
 	l->rules = more;
 	more[l->n] = strdup(text);
-	return more[l->n] ? (int)(l->n++, 0) : -ENOMEM;
+	if (!more[l->n]) {
+		return -ENOMEM;
+	}
+	l->n++;
+	return 0;
 }
 
 /* "HOST:PORT" of what the gateway names, which is foreign: 0 where it is no destination. */
@@ -62,18 +67,38 @@ static bool parse(const char *host, uint16_t port, struct destination *ret)
 	if (!address_parse(ret->host, &a)) {
 		return true;
 	}
+	if (address_is_metadata(&a)) {
+		return false; /* nobody is asked to allow that */
+	}
 	ret->private_ = address_special(&a) != NULL;
 	/* One that stands for a name means nothing in a rule. */
 	return a.family != AF_INET || (ntohl(a.v4.s_addr) & EGRESS_MASK) != EGRESS_NET;
 }
 
-int learned_refused(struct learned *l, enum gateway_denial why, const char *host, uint16_t port)
+/* What the rules that name it allow already. */
+static void start_from(const struct plan *plan, struct destination *d)
+{
+	for (size_t i = 0; i < plan->n_net; i++) {
+		struct destination rule;
+		struct err ignored = {};
+
+		if (destination_parse(plan->net[i], &rule, &ignored) >= 0 && rule.port == d->port &&
+		    hostname_within(d->host, rule.host)) {
+			d->private_ = d->private_ || rule.private_;
+			d->protocol = rule.protocol == NET_TCP ? NET_TCP : d->protocol;
+		}
+	}
+}
+
+int learned_refused(struct learned *l, const struct plan *plan, enum gateway_denial why,
+		    const char *host, uint16_t port)
 {
 	struct destination d;
 
 	if (!parse(host, port, &d)) {
 		return 0;
 	}
+	start_from(plan, &d);
 	switch (why) {
 	case GATEWAY_DENY_NAME:
 	case GATEWAY_DENY_ADDRESS:

@@ -11,6 +11,8 @@
 
 #include "gateway/protocol.h"
 
+struct plan;
+
 #define LEARNED_MAX 256 /* as many as a plan can have */
 
 struct learned {
@@ -21,8 +23,10 @@ struct learned {
 
 void learned_done(struct learned *l);
 
-/* Something was refused, in the gateway's words. 0, or -ENOMEM. */
-int learned_refused(struct learned *l, enum gateway_denial why, const char *host, uint16_t port);
+/* Something was refused, in the gateway's words; a rule of the plan that names it all the same is
+ * what is widened. 0, or -ENOMEM. */
+int learned_refused(struct learned *l, const struct plan *plan, enum gateway_denial why,
+		    const char *host, uint16_t port);
 
 /* Something was let through because everything is, by such a rule. 0, or -ENOMEM. */
 int learned_allowed(struct learned *l, const char *rule, const char *host);

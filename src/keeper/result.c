@@ -343,6 +343,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r
 		  : json_put(doc, "learned",
 			     k->plan.learn ? learned_to_json(&k->egress.learned) : json_null());
+	r = r < 0 ? r : json_put(doc, "learned_more", json_boolean(k->egress.learned.more));
 	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
 	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));

@@ -41,6 +41,11 @@ int idn_to_ascii(const char *text, char *out, size_t size, struct err *e)
 		return err_set(e, ERR_POLICY, EINVAL, "this is no internationalised host name: %s",
 			       idn2_strerror(r));
 	}
+	/* Full width forms of what separates the parts of a rule have become that. */
+	if (strpbrk(ascii, "*:/,[]")) {
+		idn2_free(ascii);
+		return err_set(e, ERR_POLICY, EINVAL, "this is no host name");
+	}
 	n = snprintf(out, size, "%.*s%s%s", (int)wild, text, ascii, text + len);
 	idn2_free(ascii);
 	return n >= 0 && (size_t)n < size

@@ -19,8 +19,8 @@
 
 struct err;
 
-/* Destinations: as many as a policy has elements in a list. */
-#define PLAN_NET_MAX 256
+/* Destinations: as many as a policy has elements in a list, and those of network.default. */
+#define PLAN_NET_MAX 272
 
 enum trust { TRUST_NONE, TRUST_LOW, TRUST_MEDIUM, TRUST_HIGH, TRUST_FULL };
 enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };

@@ -139,14 +139,16 @@ static void test_collect(void **state)
 	assert_int_equal(d.entries[0].count, 5);
 	assert_string_equal(d.entries[0].request, "1");
 	assert_string_equal(d.entries[1].request, "2");
-	for (i = 2; i < DENIAL_MAX; i++) {
+	for (i = 2; i < DENIAL_MAX_OTHER; i++) {
 		(void)snprintf(what, sizeof(what), "call-%u", i);
 		assert_true(denials_add(&d, DENIAL_SYSCALL, what, NULL, 1));
 	}
 	/* No more kinds are told apart, but everything is still counted. */
 	assert_false(denials_add(&d, DENIAL_SYSCALL, "one too many", NULL, 10));
-	assert_int_equal(d.n, DENIAL_MAX);
-	assert_int_equal(d.total, 6 + DENIAL_MAX - 2 + 10);
+	assert_int_equal(d.n, DENIAL_MAX_OTHER);
+	assert_int_equal(d.total, 6 + DENIAL_MAX_OTHER - 2 + 10);
+	/* Those of the network have a place of their own. */
+	assert_true(denials_add(&d, DENIAL_NET_NAME, "a.example", "net1", 1));
 }
 
 /* A payload that tries one host after the other leaves room for what else is refused. */

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "keeper/learned.h"
+#include "policy/plan.h"
 #include "unit.h"
 
 struct row {
@@ -27,6 +28,9 @@ static const struct row rows[] = {
 	{GATEWAY_DENY_ADDRESS, "198.19.255.254", 80, NULL},
 	{GATEWAY_DENY_PRIVATE, "in.example", 80, "in.example:80,private"},
 	{GATEWAY_DENY_PROTOCOL, "a.example", 443, "a.example:443/tcp"},
+	{GATEWAY_DENY_PROTOCOL, "b.example", 443, "b.example:443/tcp,private"},
+	{GATEWAY_DENY_PRIVATE, "c.example", 443, "c.example:443/tcp,private"},
+	{GATEWAY_DENY_ADDRESS, "169.254.169.254", 80, NULL}, /* metadata */
 	{GATEWAY_DENY_DENIED, "a.example", 443, NULL},
 	{GATEWAY_DENY_UDP, "a.example", 443, NULL},
 	{GATEWAY_DENY_LIMIT, "a.example", 443, NULL},
@@ -52,12 +56,17 @@ static void expect(const struct learned *l, const char *only)
 
 static void test_refused(void **state)
 {
+	char *rules[] = {"b.example:443,private", "c.example:443/tcp", NULL};
+	const struct plan plan = {.net = rules, .n_net = 2};
+
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct learned l = {};
 
-		assert_int_equal(learned_refused(&l, rows[i].why, rows[i].host, rows[i].port), 0);
-		assert_int_equal(learned_refused(&l, rows[i].why, rows[i].host, rows[i].port), 0);
+		assert_int_equal(
+			learned_refused(&l, &plan, rows[i].why, rows[i].host, rows[i].port), 0);
+		assert_int_equal(
+			learned_refused(&l, &plan, rows[i].why, rows[i].host, rows[i].port), 0);
 		expect(&l, rows[i].rule);
 		learned_done(&l);
 	}
@@ -91,13 +100,14 @@ static void test_many(void **state)
 {
 	struct learned l = {};
 	_cleanup_json_ json_t *list = NULL;
+	const struct plan none = {};
 
 	(void)state;
 	for (unsigned i = 0; i < LEARNED_MAX + 10; i++) {
 		char host[32];
 
 		(void)snprintf(host, sizeof(host), "n%03u.example", 999 - i);
-		assert_int_equal(learned_refused(&l, GATEWAY_DENY_NAME, host, 443), 0);
+		assert_int_equal(learned_refused(&l, &none, GATEWAY_DENY_NAME, host, 443), 0);
 		assert_int_equal(l.more, i >= LEARNED_MAX);
 	}
 	list = learned_to_json(&l);

@@ -32,7 +32,12 @@ static void test_names(void **state)
 		{"a.\357\274\212\303\274.example", NULL},
 		{"\303\274_x.example", NULL}, /* no letter, digit or hyphen */
 		{"\303\274 x.example", NULL},
-		{"\357\274\212.example", NULL}, /* a full width asterisk */
+		/* Full width forms of * : / , are no rule's. */
+		{"\357\274\212.example", NULL},
+		{"\357\274\212.good.example", NULL},
+		{"a.example\357\274\232443", NULL},
+		{"a.example\357\274\217tcp", NULL},
+		{"a.example\357\274\214private", NULL},
 		{"\357\274\217\303\274.example", NULL},
 		{"-\303\274.example", NULL},
 		{"\330\247a.example", NULL}, /* two directions in one label (RFC 5893) */

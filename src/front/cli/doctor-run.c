@@ -153,7 +153,7 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 /* With --learn nobody outside is asked for the name. */
 void doctor_egress(struct finding *f, const char *scratch)
 {
-	static char ask[] = ASK " >/dev/null";
+	char ask[] = ASK " >/dev/null";
 	char *argv[] = {"atoll", "run",     "--quiet", "--json", "-", "--learn",
 			"--",    "/bin/sh", "-c",      ask,      NULL};
 	_cleanup_json_ json_t *result = run_trial(f, scratch, "egress", argv);

@@ -136,7 +136,8 @@ static void say_learned(const json_t *result)
 
 		(void)buf_addf(&text, "%s%s%s%s", i > 0 ? ", " : "", quote, s, quote);
 	}
-	cli_say("learned: it would need network: {allow: [%s]}", buf_str(&text));
+	cli_say("learned: it would need network: {allow: [%s]}%s", buf_str(&text),
+		json_is_true(json_object_get(result, "learned_more")) ? ", and others" : "");
 }
 
 static void say_denials(const json_t *result)
