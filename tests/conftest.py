@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -16,6 +17,11 @@ from harness import live as live_module  # noqa: E402
 from harness import runner, world as world_module  # noqa: E402
 
 BASE = pathlib.Path(tempfile.gettempdir())
+
+# In the background of a shell, or under nohup(1), these are ignored, and so they would be in all that is started here.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_configure(config):

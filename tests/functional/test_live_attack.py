@@ -338,7 +338,7 @@ def test_a_creator_that_cannot_tell(live, atoll):
         time.sleep(wait)
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=20)[0].split()
-        assert process.returncode == (0 if said else -signal.SIGTERM)
+        assert process.returncode in ((0, -signal.SIGTERM) if said else (-signal.SIGTERM,))  # said, and ended before its own end
         if said:
             assert atoll.tool("rm", "--force", *said).status == 0
         assert runner.eventually(lambda: not running(atoll), 10), wait
