@@ -87,7 +87,8 @@ def test_this_host(atoll, world):
     assert rows["idmapped mounts"]["state"] == ("ok" if os.geteuid() == 0 else "info")
     for row in document["rows"]:
         assert row["state"] in ("ok", "info") or row["remedy"], row
-    assert rows["network by name"]["state"] == "ok" and "answered for a name" in rows["network by name"]["found"]
+    if "ASAN_OPTIONS" not in os.environ:  # the gateway's filter has none of the calls of a sanitizer
+        assert rows["network by name"]["state"] == "ok" and "answered for a name" in rows["network by name"]["found"]
     assert rows["default policy, accepted"]["state"] == "ok" and rows["processes"]["state"] == "ok"
     assert rows["Landlock ABI"]["found"].startswith("ABI ")
     assert all(row["state"] == "info" for row in document["rows"] if row["tier"] == "host")
