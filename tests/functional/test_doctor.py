@@ -88,7 +88,7 @@ def test_this_host(atoll, world):
     for row in document["rows"]:
         assert row["state"] in ("ok", "info") or row["remedy"], row
     if "ASAN_OPTIONS" not in os.environ:  # the gateway's filter has none of the calls of a sanitizer
-        assert rows["network by name"]["state"] == "ok" and "answered for a name" in rows["network by name"]["found"]
+        assert rows["network by name"]["state"] == "ok" and "served" in rows["network by name"]["found"]
     assert rows["default policy, accepted"]["state"] == "ok" and rows["processes"]["state"] == "ok"
     assert rows["Landlock ABI"]["found"].startswith("ABI ")
     assert all(row["state"] == "info" for row in document["rows"] if row["tier"] == "host")
@@ -290,15 +290,19 @@ def test_inside_a_sandbox(atoll, world):
         assert "outside of that container or sandbox" in rows[name]["remedy"], rows[name]
 
 
-def test_without_the_gateway(atoll, base, world):
-    """What was not installed is missed here, and not only by whoever allows a host."""
+@pytest.mark.parametrize("gateway, found", [(None, "atoll-gateway"), ("/bin/false", "did not serve")])
+def test_without_the_gateway(atoll, base, world, gateway, found):
+    """What was not installed, or does not work, is missed here, and not only by whoever allows a host."""
     alone = base / "alone"
     alone.mkdir()
     shutil.copy(atoll.binary, alone / "atoll")
+    if gateway:
+        shutil.copy(gateway, alone / "atoll-gateway")
     atoll.binary = alone / "atoll"
     document, rows = examine(atoll)
     assert document["default_policy"] is True
-    assert rows["network by name"]["state"] == "missing" and "atoll-gateway" in rows["network by name"]["found"]
+    row = rows["network by name"]
+    assert row["state"] == "missing" and found in row["found"] and row["remedy"], row
 
 
 def test_a_place_that_is_no_workspace(atoll, world):

@@ -153,22 +153,24 @@ void doctor_process_policy(struct finding *f, const char *scratch)
 /* With --learn nobody outside is asked for the name. */
 void doctor_egress(struct finding *f, const char *scratch)
 {
-	char ask[] = ASK " >/dev/null";
+	/* A gateway that dies has taken the question with it. */
+	char ask[] = "RES_OPTIONS='timeout:1 attempts:1' " ASK " >/dev/null; true";
 	char *argv[] = {"atoll", "run",     "--quiet", "--json", "-", "--learn",
 			"--",    "/bin/sh", "-c",      ask,      NULL};
 	_cleanup_json_ json_t *result = run_trial(f, scratch, "egress", argv);
 	const char *gateway = json_string_value(json_object_get(result, "gateway"));
 
 	if (result && gateway && strcmp(gateway, "served") == 0) {
-		doctor_set(f, DOCTOR_OK,
-			   "the gateway stood behind its walls and answered for a "
-			   "name%s",
+		doctor_set(f, DOCTOR_OK, "the gateway stood behind its walls, and served%s",
 			   landlock_abi() < LANDLOCK_ABI_CONNECT
 				   ? "; without Landlock ABI 4 (Linux 6.7) nothing holds it to the "
 				     "ports of the rules"
 				   : "");
 	} else if (result) {
-		doctor_set(f, DOCTOR_MISSING, "a name was asked for, and no gateway was there");
+		doctor_set(f, DOCTOR_MISSING, "the gateway did not serve");
+		doctor_remedy(f,
+			      "'atoll run --learn -- " ASK "' tries it again, and 'atoll events' "
+			      "of that sandbox says why");
 	} else if (!f->remedy[0]) {
 		doctor_remedy(f, "what is missing above; 'atoll run --learn -- " ASK
 				 "' says it in full");
