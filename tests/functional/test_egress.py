@@ -180,6 +180,28 @@ def test_one_that_is_ended_says_no_more(world_outside):
     assert min(took) < 0.45, took  # by itself, it would have had half a second
 
 
+LAST = "exec 3<>/dev/tcp/good.example/9; head -c 30000000 /dev/zero >&3 & sleep 0.2; echo ready; read"
+
+
+def test_one_that_dies_before_it_has_told_everything(world_outside):
+    """While it passes on the last words of a payload that has ended: what it did not tell is missed, and that is said."""
+    out = world_outside(serve={f"{GOOD}:9": "hang"})
+    for _ in range(4):  # it has half a second, of which a slow host may take all
+        process = out.start("/bin/bash", "-c", LAST, options=("--allow", "good.example:9"))
+        assert process.stdout.readline() == b"ready\n"
+        gateway, _ = gateway_of(process.pid)
+        process.stdin.close()
+        time.sleep(0.15)
+        killed = not is_dead(gateway)
+        if killed:
+            os.kill(gateway, signal.SIGKILL)
+        err = process.stderr.read()
+        process.wait(timeout=30)
+        if killed:
+            break
+    assert killed and runner.read_json(out.atoll.document)["gateway"] == "ended" and b"the gateway ended" in err, err
+
+
 SIGNALS = ("output", "cpu", "exec", "connection")
 
 
