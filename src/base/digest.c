@@ -27,18 +27,56 @@ void digest_add(struct digest *d, const void *data, size_t len)
 	sha256_update(context(d), len, data);
 }
 
-void digest_end(struct digest *d, char out[DIGEST_HEX_SIZE])
+void digest_end_raw(struct digest *d, uint8_t out[DIGEST_SIZE])
+{
+	sha256_digest(context(d), DIGEST_SIZE, out);
+}
+
+void hex_encode(const uint8_t *bytes, size_t len, char *out)
 {
 	static const char digits[] = "0123456789abcdef";
-	uint8_t raw[SHA256_DIGEST_SIZE];
-	size_t i;
 
-	sha256_digest(context(d), sizeof(raw), raw);
-	for (i = 0; i < sizeof(raw); i++) {
-		out[2 * i] = digits[raw[i] >> 4];
-		out[2 * i + 1] = digits[raw[i] & 15];
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 15];
 	}
-	out[2 * sizeof(raw)] = '\0';
+	out[2 * len] = '\0';
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool hex_decode(const char *text, size_t len, uint8_t *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		int high = digit(text[2 * i]);
+		int low = high < 0 ? -1 : digit(text[2 * i + 1]);
+
+		if (low < 0) {
+			return false;
+		}
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+void digest_end(struct digest *d, char out[DIGEST_HEX_SIZE])
+{
+	uint8_t raw[DIGEST_SIZE];
+
+	digest_end_raw(d, raw);
+	hex_encode(raw, sizeof(raw), out);
+}
+
+void digest_raw(const void *data, size_t len, uint8_t out[DIGEST_SIZE])
+{
+	struct digest d;
+
+	digest_init(&d);
+	digest_add(&d, data, len);
+	digest_end_raw(&d, out);
 }
 
 void digest_hex(const void *data, size_t len, char out[DIGEST_HEX_SIZE])

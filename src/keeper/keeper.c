@@ -32,8 +32,11 @@
 #include "keeper/name.h"
 #include "keeper/progress.h"
 #include "keeper/result.h"
+#include "keeper/seal.h"
 #include "linux/fdpass.h"
 #include "linux/machine.h"
+#include "record/event.h"
+#include "record/key.h"
 #include "tier/command.h"
 
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
@@ -116,6 +119,7 @@ static json_t *created_event(const struct keeper *k)
 
 	r = r < 0 ? r : json_put(data, "plan", plan_to_json(&k->plan));
 	r = r < 0 ? r : json_put(data, "plan_digest", json_string(digest));
+	r = r < 0 ? r : json_put(data, "schema", json_integer(EVENT_VERSION));
 	r = r < 0 || !k->plan.policy ? r : json_put(data, "policy", json_incref(k->plan.policy));
 	r = r < 0 ? r : json_put(data, "version", json_string(ATOLL_VERSION));
 	r = r < 0 ? r : json_put(data, "machine", machine_facts());
@@ -169,6 +173,9 @@ static int prepare(struct keeper *k, struct err *e)
 	}
 	if (r >= 0 && k->name) {
 		r = name_claim(&k->state, &k->home, k->name, e);
+	}
+	if (r >= 0) {
+		r = key_need(k->state.home, e);
 	}
 	if (r >= 0) {
 		r = trail_create(&k->trail, k->state.trail, k->home.id, e);
@@ -642,6 +649,11 @@ static void finish(struct keeper *k)
 		k->error = e;
 	}
 	report(k, clean);
+	/* Whoever waits for the end is not held up by it. Where it fails, 'atoll audit verify' says
+	 * that the record is not sealed. */
+	if (k->recording) {
+		(void)seal(&k->state, &k->trail, &e);
+	}
 }
 
 static void keeper_done(struct keeper *k)
@@ -726,7 +738,7 @@ int keeper_main(void)
 			   .home = {.dir = FD_NONE},
 			   .sandbox = {.denials = FD_NONE},
 			   .control = {.listener = FD_NONE, .spare = FD_NONE},
-			   .trail = {.fd = FD_NONE},
+			   .trail = {.first = FD_NONE, .fd = FD_NONE},
 			   .log = {.dir = FD_NONE, .fd = FD_NONE}};
 	int r;
 

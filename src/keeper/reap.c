@@ -20,8 +20,8 @@
 #include "keeper/kept.h"
 #include "keeper/log.h"
 #include "keeper/scratch.h"
+#include "keeper/seal.h"
 #include "keeper/state.h"
-#include "record/trail.h"
 
 /* Undoes what sandbox.json says was made outside. Without one, nothing had been made yet. */
 static int undo(const struct state_sandbox *sb, json_t *note, struct err *e)
@@ -65,7 +65,6 @@ static int settle(const struct state_sandbox *sb, struct err *e)
 static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
 {
 	json_t *note = json_pack("{s:s}", "why", "the keeper ended without tearing down");
-	struct trail trail;
 	int r;
 
 	if (!note) {
@@ -76,14 +75,8 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 		json_decref(note);
 		return r;
 	}
-	r = trail_resume(&trail, s->trail, sb->id, e);
-	if (r == 0) {
-		r = trail_add(&trail, "reaped", note, e);
-		trail_done(&trail);
-	} else {
-		json_decref(note);
-		r = r == -ENOENT ? 0 : r; /* it died before the first record */
-	}
+	r = seal_event(s, sb->id, "reaped", note, e);
+	r = r == -ENOENT ? 0 : r; /* it died before the first record */
 	if (r >= 0) {
 		r = settle(sb, e);
 	}
@@ -133,19 +126,13 @@ static bool is_over(const struct state *s, const char *name, int64_t since, int 
 static int expire_one(const struct state *s, struct state_sandbox *sb, bool surplus, struct err *e)
 {
 	char of[STATE_ID_SIZE]; /* that of a further directory is in its sandbox's record */
-	struct trail trail;
 	int r;
 
 	state_name_of(sb->id, of);
-	r = trail_resume(&trail, s->trail, of, e);
-	if (r == 0) {
-		r = trail_add(&trail, "copy_expired",
-			      json_pack("{s:s, s:s}", "why",
-					surplus ? "too many wait" : "its time was up", "copy",
-					sb->id),
-			      e);
-		trail_done(&trail);
-	}
+	r = seal_event(s, of, "copy_expired",
+		       json_pack("{s:s, s:s}", "why", surplus ? "too many wait" : "its time was up",
+				 "copy", sb->id),
+		       e);
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
 }
 

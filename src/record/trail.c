@@ -5,114 +5,164 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "record/event.h"
 
-/* More than any line holds: a request is at most 8 MiB, and the rest of it is bounded. */
-#define MAX_LINE (64 * 1024 * 1024)
+/* A line that was larger gives its memory back. */
+#define LINE_KEPT 65536
 
-static int trail_open(struct trail *t, int dir, const char *sandbox, int flags)
+void trail_file(const char *sandbox, unsigned n, char out[TRAIL_FILE_SIZE])
 {
-	char name[TRAIL_ID_SIZE + 8];
+	if (n == 1) {
+		(void)snprintf(out, TRAIL_FILE_SIZE, "%s.jsonl", sandbox);
+	} else {
+		(void)snprintf(out, TRAIL_FILE_SIZE, "%s.%u.jsonl", sandbox, n);
+	}
+}
 
-	*t = (struct trail){.fd = FD_NONE};
-	memset(t->prev, '0', DIGEST_HEX_SIZE - 1);
+static int open_segment(const struct trail *t, unsigned n, int flags)
+{
+	char name[TRAIL_FILE_SIZE];
+	int fd;
+
+	trail_file(t->sandbox, n, name);
+	fd = openat(t->dir, name, O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static void trail_init(struct trail *t, int dir, const char *sandbox)
+{
+	*t = (struct trail){.dir = dir, .first = FD_NONE, .fd = FD_NONE, .segment = 1};
 	(void)snprintf(t->sandbox, sizeof(t->sandbox), "%s", sandbox);
-	(void)snprintf(name, sizeof(name), "%s.jsonl", sandbox);
-	t->fd = openat(dir, name, O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-	return t->fd < 0 ? -errno : 0;
+	buf_init(&t->line, TRAIL_MAX_LINE);
 }
 
 int trail_create(struct trail *t, int dir, const char *sandbox, struct err *e)
 {
-	int r = trail_open(t, dir, sandbox, O_WRONLY | O_CREAT | O_EXCL);
+	int r;
 
-	return r < 0 ? err_sys(e, -r, "cannot create the trail of sandbox %s", sandbox) : 0;
+	trail_init(t, dir, sandbox);
+	r = open_segment(t, 1, O_WRONLY | O_CREAT | O_EXCL);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot create the trail of sandbox %s", sandbox);
+	}
+	t->first = t->fd = r;
+	/* Nobody else can have it: it is new, and readers that are quicker do not wait. */
+	(void)flock(t->first, LOCK_EX | LOCK_NB);
+	return 0;
 }
 
-/* Counts the lines of the file and finds where the last one begins, which ends it or is cut short.
- */
-static int trail_scan(struct trail *t, off_t *ret_last, off_t *ret_size)
+/* ---- resuming ---- */
+
+/* The digest of a line that came in pieces. */
+struct scan {
+	struct digest digest;
+	bool begun; /* there are bytes behind the last newline */
+};
+
+static void end_line(struct trail *t, struct scan *s)
+{
+	digest_end_raw(&s->digest, t->prev);
+	merkle_add(&t->tree, t->prev);
+	t->seq++;
+	digest_init(&s->digest);
+	s->begun = false;
+}
+
+/* Follows one segment to its end. */
+static int scan_segment(struct trail *t, int fd, struct scan *s)
 {
 	char block[65536];
-	off_t at = 0, begin = 0;
 	ssize_t n;
 
-	*ret_last = 0;
-	while ((n = pread(t->fd, block, sizeof(block), at)) > 0) {
-		const char *end = block + n, *p = block;
+	t->size = 0;
+	while ((n = pread(fd, block, sizeof(block), (off_t)t->size)) > 0) {
+		const char *p = block, *end = block + n, *newline;
 
-		while ((p = memchr(p, '\n', (size_t)(end - p)))) {
-			t->seq++;
-			*ret_last = begin;
-			begin = at + (++p - block);
+		while ((newline = memchr(p, '\n', (size_t)(end - p)))) {
+			digest_add(&s->digest, p, (size_t)(newline - p));
+			end_line(t, s);
+			p = newline + 1;
 		}
-		at += n;
+		digest_add(&s->digest, p, (size_t)(end - p));
+		s->begun = s->begun || p < end;
+		t->size += (uint64_t)n;
 	}
-	*ret_last = begin < at ? begin : *ret_last;
-	*ret_size = at;
 	return n < 0 ? -errno : 0;
 }
 
-static int read_last(const struct trail *t, off_t last, struct buf *b)
+/* All segments that there are; the last stays open. */
+static int scan_all(struct trail *t, struct scan *s)
 {
-	if (lseek(t->fd, last, SEEK_SET) < 0) {
-		return -errno;
+	int r = scan_segment(t, t->first, s);
+
+	t->fd = t->first;
+	while (r >= 0) {
+		int next = open_segment(t, t->segment + 1, O_RDWR);
+
+		if (next < 0) {
+			return next == -ENOENT ? 0 : next;
+		}
+		if (t->fd != t->first) {
+			t->fd = fd_close(t->fd);
+		}
+		t->fd = next;
+		t->segment++;
+		r = scan_segment(t, next, s);
 	}
-	return buf_read_fd(b, t->fd);
+	return r;
 }
 
 int trail_resume(struct trail *t, int dir, const char *sandbox, struct err *e)
 {
-	_cleanup_buf_ struct buf b = {};
-	off_t last = 0, size = 0;
-	int r = trail_open(t, dir, sandbox, O_RDWR);
+	struct scan s = {};
+	int r;
 
+	trail_init(t, dir, sandbox);
+	digest_init(&s.digest);
+	r = t->first = open_segment(t, 1, O_RDWR);
 	if (r == -ENOENT) {
 		return r;
 	}
-	buf_init(&b, MAX_LINE);
-	if (r >= 0) {
-		r = trail_scan(t, &last, &size);
+	while (r >= 0 && flock(t->first, LOCK_EX) < 0) {
+		r = errno == EINTR ? r : -errno;
 	}
-	if (r >= 0 && size > 0) {
-		r = read_last(t, last, &b);
-	}
-	if (r >= 0 && b.len > 0 && b.data[b.len - 1] != '\n') {
-		r = write(t->fd, "\n", 1) == 1 ? buf_addc(&b, '\n') : -errno;
-		t->seq++;
+	r = r < 0 ? r : scan_all(t, &s);
+	if (r >= 0 && s.begun) {
+		r = write(t->fd, "\n", 1) == 1 ? 0 : -errno;
+		end_line(t, &s);
 	}
 	if (r < 0) {
 		trail_done(t);
 		return err_sys(e, -r, "cannot resume the trail of sandbox %s", sandbox);
 	}
-	if (b.len > 0) {
-		digest_hex(b.data, b.len - 1, t->prev);
-	}
 	return 0;
 }
+
+/* ---- adding ---- */
 
 /*
  * A line that does not fit (a full disk) is taken back, so that the next one does not grow out of
  * its stump; where even that fails, nothing more is written.
  */
-static int write_line(struct trail *t, const char *line, size_t len, struct err *e)
+static int write_line(struct trail *t, struct err *e)
 {
-	ssize_t n = write(t->fd, line, len);
+	ssize_t n = write(t->fd, t->line.data, t->line.len);
 	int code = n < 0 ? errno : ENOSPC;
 	struct stat st;
 
-	if (n == (ssize_t)len) {
+	if (n == (ssize_t)t->line.len) {
+		t->size += (uint64_t)n;
 		return 0;
 	}
 	if (n > 0 && (fstat(t->fd, &st) < 0 || ftruncate(t->fd, st.st_size - n) < 0)) {
@@ -121,149 +171,101 @@ static int write_line(struct trail *t, const char *line, size_t len, struct err 
 	return err_sys(e, code, "cannot write the trail");
 }
 
+/* The next segment, when the one before is large enough. */
+static int turn_over(struct trail *t, struct err *e)
+{
+	int next;
+
+	if (t->size < TRAIL_SEGMENT) {
+		return 0;
+	}
+	next = open_segment(t, t->segment + 1, O_WRONLY | O_CREAT | O_EXCL);
+	if (next < 0) {
+		return err_sys(e, -next, "cannot begin a new segment of the trail");
+	}
+	if (t->fd != t->first) {
+		t->fd = fd_close(t->fd);
+	}
+	t->fd = next;
+	t->segment++;
+	t->size = 0;
+	return 0;
+}
+
+static int append(const char *text, size_t len, void *buf)
+{
+	return buf_add(buf, text, len) < 0 ? -1 : 0;
+}
+
+/* Keys in their order; only the data is anybody's text. */
+static bool build_line(struct trail *t, const char *event, const json_t *data, const char *time)
+{
+	char prev[DIGEST_HEX_SIZE];
+	struct buf *b = &t->line;
+
+	hex_encode(t->prev, DIGEST_SIZE, prev);
+	buf_clear(b);
+	(void)buf_adds(b, "{\"data\":");
+	if (json_dump_callback(data, append, b, JSON_COMPACT | JSON_SORT_KEYS) < 0) {
+		return false;
+	}
+	(void)buf_addf(b,
+		       ",\"event\":\"%s\",\"prev\":\"%s\",\"sandbox\":\"%s\",\"seq\":%" PRIu64
+		       ",\"time\":\"%s\"}\n",
+		       event, prev, t->sandbox, t->seq, time);
+	return !b->failed;
+}
+
 int trail_add(struct trail *t, const char *event, json_t *data, struct err *e)
 {
-	_cleanup_json_ json_t *line = json_object();
-	_cleanup_free_ char *text = NULL;
 	char now[CLOCK_TEXT_SIZE];
-	size_t len = 0;
-	int r;
 
 	clock_text(now);
-	if (!line) {
-		json_decref(data);
+	return trail_add_at(t, event, data, now, e);
+}
+
+int trail_add_at(struct trail *t, const char *event, json_t *data, const char *time, struct err *e)
+{
+	_cleanup_json_ json_t *taken = data ? data : json_object();
+	int r;
+
+	if (!event_find(event, strlen(event))) {
+		return err_set(e, ERR_BUG, EINVAL, "a trail has no events '%s'", event);
 	}
-	if (!line || json_put(line, "data", data ? data : json_object()) < 0 ||
-	    json_put(line, "event", json_string(event)) < 0 ||
-	    json_put(line, "prev", json_string(t->prev)) < 0 ||
-	    json_put(line, "sandbox", json_string(t->sandbox)) < 0 ||
-	    json_put(line, "seq", json_integer((json_int_t)t->seq)) < 0 ||
-	    json_put(line, "time", json_string(now)) < 0) {
+	if (t->fd < 0) {
+		return err_set(e, ERR_SYSTEM, EIO, "the trail is not open");
+	}
+	if (!taken || !build_line(t, event, taken, time)) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory for a trail event");
 	}
-	text = json_canonical(line, &len);
-	if (!text) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory for a trail event");
-	}
-	text[len] = '\n'; /* in place of the terminator: the line goes out in one write */
-	r = write_line(t, text, len + 1, e);
-	text[len] = '\0';
+	r = turn_over(t, e);
+	r = r < 0 ? r : write_line(t, e);
 	if (r >= 0) {
-		digest_hex(text, len, t->prev);
+		digest_raw(t->line.data, t->line.len - 1, t->prev);
+		merkle_add(&t->tree, t->prev);
 		t->seq++;
 	}
+	if (t->line.cap > LINE_KEPT) {
+		buf_done(&t->line);
+		buf_init(&t->line, TRAIL_MAX_LINE);
+	}
 	return r;
+}
+
+int trail_sync(const struct trail *t, struct err *e)
+{
+	/* The name of a segment is in the directory. */
+	if (fdatasync(t->fd) < 0 || fsync(t->dir) < 0) {
+		return err_sys(e, errno, "cannot write the trail to the disk");
+	}
+	return 0;
 }
 
 void trail_done(struct trail *t)
 {
-	t->fd = fd_close(t->fd);
-}
-
-/* ---- copying ---- */
-
-struct copying {
-	const char *sandbox;
-	int to;
-	trail_event *fn;
-	void *arg;
-	uint64_t seq;
-	bool cut; /* the line before was no event */
-	char prev[DIGEST_HEX_SIZE];
-};
-
-static int broken(const struct copying *c, const char *why, struct err *e)
-{
-	return err_set(e, ERR_SYSTEM, EBADMSG,
-		       "the record of sandbox %s is broken: line %" PRIu64 " %s", c->sandbox,
-		       c->seq + 1, why);
-}
-
-/* The members of an event, and no others; as they must be behind the lines before. */
-static const char *wrong_with(const struct copying *c, const json_t *j, const char *line,
-			      size_t len)
-{
-	const char *name = json_string_value(json_object_get(j, "event"));
-	const char *prev = json_string_value(json_object_get(j, "prev"));
-	const char *sandbox = json_string_value(json_object_get(j, "sandbox"));
-	const json_t *seq = json_object_get(j, "seq");
-	_cleanup_free_ char *text = json_canonical(j, NULL);
-
-	if (!name || !json_is_object(json_object_get(j, "data")) ||
-	    !json_is_string(json_object_get(j, "time")) || json_object_size(j) != 6) {
-		return "is no event";
+	if (t->fd != t->first) {
+		t->fd = fd_close(t->fd);
 	}
-	if (!prev || strcmp(prev, c->prev) != 0) {
-		return "does not follow from the line before";
-	}
-	if (!json_is_integer(seq) || (uint64_t)json_integer_value(seq) != c->seq) {
-		return "has another number";
-	}
-	if (!sandbox || strcmp(sandbox, c->sandbox) != 0) {
-		return "is about another sandbox";
-	}
-	if (!text || strlen(text) != len || memcmp(text, line, len) != 0) {
-		return "is not as it was written";
-	}
-	return c->cut && strcmp(name, "reaped") != 0 ? "stands behind one that was cut short"
-						     : NULL;
-}
-
-static int copy_line(struct copying *c, const char *line, size_t len, struct err *e)
-{
-	_cleanup_json_ json_t *j = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
-	const char *why = j ? wrong_with(c, j, line, len) : NULL;
-	int r = 0;
-
-	if (why || (!j && c->cut)) {
-		return broken(c, why ? why : "is no event", e);
-	}
-	if (j) {
-		r = c->fn(c->arg, json_string_value(json_object_get(j, "event")),
-			  json_object_get(j, "data"), e);
-	}
-	if (r >= 0 && c->to >= 0) {
-		r = buf_write_fd(c->to, line, len + 1);
-		r = r < 0 ? err_sys(e, -r, "cannot copy the record of sandbox %s", c->sandbox) : 0;
-	}
-	c->cut = !j;
-	digest_hex(line, len, c->prev);
-	c->seq++;
-	return r;
-}
-
-int trail_copy(int dir, const char *sandbox, int to, trail_event *fn, void *arg,
-	       char head[DIGEST_HEX_SIZE], struct err *e)
-{
-	struct copying c = {.sandbox = sandbox, .to = to, .fn = fn, .arg = arg};
-	_cleanup_free_ char *line = NULL;
-	_cleanup_fclose_ FILE *in = NULL;
-	char name[TRAIL_ID_SIZE + 8];
-	size_t size = 0;
-	ssize_t n;
-	int fd, r = 0;
-
-	memset(c.prev, '0', DIGEST_HEX_SIZE - 1);
-	(void)snprintf(name, sizeof(name), "%s.jsonl", sandbox);
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	in = fd < 0 ? NULL : fdopen(fd, "re");
-	if (!in) {
-		r = err_sys(e, errno, "cannot open the record of sandbox %s", sandbox);
-		(void)fd_close(fd);
-		return r;
-	}
-	while (r >= 0 && (n = getline(&line, &size, in)) > 0) {
-		if (line[n - 1] != '\n') {
-			return broken(&c, "has no end", e);
-		}
-		r = copy_line(&c, line, (size_t)n - 1, e);
-	}
-	if (r >= 0 && ferror(in)) {
-		return err_sys(e, errno, "cannot read the record of sandbox %s", sandbox);
-	}
-	if (r >= 0 && (c.seq == 0 || c.cut)) {
-		return broken(&c, c.cut ? "does not follow" : "is missing", e);
-	}
-	memcpy(head, c.prev, DIGEST_HEX_SIZE);
-	return r;
+	t->first = t->fd = fd_close(t->first);
+	buf_done(&t->line);
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/json.h"
+#include "record/reader.h"
 #include "record/trail.h"
 
 #define NAME "s-unit"
@@ -71,9 +72,9 @@ static void test_chain(void **state)
 
 	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
 	for (i = 0; i < 20; i++) {
-		assert_int_equal(trail_add(&t, "event", json_pack("{s:i}", "n", i), &e), 0);
+		assert_int_equal(trail_add(&t, "started", json_pack("{s:i}", "n", i), &e), 0);
 	}
-	assert_int_equal(trail_add(&t, "bare", NULL, &e), 0);
+	assert_int_equal(trail_add(&t, "paused", NULL, &e), 0);
 	assert_int_equal(e.code, 0);
 	assert_int_equal(trail_create(&again, dir, NAME, &e), -EEXIST);
 	trail_done(&t);
@@ -178,11 +179,11 @@ static void test_no_room(void **state)
 
 		tight = (struct rlimit){(rlim_t)before + room, limit.rlim_max};
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
-		assert_true(trail_add(&t, "lost", NULL, &e) < 0);
+		assert_true(trail_add(&t, "paused", NULL, &e) < 0);
 		assert_non_null(strstr(e.msg, "cannot write the trail"));
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 		assert_int_equal(size_of(t.fd), before);
-		assert_int_equal(trail_add(&t, "kept", NULL, &e), 0);
+		assert_int_equal(trail_add(&t, "resumed", NULL, &e), 0);
 	}
 	trail_done(&t);
 	assert_int_equal(verify(dir, 0), 5);
@@ -190,15 +191,88 @@ static void test_no_room(void **state)
 
 static void test_full_device(void **state)
 {
-	struct trail t = {.fd = open("/dev/full", O_WRONLY | O_APPEND | O_CLOEXEC)};
+	struct trail t = {.first = FD_NONE,
+			  .fd = open("/dev/full", O_WRONLY | O_APPEND | O_CLOEXEC),
+			  .line.max = TRAIL_MAX_LINE};
+	static const uint8_t none[DIGEST_SIZE];
 	struct err e = {};
 
 	(void)state;
 	assert_int_equal(trail_add(&t, "created", NULL, &e), -ENOSPC);
 	assert_int_equal(t.seq, 0);
-	assert_string_equal(t.prev, "");
+	assert_memory_equal(t.prev, none, sizeof(none));
 	trail_done(&t);
-	assert_int_equal(trail_add(&t, "created", NULL, &e), -EBADF);
+	assert_int_equal(trail_add(&t, "created", NULL, &e), -EIO);
+}
+
+/* What is in no table is in no trail. */
+static void test_unknown_event(void **state)
+{
+	_cleanup_fd_ int dir = open_dir(state);
+	struct trail t;
+	struct err e = {};
+
+	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
+	assert_int_equal(trail_add(&t, "create", NULL, &e), -EINVAL);
+	assert_int_equal(trail_add(&t, "createdx", NULL, &e), -EINVAL);
+	assert_int_equal(trail_add(&t, "", NULL, &e), -EINVAL);
+	assert_int_equal(trail_add(&t, "a\"b", NULL, &e), -EINVAL);
+	assert_int_equal(e.kind, ERR_BUG);
+	trail_done(&t);
+	assert_int_equal(verify(dir, 0), 0);
+}
+
+/* A second segment, and a third: the chain goes on over both, and so does who resumes. */
+static void test_segments(void **state)
+{
+	_cleanup_fd_ int dir = open_dir(state);
+	_cleanup_free_ char *text = malloc(8 << 20);
+	struct reader in;
+	struct trail t;
+	struct err e = {};
+	const char *line;
+	size_t len = 0, n;
+	struct line l;
+
+	memset(text, 'x', 8 << 20);
+	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
+	for (n = 0; n < 17; n++) {
+		assert_int_equal(
+			trail_add(&t, "started", json_pack("{s:s%}", "argv", text, 8 << 20), &e),
+			0);
+	}
+	assert_int_equal(t.segment, 3);
+	trail_done(&t);
+	resume_and_end(dir);
+	assert_int_equal(trail_resume(&t, dir, NAME, &e), 0);
+	assert_int_equal(t.segment, 3);
+	assert_int_equal(t.seq, 18);
+	trail_done(&t);
+	assert_int_equal(reader_open(&in, dir, NAME, &e), 0);
+	for (n = 0; reader_next(&in, &line, &len, &e) > 0; n++) {
+		assert_true(line_parse(line, len, &l));
+		assert_int_equal(l.seq, n);
+		assert_string_equal(l.event, n < 17 ? "started" : "reaped");
+	}
+	assert_int_equal(n, 18);
+	assert_int_equal(e.code, 0);
+	reader_close(&in);
+}
+
+/* Who resumes waits for who writes. */
+static void test_lock(void **state)
+{
+	_cleanup_fd_ int dir = open_dir(state);
+	struct reader in;
+	struct trail t;
+	struct err e = {};
+
+	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
+	assert_int_equal(reader_open(&in, dir, NAME, &e), 0);
+	assert_false(reader_wait(&in, 20000000));
+	trail_done(&t);
+	assert_true(reader_wait(&in, 0));
+	reader_close(&in);
 }
 
 /* The file of a trail is never followed elsewhere. */
@@ -216,146 +290,15 @@ static void test_planted_link(void **state)
 
 static void add_under_faults(bool may_fail)
 {
-	struct trail t = {.fd = open("/dev/null", O_WRONLY | O_CLOEXEC)};
+	struct trail t = {.first = FD_NONE,
+			  .fd = open("/dev/null", O_WRONLY | O_CLOEXEC),
+			  .line.max = TRAIL_MAX_LINE};
 	struct err e = {};
-	int r = trail_add(&t, "event", json_pack("{s:s}", "k", "v"), &e);
+	int r = trail_add(&t, "started", json_pack("{s:s}", "k", "v"), &e);
 
 	assert_true(r == 0 || (may_fail && r == -ENOMEM && e.code == ENOMEM));
 	assert_int_equal(t.seq, r == 0);
 	trail_done(&t);
-}
-
-/* ---- copying ---- */
-
-/* What was told of: the names, each behind a blank. */
-static int note_event(void *arg, const char *name, const json_t *data, struct err *e)
-{
-	struct buf *b = arg;
-
-	assert_true(json_is_object(data));
-	if (strcmp(name, "refuse") == 0) {
-		return err_set(e, ERR_USER, ECANCELED, "refused");
-	}
-	return buf_addf(b, " %s", name);
-}
-
-/* The errno of a copy to nowhere, with what it says in *e. */
-static int copy_to_nowhere(int dir, struct err *e)
-{
-	_cleanup_buf_ struct buf told = {};
-	char head[DIGEST_HEX_SIZE];
-
-	buf_init(&told, 4096);
-	*e = (struct err){};
-	return trail_copy(dir, NAME, FD_NONE, note_event, &told, head, e);
-}
-
-static void make_trail(int dir, const char *third)
-{
-	struct trail t;
-	struct err e = {};
-
-	(void)unlinkat(dir, NAME ".jsonl", 0);
-	assert_int_equal(trail_create(&t, dir, NAME, &e), 0);
-	assert_int_equal(trail_add(&t, "created", json_pack("{s:s}", "a", "b"), &e), 0);
-	assert_int_equal(trail_add(&t, "receipt", NULL, &e), 0);
-	assert_int_equal(trail_add(&t, third, NULL, &e), 0);
-	trail_done(&t);
-}
-
-static void test_copy(void **state)
-{
-	_cleanup_fd_ int dir = open_dir(state);
-	_cleanup_fd_ int to = openat(dir, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	_cleanup_fd_ int from = FD_NONE;
-	_cleanup_buf_ struct buf told = {}, one = {}, two = {};
-	char head[DIGEST_HEX_SIZE], last[DIGEST_HEX_SIZE];
-	struct err e = {};
-
-	buf_init(&told, 4096);
-	buf_init(&one, 1 << 20);
-	buf_init(&two, 1 << 20);
-	make_trail(dir, "ended");
-	assert_int_equal(trail_copy(dir, NAME, to, note_event, &told, head, &e), 0);
-	assert_string_equal(buf_str(&told), " created receipt ended");
-	from = openat(dir, NAME ".jsonl", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(buf_read_fd(&one, from), 0);
-	assert_int_equal(lseek(to, 0, SEEK_SET), 0);
-	assert_int_equal(buf_read_fd(&two, to), 0);
-	assert_int_equal(one.len, two.len);
-	assert_memory_equal(one.data, two.data, one.len);
-	one.data[one.len - 1] = '\0';
-	digest_hex(strrchr(one.data, '\n') + 1, strlen(strrchr(one.data, '\n') + 1), last);
-	assert_string_equal(head, last);
-	make_trail(dir, "refuse");
-	assert_int_equal(copy_to_nowhere(dir, &e), -ECANCELED);
-	assert_int_equal(trail_copy(dir, "s-none", FD_NONE, note_event, &told, head, &e), -ENOENT);
-}
-
-/* Any byte changed, any line missing, the end cut anywhere but behind a line. */
-static void test_copy_finds_damage(void **state)
-{
-	_cleanup_fd_ int dir = open_dir(state);
-	_cleanup_buf_ struct buf whole = {};
-	struct err e = {};
-	size_t i;
-
-	buf_init(&whole, 1 << 20);
-	make_trail(dir, "ended");
-	{
-		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_RDONLY | O_CLOEXEC);
-
-		assert_int_equal(buf_read_fd(&whole, fd), 0);
-	}
-	for (i = 0; i < whole.len; i++) {
-		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_WRONLY | O_TRUNC | O_CLOEXEC);
-		size_t last = whole.len - 1;
-		bool in_last;
-
-		while (whole.data[last - 1] != '\n') {
-			last--;
-		}
-		in_last = i >= last;
-		whole.data[i] ^= 1;
-		assert_int_equal(write(fd, whole.data, whole.len), whole.len);
-		whole.data[i] ^= 1;
-		/* In the last line only what the others do not fix can be another one unnoticed:
-		 * its event, its time, its data. */
-		if (copy_to_nowhere(dir, &e) == 0) {
-			assert_true(in_last);
-			continue;
-		}
-		assert_int_equal(e.code, EBADMSG);
-		assert_non_null(strstr(e.msg, "the record of sandbox " NAME " is broken: line "));
-	}
-	for (i = 0; i < whole.len; i++) {
-		_cleanup_fd_ int fd = openat(dir, NAME ".jsonl", O_WRONLY | O_TRUNC | O_CLOEXEC);
-
-		assert_int_equal(write(fd, whole.data, i), i);
-		assert_int_equal(copy_to_nowhere(dir, &e),
-				 i > 0 && whole.data[i - 1] == '\n' ? 0 : -EBADMSG);
-	}
-}
-
-/* A line that a death cut short stands before the event of whoever found it, and nowhere else. */
-static void test_copy_of_a_cut_line(void **state)
-{
-	static const char stump[] = "{\"data\":{";
-	_cleanup_fd_ int dir = open_dir(state);
-	struct trail t;
-	struct err e = {};
-
-	make_trail(dir, "started");
-	append_raw(dir, stump, strlen(stump));
-	assert_int_equal(copy_to_nowhere(dir, &e), -EBADMSG);
-	resume_and_end(dir);
-	assert_int_equal(copy_to_nowhere(dir, &e), 0);
-	append_raw(dir, stump, strlen(stump));
-	assert_int_equal(trail_resume(&t, dir, NAME, &e), 0);
-	assert_int_equal(trail_add(&t, "ended", NULL, &e), 0);
-	trail_done(&t);
-	assert_int_equal(copy_to_nowhere(dir, &e), -EBADMSG);
-	assert_non_null(strstr(e.msg, "line 7 stands behind one that was cut short"));
 }
 
 static void test_faults(void **state)
@@ -377,10 +320,10 @@ int main(void)
 		IN_DIR(test_cut_first_line),
 		IN_DIR(test_large_events),
 		IN_DIR(test_no_room),
+		IN_DIR(test_unknown_event),
+		IN_DIR(test_segments),
+		IN_DIR(test_lock),
 		IN_DIR(test_planted_link),
-		IN_DIR(test_copy),
-		IN_DIR(test_copy_finds_damage),
-		IN_DIR(test_copy_of_a_cut_line),
 		cmocka_unit_test(test_full_device),
 		cmocka_unit_test(test_faults),
 	};

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -18,10 +19,14 @@
 #include "front/cli/copies.h"
 #include "front/cli/patch.h"
 #include "policy/document.h"
-#include "record/trail.h"
+#include "record/key.h"
+#include "record/reader.h"
+#include "record/verify.h"
 #include "workspace/memory.h"
 
-#define POLICY_MAX     ((size_t)16 << 20)
+#define POLICY_MAX ((size_t)16 << 20)
+/* How long a seal may take to come. */
+#define SEAL_NS        5000000000LL
 #define LINE_MAX_BYTES ((size_t)64 * 1024)
 
 static int no_memory(struct err *e)
@@ -45,11 +50,8 @@ static bool is_mode_copy(const struct graduate *g)
 	return mode && strcmp(mode, "copy") == 0;
 }
 
-static int take_event(void *arg, const char *name, const json_t *data, struct err *e)
+static void take_event(struct graduate *g, const char *name, const json_t *data)
 {
-	struct graduate *g = arg;
-
-	(void)e;
 	if (strcmp(name, "created") == 0) {
 		keep(&g->created, data);
 	} else if (strcmp(name, "receipt") == 0) {
@@ -61,7 +63,6 @@ static int take_event(void *arg, const char *name, const json_t *data, struct er
 	} else if (strcmp(name, "graduated") == 0) {
 		g->graduated = true;
 	}
-	return 0;
 }
 
 /* A document of the record that has its digest beside it. */
@@ -87,9 +88,67 @@ static int check_digest(const json_t *data, const char *what, const char *digest
 				 "its record is broken: the %s is not the one of its digest", what);
 }
 
-int graduate_read(struct graduate *g, int trail, int to, struct err *e)
+/* The record on its way into the export. */
+struct reading {
+	struct graduate *g;
+	int to;
+};
+
+static int take_line(void *arg, const struct line *l, const char *text, size_t len,
+		     const uint8_t digest[DIGEST_SIZE], struct err *e)
 {
-	int r = trail_copy(trail, g->id, to, take_event, g, g->head, e);
+	const struct reading *in = arg;
+	_cleanup_json_ json_t *data =
+		l ? json_loadb(l->data, l->data_len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	struct iovec parts[] = {{(void *)text, len}, {(void *)"\n", 1}};
+	int r = 0;
+
+	(void)digest;
+	if (l && !data) {
+		return err_set(e, ERR_SYSTEM, EBADMSG,
+			       "the record of sandbox %s is broken: record %llu is no JSON",
+			       in->g->id, (unsigned long long)l->seq);
+	}
+	if (l) {
+		take_event(in->g, l->event, data);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && in->to >= 0 && r >= 0; i++) {
+		r = buf_write_fd(in->to, parts[i].iov_base, parts[i].iov_len);
+	}
+	return r < 0 ? err_sys(e, -r, "cannot copy the record of sandbox %s", in->g->id) : 0;
+}
+
+static int read_record(struct graduate *g, const struct state *s, int to, struct err *e)
+{
+	struct reading reading = {.g = g, .to = to};
+	struct verify_report report;
+	struct key_list keys;
+	struct reader in = {};
+	int r = key_list(s->home, &keys, e);
+
+	r = r < 0 ? r : reader_open(&in, s->trail, g->id, e);
+	if (r < 0) {
+		return r;
+	}
+	/* It has ended where it is copied; its seal may be on its way. */
+	if (to >= 0) {
+		(void)reader_wait(&in, SEAL_NS);
+	}
+	r = verify_run(&in, &(struct verify_trust){.keys = keys.keys, .n_keys = keys.n}, take_line,
+		       &reading, &report, e);
+	reader_close(&in);
+	if (r >= 0 && !report.good) {
+		r = err_set(e, ERR_SYSTEM, EBADMSG,
+			    "the record of sandbox %s is broken at record %llu: %s", g->id,
+			    (unsigned long long)report.bad, report.why);
+	}
+	memcpy(g->head, report.head, sizeof(g->head));
+	return r;
+}
+
+int graduate_read(struct graduate *g, const struct state *s, int to, struct err *e)
+{
+	int r = read_record(g, s, to, e);
 
 	r = r < 0 ? r : check_digest(g->created, "plan", "plan_digest", e);
 	r = r < 0 ? r : check_digest(g->receipt, "receipt", "digest", e);
@@ -470,10 +529,10 @@ static int put_manifest(struct graduate *g, struct err *e)
 	return put_text(g, "MANIFEST.sha256", buf_str(&b), b.len, e);
 }
 
-int graduate_write(struct graduate *g, int trail, struct err *e)
+int graduate_write(struct graduate *g, const struct state *s, struct err *e)
 {
 	_cleanup_fd_ int record = create(g, "trail.jsonl", e);
-	int r = record < 0 ? record : graduate_read(g, trail, record, e);
+	int r = record < 0 ? record : graduate_read(g, s, record, e);
 
 	r = r < 0 ? r : put_policy(g, e);
 	r = r < 0 ? r : put_canonical(g, "plan.json", json_object_get(g->created, "plan"), e);

@@ -20,9 +20,9 @@
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
 #include "front/cli/sandboxes.h"
+#include "keeper/seal.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
-#include "record/trail.h"
 #include "workspace/apply.h"
 
 /* Beside its place, until it is whole. */
@@ -177,7 +177,7 @@ static int check_record(struct graduate *g, const struct state *s, struct err *e
 
 	for (tries = 0; r == -EBADMSG && tries < READ_TRIES; tries++) {
 		*e = (struct err){};
-		r = graduate_read(g, s->trail, FD_NONE, e);
+		r = graduate_read(g, s, FD_NONE, e);
 	}
 	if (r >= 0 && g->graduated) {
 		r = err_set(e, ERR_USER, EEXIST,
@@ -276,16 +276,11 @@ static json_t *path_of(const struct graduate *g)
 static int let_go(const struct graduate *g, struct review *r, const struct state *s, struct err *e)
 {
 	json_t *data = json_pack("{s:o, s:s}", "directory", path_of(g), "manifest", g->manifest);
-	struct trail trail;
-	int n = data ? trail_resume(&trail, s->trail, g->id, e)
-		     : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	int n = seal_event(s, g->id, "graduated", data, e);
 
-	if (n < 0) {
-		json_decref(data);
-		return n;
+	if (n == -ENOENT) {
+		return err_set(e, ERR_SYSTEM, ENOENT, "the record of sandbox %s is gone", g->id);
 	}
-	n = trail_add(&trail, "graduated", data, e);
-	trail_done(&trail);
 	if (n >= 0 && g->review) {
 		struct apply a = review_apply(r);
 
@@ -309,7 +304,7 @@ static int graduate_one(struct graduate *g, const struct state *s, const char *p
 	r = r < 0 ? r : end_running(g, s, e);
 	r = r < 0 ? r : check_more(g, s, e); /* what came meanwhile */
 	r = r < 0 ? r : open_copy(g, &review, e);
-	r = r < 0 ? r : graduate_write(g, s->trail, e);
+	r = r < 0 ? r : graduate_write(g, s, e);
 	r = r < 0 ? r : check_copy(g, e);
 	r = r < 0 ? r : put_in_place(g, e);
 	r = r < 0 ? r : let_go(g, &review, s, e);

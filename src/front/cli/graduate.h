@@ -54,7 +54,7 @@ struct graduate {
  * Reads and verifies the record; `to`: and copies it there, FD_NONE: nowhere. -EBADMSG where it is
  * broken, or does not say what an export needs.
  */
-int graduate_read(struct graduate *g, int trail, int to, struct err *e);
+int graduate_read(struct graduate *g, const struct state *s, int to, struct err *e);
 
 /* Writes everything into g->dir, which is empty. */
-int graduate_write(struct graduate *g, int trail, struct err *e);
+int graduate_write(struct graduate *g, const struct state *s, struct err *e);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sealing: what ends a piece of a trail. A checkpoint signs it with the key of the installation.
+ * A sandbox that ends is sealed by its keeper after its result was told; one whose keeper died by
+ * whoever finds it; and whoever adds to a trail later (an apply, an expiry) seals it again.
+ */
+#pragma once
+
+#include <jansson.h>
+
+struct err;
+struct state;
+struct trail;
+
+int seal(const struct state *s, struct trail *t, struct err *e);
+
+/*
+ * Adds an event to the trail of a sandbox that has ended, and seals it; takes `data`, whose maker
+ * ran out of memory when it is NULL. -ENOENT without *e set: it has none.
+ */
+int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,
+	       struct err *e);
