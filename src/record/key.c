@@ -157,6 +157,25 @@ int key_load(int home, struct sign_key *ret, struct err *e)
 	return r;
 }
 
+int key_read(const char *path, struct key_list *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct buf b = {};
+	int r;
+
+	buf_init(&b, SIGN_PEM_SIZE);
+	r = fd < 0 ? -errno : buf_read_fd(&b, fd);
+	if (r < 0) {
+		return err_sys(e, -r, "cannot read the key '%s'", path);
+	}
+	*ret = (struct key_list){.n = 1};
+	return sign_public_from_pem(buf_str(&b), ret->keys[0])
+		       ? 0
+		       : err_set(e, ERR_USER, EBADMSG,
+				 "'%s' is no public key of Ed25519 in PEM ('atoll audit key')",
+				 path);
+}
+
 static bool is_public(const char *name)
 {
 	size_t n = strlen(name);

@@ -36,5 +36,8 @@ struct key_list {
 	size_t n;
 };
 
+/* The one public key that is in a file. */
+int key_read(const char *path, struct key_list *ret, struct err *e);
+
 /* All public keys. None, where there is no directory of keys yet. */
 int key_list(int home, struct key_list *ret, struct err *e);

@@ -22,6 +22,7 @@ static const struct cli_command *const commands[] = {
 	&cli_rm_command,
 	&cli_reap_command,
 	&cli_gc_command, /* the same */
+	&cli_audit_command,
 	&cli_policy_command,
 	&cli_doctor_command,
 	&cli_completion_command,

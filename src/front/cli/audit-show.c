@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll audit show: what records say, of one sandbox or of all. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "front/cli/audit-internal.h"
+#include "front/cli/cli.h"
+#include "front/cli/trails.h"
+
+struct show_options {
+	struct trail_filter filter; /* first: options are taken into it */
+	bool json;
+};
+
+static int print_event(void *arg, const struct line *l, const char *text, size_t len, struct err *e)
+{
+	const struct show_options *o = arg;
+
+	(void)e;
+	if (!o->json) {
+		return trail_print(stdout, l, true);
+	}
+	(void)fwrite(text, 1, len, stdout);
+	(void)putchar('\n');
+	return 0;
+}
+
+static int show_one(const struct state *s, const char *id, void *arg, struct err *e)
+{
+	struct show_options *o = arg;
+
+	return trail_read(s, id, &o->filter, print_event, o, e);
+}
+
+static int show(const struct cli_command *c, int argc, char **argv)
+{
+	struct show_options o = {};
+	struct cli_operands words;
+	struct state s;
+	struct err e = {};
+	int r = cli_parse(c, argc, argv, &o, &words);
+
+	r = r == 0 ? trail_filter_settle(&o.filter, c->name) : r;
+	if (r != 0) {
+		return r > 0 ? CLI_OK : -r;
+	}
+	r = state_open(&s, &e);
+	r = r < 0 ? r : trails_each(&s, &words, show_one, &o, &e);
+	state_done(&s);
+	return r < 0 && e.code ? cli_fail(&e) : cli_written();
+}
+
+static const char *const classes[] = {"life",  "wall", "program", "network", "denial",
+				      "limit", "file", "money",   "record",  NULL};
+
+static const struct cli_option show_options[] = {
+	CLI_TAKES("--class", "CLASS", CLI_WORDS, "only events of this class",
+		  .value.choices = classes, .take = trail_take_class, .repeat = true),
+	CLI_TAKES("--event", "NAME", CLI_TEXT, "only events of this name", .take = trail_take_event,
+		  .repeat = true),
+	CLI_TAKES("--since", "TIME", CLI_TEXT, "a time (UTC), or how long ago",
+		  .offset = offsetof(struct show_options, filter.since)),
+	CLI_TAKES("--until", "TIME", CLI_TEXT, "the same, and no later",
+		  .offset = offsetof(struct show_options, filter.until)),
+	CLI_TAKES("--owner", "NAME", CLI_TEXT, "only of sandboxes that this one answers for",
+		  .offset = offsetof(struct show_options, filter.owner)),
+	CLI_TAKES("--account", "NAME", CLI_TEXT, "only of sandboxes of this account",
+		  .offset = offsetof(struct show_options, filter.account)),
+	CLI_FLAG("--json", "the lines of the records as they stand",
+		 .offset = offsetof(struct show_options, json)),
+	{},
+};
+
+static const struct cli_example show_examples[] = {
+	CLI_EXAMPLE("atoll audit show --since 24h --class denial"),
+	CLI_EXAMPLE("atoll audit show work --class program"),
+	CLI_EXAMPLE("atoll audit show --owner ci --event connection --json"),
+	{},
+};
+
+const struct cli_command cli_audit_show_command = {
+	.name = "audit show",
+	.summary = "print events of all records, or of some",
+	.operands = "[SANDBOX...]",
+	.operand.kind = CLI_EITHER,
+	.max_operands = SIZE_MAX,
+	.about = "Print events, the oldest record first. Without SANDBOX, of every record; "
+		 "'atoll events\n"
+		 "--follow' goes on while one is written.\n",
+	.notes = "What is printed is not verified by it: 'atoll audit verify' does that.\n",
+	.options = show_options,
+	.examples = show_examples,
+	.run = show,
+};
