@@ -245,6 +245,7 @@ static void ask_listeners(struct gateway *g, struct name *n)
 		return; /* its turn comes with an answer to another */
 	}
 	memcpy(m.ports, n->ports, sizeof(m.ports));
+	(void)snprintf(m.text, sizeof(m.text), "%s", n->host);
 	n->state = NAME_OPENING;
 	g->names->n_opening++;
 	report(g, &m);

@@ -46,7 +46,8 @@ enum gateway_op {
 	GATEWAY_READY,
 	/* Gateway to keeper: it cannot; `text` says why. */
 	GATEWAY_FAILED,
-	/* Gateway to keeper: it needs listeners at `address`, for these ports. Not more than
+	/* Gateway to keeper: it needs listeners at `address`, which stands for `text`, for these
+	 * ports. Not more than
 	 * GATEWAY_OPENING at once. */
 	GATEWAY_OPEN,
 	/* Gateway to keeper: no name server answers; there may be others by now. Not more than once

@@ -17,46 +17,53 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 		{"syscall.abi", "execution.syscalls",
 		 "use programs built for this machine's 64-bit ABI",
 		 "none: the 32-bit and x32 entries stay closed; use a microVM for such "
-		 "programs"},
+		 "programs",
+		 3},
 	[DENIAL_SOCKET_FAMILY] =
 		{"socket.family", "execution.syscalls",
 		 "use UNIX, IPv4 or IPv6 stream and datagram sockets",
-		 "none at this tier: other socket families are kernel attack surface"},
+		 "none at this tier: other socket families are kernel attack surface", 1},
 	[DENIAL_NAMESPACE] = {"namespace.new", "execution.syscalls",
 			      "run the program without its own sandbox (for example --no-sandbox)",
-			      "execution: {syscalls: nested} lets the payload create namespaces"},
+			      "execution: {syscalls: nested} lets the payload create namespaces",
+			      1},
 	[DENIAL_MOUNT] =
 		{"mount.refused", "execution.syscalls",
 		 "work on the files that are visible; /tmp and the home directory are writable",
 		 "filesystem.read shows more; execution: {syscalls: nested} allows mounts in a "
-		 "nested namespace"},
+		 "nested namespace",
+		 2},
 	[DENIAL_TRACE] =
 		{"trace.refused", "execution.syscalls",
 		 "debug only processes that you started, without process_vm_* and pidfd_getfd",
 		 "execution: {syscalls: default} allows ptrace of the payload's own processes; "
-		 "the other calls stay closed at this tier"},
+		 "the other calls stay closed at this tier",
+		 2},
 	[DENIAL_TERMINAL] = {"terminal.input", "execution.syscalls",
 			     "write to standard output instead of pushing terminal input",
-			     "none: pushing input into a terminal is how sandboxes were escaped"},
+			     "none: pushing input into a terminal is how sandboxes were escaped",
+			     4},
 	[DENIAL_KERNEL] =
 		{"kernel.surface", "execution.syscalls",
 		 "use the portable alternative (poll instead of io_uring, files instead of "
 		 "keyrings)",
-		 "none at this tier: use the microvm tier for programs that need it"},
+		 "none at this tier: use the microvm tier for programs that need it", 2},
 	[DENIAL_DEVICE_NODE] = {"device.node", "execution.syscalls",
 				"use the device nodes that are in /dev",
-				"none at this tier: device nodes reach drivers"},
+				"none at this tier: device nodes reach drivers", 3},
 	[DENIAL_SET_ID] = {"file.set-id", "execution.syscalls",
 			   "leave the set-user-ID and set-group-ID bits off",
 			   "none: such a file would give the caller's rights to others on the "
-			   "host; set the bit outside after looking at the file"},
+			   "host; set the bit outside after looking at the file",
+			   2},
 	[DENIAL_INIT] = {"process.init", "execution.syscalls",
 			 "change the limits and the scheduling of your own processes; process 1 is "
 			 "the sandbox's",
-			 "none: a payload that can starve process 1 outlives its limits"},
+			 "none: a payload that can starve process 1 outlives its limits", 4},
 	[DENIAL_SYSCALL] = {"syscall.refused", "execution.syscalls",
 			    "use another way; the call is not available here",
-			    "execution: {syscalls: default} has more calls than strict and file"},
+			    "execution: {syscalls: default} has more calls than strict and file",
+			    1},
 	[DENIAL_NETWORK] = {"network.none", "network.allow",
 			    "work offline: only the sandbox's own loopback is there",
 			    "network: {allow: [HOST:PORT]} or --allow HOST[:PORT]"},
@@ -76,13 +83,15 @@ static const struct denial_kind kinds[DENIAL_COUNT] = {
 	[DENIAL_NET_PRIVATE] =
 		{"network.private", "network.allow", "use a host that is on the Internet",
 		 "private: true in the rule, or --allow HOST:PORT,private, if the "
-		 "host is meant to be inside; metadata services stay closed to names"},
+		 "host is meant to be inside; metadata services stay closed to names",
+		 2},
 	[DENIAL_NET_PROTOCOL] =
 		{"network.protocol", "network.allow",
 		 "speak what the rule says: TLS to the very name that was dialled, "
 		 "or HTTP requests for it",
 		 "protocol: tcp in the rule, or --allow HOST:PORT/tcp, lets anything "
-		 "through to that host"},
+		 "through to that host",
+		 1},
 	[DENIAL_NET_UDP] = {"network.udp", "network.allow",
 			    "use TCP; names are asked of the server in resolv.conf",
 			    "none: datagrams go nowhere"},
@@ -213,6 +222,16 @@ json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox)
 			 entry->what, "rule", kind->rule, "count", (json_int_t)entry->count,
 			 "request_id", json_sprintf("%s.%s", sandbox, entry->request), "agent",
 			 kind->agent, "remedy", kind->remedy);
+}
+
+unsigned denials_score(const struct denials *d)
+{
+	unsigned score = 0;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		score += kinds[d->entries[i].code].weight;
+	}
+	return score;
 }
 
 json_t *denials_to_json(const struct denials *d, const char *sandbox)

@@ -43,6 +43,7 @@ struct denial_kind {
 	const char *rule;   /* the key of the policy that decides it */
 	const char *agent;  /* how to go on */
 	const char *remedy; /* how a human widens it */
+	unsigned weight;    /* how much of an escape it is: 0, everyday; 4, of no other use */
 };
 
 /* The documented table (docs/denials.md), by code. */
@@ -76,6 +77,9 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, con
 
 /* One entry as JSON: for the trail and the result. NULL: out of memory. */
 json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox);
+
+/* The sum of the weights of all different refusals, each counted once. */
+unsigned denials_score(const struct denials *d);
 
 /* All of them. */
 json_t *denials_to_json(const struct denials *d, const char *sandbox);

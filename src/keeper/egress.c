@@ -421,6 +421,19 @@ static int start_inside(const struct keeper *k, const struct gateway_message *m,
 	return pid < 0 ? errno : WIFEXITED(*ret_status) ? 0 : ECHILD;
 }
 
+/* A name that is asked for is in the trail once: addresses for them only grow. */
+static int record_name(struct keeper *k, const struct gateway_message *m, struct err *e)
+{
+	struct egress *x = &k->egress;
+
+	if (m->address <= x->named || x->names == EGRESS_NAMES_TOLD || !m->text[0]) {
+		return 0;
+	}
+	x->named = m->address;
+	x->names++;
+	return keeper_record(k, "name", json_pack("{s:o}", "host", json_text(m->text)), e);
+}
+
 /* The gateway has the answer from whoever made the listeners, or else from us. It asks for so few
  * at once that there is room for every answer. */
 static int open_listeners(struct keeper *k, const struct gateway_message *m, struct err *e)
@@ -431,6 +444,9 @@ static int open_listeners(struct keeper *k, const struct gateway_message *m, str
 	if (!is_due(k, m)) {
 		return err_set(e, ERR_BUG, EPROTO,
 			       "the gateway asked for listeners that no rule names");
+	}
+	if (record_name(k, m, e) < 0) {
+		return -e->code;
 	}
 	no.code = start_inside(k, m, &status);
 	if (status != 0 && no.code == 0) {
@@ -688,7 +704,7 @@ static int hear_last(struct keeper *k, struct err *e)
 	int r = 1;
 
 	x->ending = true;
-	if (k->broken != LIMIT_NONE || k->denied || k->stopped || k->error.code) {
+	if (k->broken != LIMIT_NONE || k->denied || k->caught || k->stopped || k->error.code) {
 		(void)fdpass_send_now(x->fd, &stop, sizeof(stop), NULL, 0);
 	}
 	(void)shutdown(x->fd, SHUT_WR);

@@ -25,6 +25,9 @@ struct keeper;
  * is one event with their number and their bytes, at the end. */
 #define EGRESS_CONNECTIONS_TOLD 16384
 
+/* The same for names that were asked for. */
+#define EGRESS_NAMES_TOLD 16384
+
 struct egress {
 	enum egress_state {
 		EGRESS_NONE, /* no destination is allowed */
@@ -37,7 +40,8 @@ struct egress {
 	int pidfd;
 	pid_t pid;
 	uint64_t counted[GATEWAY_DENIALS]; /* of its numbers, what is among the denials */
-	uint64_t connections;
+	uint32_t named; /* the last address that a name in the trail stands for */
+	uint64_t names, connections;
 	struct egress_more { /* of those that are not in the trail one by one */
 		uint64_t connections, up, down;
 	} more;

@@ -61,6 +61,8 @@ struct keeper {
 	uint64_t bytes; /* put out by commands that are gone */
 	struct denials denials;
 	bool denied;            /* the first of them ended it */
+	bool suspected;         /* of an escape: it is in the record */
+	bool caught;            /* and that ended it */
 	uint64_t routes, forks; /* what of the counters is among them */
 
 	json_t *receipt;
@@ -119,6 +121,9 @@ int keeper_record(struct keeper *k, const char *event, json_t *data, struct err 
 /* Counts a refusal and records the first of its kind. `request`: as denials_add() has it. */
 int keeper_deny(struct keeper *k, enum denial_code code, const char *what, const char *request,
 		uint64_t count, struct err *e);
+
+/* Looks at all refusals: 1 where an escape is suspected from now on, which is recorded. */
+int keeper_suspect(struct keeper *k, struct err *e);
 
 /* Records that the first refusal is what ends the sandbox. */
 int keeper_record_denial(struct keeper *k, struct err *e);

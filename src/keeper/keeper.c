@@ -76,6 +76,41 @@ int keeper_deny(struct keeper *k, enum denial_code code, const char *what, const
 			     denial_to_json(&k->denials.entries[k->denials.n - 1], k->home.id), e);
 }
 
+/* How often each kind was refused. */
+static json_t *count_codes(const struct denials *d)
+{
+	_cleanup_json_ json_t *counts = json_object();
+
+	for (unsigned i = 0; counts && i < d->n; i++) {
+		const char *code = denial_kind(d->entries[i].code)->code;
+		json_int_t n = json_integer_value(json_object_get(counts, code));
+
+		if (json_put(counts, code, json_integer(n + (json_int_t)d->entries[i].count)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(counts);
+}
+
+int keeper_suspect(struct keeper *k, struct err *e)
+{
+	static const char *const actions[] = {
+		[ESCAPE_STOP] = "stop", [ESCAPE_PAUSE] = "pause", [ESCAPE_NOTE] = "note"};
+	unsigned score = denials_score(&k->denials);
+	int r;
+
+	if (k->suspected || score < k->plan.escape_threshold) {
+		return 0;
+	}
+	k->suspected = true;
+	r = keeper_record(k, "escape.suspected",
+			  json_pack("{s:i, s:i, s:s, s:o}", "score", (int)score, "threshold",
+				    (int)k->plan.escape_threshold, "action",
+				    actions[k->plan.escape], "codes", count_codes(&k->denials)),
+			  e);
+	return r < 0 ? r : 1;
+}
+
 int keeper_record_denial(struct keeper *k, struct err *e)
 {
 	const struct denial_entry *first = &k->denials.entries[0];
@@ -247,6 +282,12 @@ int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct 
 	return 0;
 }
 
+/* What was recorded by now is on the disk, if the policy says so. */
+static int settle_record(const struct keeper *k, struct err *e)
+{
+	return k->plan.durability == DURABILITY_POWER ? trail_sync(&k->trail, e) : 0;
+}
+
 /* Reads back, compares, seals: nothing of the payload has run yet. */
 static int seal_receipt(struct keeper *k, struct err *e)
 {
@@ -265,7 +306,8 @@ static int seal_receipt(struct keeper *k, struct err *e)
 	}
 	digest_hex(text, len, k->receipt_digest);
 	data = json_pack("{s:s, s:O}", "digest", k->receipt_digest, "receipt", k->receipt);
-	return keeper_record(k, "receipt", data, e);
+	r = keeper_record(k, "receipt", data, e);
+	return r < 0 ? r : settle_record(k, e);
 }
 
 json_t *keeper_started_event(const struct command *c, size_t room)
@@ -471,7 +513,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 	if (k->limits.plan) {
 		enum limit l = limits_settle(&k->limits);
 
-		if (l != LIMIT_NONE && k->broken == LIMIT_NONE && !k->denied) {
+		if (l != LIMIT_NONE && k->broken == LIMIT_NONE && !k->denied && !k->caught) {
 			k->broken = l;
 		}
 		clean = limits_disarm(&k->limits, e) >= 0;
@@ -491,7 +533,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 /* Something else than the end of its command ended it. */
 static bool ended_by_us(const struct keeper *k)
 {
-	return k->stopped || k->denied || k->broken != LIMIT_NONE || k->error.code;
+	return k->stopped || k->denied || k->caught || k->broken != LIMIT_NONE || k->error.code;
 }
 
 static json_t *ended_event(const struct keeper *k)
@@ -633,7 +675,8 @@ static void finish(struct keeper *k)
 		if ((*k->copy.loss.first &&
 		     keeper_record(k, "copy_reduced", copy_loss_to_json(&k->copy), &e) < 0) ||
 		    keeper_record(k, "ended", ended_event(k), &e) < 0 ||
-		    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), &e) < 0) {
+		    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), &e) < 0 ||
+		    settle_record(k, &e) < 0) {
 			k->error = k->error.code ? k->error : e;
 		}
 	}
@@ -652,7 +695,9 @@ static void finish(struct keeper *k)
 	/* Whoever waits for the end is not held up by it. Where it fails, 'atoll audit verify' says
 	 * that the record is not sealed. */
 	if (k->recording) {
-		(void)seal(&k->state, &k->trail, &e);
+		if (seal(&k->state, &k->trail, &e) >= 0) {
+			(void)settle_record(k, &e);
+		}
 	}
 }
 

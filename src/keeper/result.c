@@ -48,6 +48,8 @@ void keeper_reason(const struct keeper *k, char *text, size_t size)
 		(void)snprintf(text, size, "error:%s", err_kind_name(k->error.kind));
 	} else if (k->stopped) {
 		(void)snprintf(text, size, "stopped");
+	} else if (k->caught) {
+		(void)snprintf(text, size, "escape");
 	} else if (k->denied) {
 		(void)snprintf(text, size, "denied:%s",
 			       denial_kind(k->denials.entries[0].code)->code);
@@ -177,6 +179,7 @@ json_t *keeper_inspect(const struct keeper *k)
 	r = r < 0 ? r
 		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
+	r = r < 0 ? r : json_put(doc, "escape_suspected", json_boolean(k->suspected));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r
 		  : json_put(doc, "log",

@@ -157,9 +157,55 @@ static int end_for_limit(struct keeper *k, enum limit l, struct err *e)
 			     e);
 }
 
+/* Where the record of it fails, k->error is set, too. */
+static int pause_or_resume(struct keeper *k, bool on, struct err *e)
+{
+	int r = 0;
+
+	if (k->ended_ns) {
+		r = err_set(e, ERR_USER, ECHILD, "the sandbox is ending");
+	} else if (on && !k->frozen && k->limits.pauses >= k->plan.limits.pauses) {
+		r = err_set(e, ERR_POLICY, EDQUOT,
+			    "it has been paused %u times, which is as often as its policy allows "
+			    "(time.pauses)",
+			    k->limits.pauses);
+	} else if (k->frozen != on) {
+		r = group_freeze(&k->limits.group, on, e);
+		if (r >= 0) {
+			k->frozen = on;
+			limits_pause(&k->limits, on);
+			r = keeper_record(k, on ? "paused" : "resumed", json_object(), &k->error);
+		}
+	}
+	limits_touch(&k->limits);
+	return r;
+}
+
+/* Where so much was refused that an escape is suspected, what the policy says follows. */
+static int follow_suspicion(struct keeper *k, struct err *e)
+{
+	struct err why = {};
+	int r = k->ended_ns ? 0 : keeper_suspect(k, e);
+
+	if (r <= 0 || k->plan.escape == ESCAPE_NOTE) {
+		return r < 0 ? r : 0;
+	}
+	if (k->plan.escape == ESCAPE_PAUSE && pause_or_resume(k, true, &why) >= 0) {
+		return k->error.code ? -k->error.code : 0;
+	}
+	k->caught = true;
+	end(k);
+	return 0;
+}
+
 /* The first of the denials ends it, if that is the rule. */
 static int end_for_denial(struct keeper *k, struct err *e)
 {
+	int r = follow_suspicion(k, e);
+
+	if (r < 0) {
+		return r;
+	}
 	if (k->plan.denials != DENIALS_END || k->denials.n == 0 || k->ended_ns) {
 		return 0;
 	}
@@ -265,24 +311,8 @@ static int hear_listener(struct keeper *k, struct err *e)
 static json_t *freeze(struct keeper *k, bool on)
 {
 	struct err e = {};
-	int r = 0;
+	int r = pause_or_resume(k, on, &e);
 
-	if (k->ended_ns) {
-		r = err_set(&e, ERR_USER, ECHILD, "the sandbox is ending");
-	} else if (on && !k->frozen && k->limits.pauses >= k->plan.limits.pauses) {
-		r = err_set(&e, ERR_POLICY, EDQUOT,
-			    "it has been paused %u times, which is as often as its policy allows "
-			    "(time.pauses)",
-			    k->limits.pauses);
-	} else if (k->frozen != on) {
-		r = group_freeze(&k->limits.group, on, &e);
-		if (r >= 0) {
-			k->frozen = on;
-			limits_pause(&k->limits, on);
-			r = keeper_record(k, on ? "paused" : "resumed", json_object(), &k->error);
-		}
-	}
-	limits_touch(&k->limits);
 	return r < 0 ? json_pack("{s:o}", "error",
 				 json_text(r == -k->error.code ? k->error.msg : e.msg))
 		     : json_object();

@@ -70,6 +70,9 @@ static const struct field plan_fields[] = {
 	FIELD(account, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(purpose, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(review, FIELD_OPTIONAL, KEY_COUNT),
+	FIELD(escape, FIELD_WORD, KEY_ESCAPE),
+	FIELD(escape_threshold, FIELD_U32, KEY_ESCAPE_THRESHOLD),
+	FIELD(durability, FIELD_WORD, KEY_DURABILITY),
 	AT("expires_ns", expires, FIELD_U64_OR_0, KEY_EXPIRES),
 };
 

@@ -28,6 +28,8 @@ enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest 
 enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
 enum denials_rule { DENIALS_END, DENIALS_RECORD };                          /* strictest first */
+enum escape_rule { ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE };                /* strictest first */
+enum durability { DURABILITY_POWER, DURABILITY_PROCESS };                   /* strictest first */
 enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW }; /* strictest first */
 
 struct plan;
@@ -101,6 +103,9 @@ struct plan {
 	char *review;  /* how often, a word */
 	char **scopes; /* kinds of data */
 	size_t n_scopes;
+	enum escape_rule escape; /* what follows where one is suspected */
+	uint32_t escape_threshold;
+	enum durability durability; /* of the trail */
 	uint64_t expires; /* ns from its start until it ends and its copy goes; 0: not said */
 
 	char **notes; /* facts the user should see, one sentence each */

@@ -415,6 +415,9 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	p->log = v[KEY_LOG].num;
 	p->syscalls = (enum syscall_profile)v[KEY_SYSCALLS].num;
 	p->denials = (enum denials_rule)v[KEY_DENIALS].num;
+	p->escape = (enum escape_rule)v[KEY_ESCAPE].num;
+	p->escape_threshold = (uint32_t)v[KEY_ESCAPE_THRESHOLD].num;
+	p->durability = (enum durability)v[KEY_DURABILITY].num;
 	p->identity = s->identity;
 	s->identity = (struct plan_identity){};
 	fill_limits(v, &p->limits);

@@ -63,6 +63,20 @@ static const struct word review_words[] = {
 	{"yearly", "What such sandboxes may do is looked at every year."},
 };
 
+static const struct word escape_words[] = {
+	{"stop", "It is ended where so much was refused that an escape is suspected."},
+	{"pause", "It is paused where so much was refused that an escape is suspected, until a "
+		  "person resumes or stops it."},
+	{"note", "It is recorded where so much was refused that an escape is suspected."},
+};
+
+static const struct word durability_words[] = {
+	{"power", "Its record survives a loss of power: what it begins with is on the disk before "
+		  "anything runs, and its end before that is told."},
+	{"process", "Its record survives the death of any process; a loss of power can take the "
+		    "last of it."},
+};
+
 /* Of settle.c: the keys that each stands for. */
 static const struct word require_words[] = {
 	{"owner", "Who answers for it must be said."},
@@ -584,6 +598,32 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			.rule = MERGE_LOWER,
 			WORDS(review_words),
 			.doc = "How often somebody looks at what such sandboxes may do; recorded."},
+	[KEY_ESCAPE] = {.path = "governance.escape",
+			.type = TYPE_WORD,
+			.rule = MERGE_LOWER,
+			.class = CLASS_FACT,
+			WORDS(escape_words),
+			.doc = "What follows where an escape is suspected: note, pause (stop where "
+			       "nothing can pause it) or stop."},
+	[KEY_ESCAPE_THRESHOLD] = {.path = "governance.escape_threshold",
+				  .type = TYPE_INT,
+				  .rule = MERGE_LOWER,
+				  .class = CLASS_FACT,
+				  .min = 1,
+				  .max = 1000,
+				  .doc = "From which score on an escape is suspected: the sum over "
+					 "different refusals, each with the weight of its code "
+					 "(docs/denials.md).",
+				  .say = "An escape is suspected where the weights of what was "
+					 "refused add up to {}."},
+	[KEY_DURABILITY] = {.path = "governance.durability",
+			    .type = TYPE_WORD,
+			    .rule = MERGE_LOWER,
+			    .class = CLASS_FACT,
+			    WORDS(durability_words),
+			    .doc = "What its record survives: process, the death of any process; "
+				   "power, also a loss of power, which costs a start some "
+				   "milliseconds."},
 	[KEY_REQUIRE] = {.path = "governance.require",
 			 .type = TYPE_NAMES,
 			 .rule = MERGE_UNION,

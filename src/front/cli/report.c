@@ -158,6 +158,19 @@ static void say_denials(const json_t *result)
 	}
 }
 
+/* It was let go on. */
+static void say_suspicion(const json_t *result)
+{
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+
+	if (json_is_true(json_object_get(result, "escape_suspected")) &&
+	    !(reason && strcmp(reason, "escape") == 0)) {
+		cli_say("so much was refused that an escape is suspected; 'atoll audit show %s "
+			"--class denial' tells, and --escape stop ends such a sandbox",
+			json_string_value(json_object_get(result, "sandbox")));
+	}
+}
+
 static void say_denied(const json_t *result)
 {
 	const json_t *denial = json_array_get(json_object_get(result, "denials"), 0);
@@ -230,6 +243,7 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 
 	if (!quiet) {
 		say_denials(result);
+		say_suspicion(result);
 		say_gateway(result);
 		say_learned(result);
 	}
@@ -261,6 +275,11 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	}
 	if (ended_by_denial(result)) {
 		say_denied(result);
+		return CLI_LIMIT;
+	}
+	if (strcmp(reason, "escape") == 0) {
+		cli_say("stopped: so much was refused that an escape is suspected "
+			"(governance.escape)");
 		return CLI_LIMIT;
 	}
 	if (strcmp(reason, "stopped") == 0) {
