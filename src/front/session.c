@@ -45,6 +45,7 @@
 /* The result document with its receipt and denials. */
 #define MAX_RESULT    (16 * 1024 * 1024)
 #define CHUNK         65536
+#define SUSPECT_MAX   64 /* the id of a sandbox */
 #define MAX_ARGV      (4 * 1024 * 1024)
 #define BACKGROUND_MS 200
 /* For the keeper's guard of the start to do its work, before the front gives up by itself. */
@@ -267,7 +268,8 @@ int session_open(struct session *s, struct err *e)
 
 void session_attach(struct session *s, int dir)
 {
-	*s = (struct session){.socket = FD_NONE, .dir = dir};
+	s->socket = FD_NONE;
+	s->dir = dir;
 }
 
 void session_done(struct session *s)
@@ -510,6 +512,20 @@ static void end_progress(const struct session *s)
 	}
 }
 
+/* What is said goes to a terminal that is as people have it. */
+static void hear_suspicion(struct relay *r, int fd)
+{
+	size_t len = 0;
+	char *id = message_read_fd(fd, SUSPECT_MAX, &len, NULL);
+
+	if (id && r->session->on_suspicion) {
+		leave_raw(r);
+		r->session->on_suspicion(id);
+		enter_raw(r);
+	}
+	free(id);
+}
+
 static int hear_keeper(struct relay *r, struct err *e)
 {
 	int fds[FDPASS_MAX], result = 0;
@@ -542,6 +558,8 @@ static int hear_keeper(struct relay *r, struct err *e)
 	} else if (m.op == MSG_CONTINUED) {
 		r->stopped = r->held = false;
 		enter_raw(r);
+	} else if (m.op == MSG_SUSPECTED && n == 1) {
+		hear_suspicion(r, fds[0]);
 	} else if (m.op == MSG_RESULT && n == 1) {
 		result = take_result(r, fds[0], e);
 	}

@@ -31,6 +31,9 @@ struct session {
 	/* While the start takes its time: what is copied by now; NULL: nobody asks. With files < 0:
 	 * that is over, whatever came of it. */
 	void (*on_progress)(int files, int mebibytes);
+	/* It is paused, for an escape is suspected, until somebody resumes it; NULL: nobody asks.
+	 */
+	void (*on_suspicion)(const char *sandbox);
 };
 
 /* A command as it is asked for. */

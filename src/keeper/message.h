@@ -24,8 +24,9 @@ enum message_op {
 	MSG_STREAMS, /* a: mask of enum message_stream; fds in that order; b: 1 with the sampler */
 	MSG_STOPPED, /* a: the signal that stopped the command */
 	MSG_CONTINUED,
-	MSG_RESULT,   /* fd: memfd with the result document */
-	MSG_PROGRESS, /* a: files of the workspace that are copied by now; b: MiB; each at most
+	MSG_RESULT,    /* fd: memfd with the result document */
+	MSG_SUSPECTED, /* fd: memfd with the sandbox's id: an escape is suspected, it is paused */
+	MSG_PROGRESS,  /* a: files of the workspace that are copied by now; b: MiB; each at most
 			 INT32_MAX */
 };
 

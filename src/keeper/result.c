@@ -340,6 +340,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r
 		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
 	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
+	r = r < 0 ? r : json_put(doc, "escape_suspected", json_boolean(k->suspected));
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
 	r = r < 0 ? r : json_put(doc, "gateway", gateway_of(k));

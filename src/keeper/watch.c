@@ -181,6 +181,19 @@ static int pause_or_resume(struct keeper *k, bool on, struct err *e)
 	return r;
 }
 
+/* Whoever waits for a command learns that it will wait, and for whom. */
+static void tell_suspicion(const struct keeper *k)
+{
+	const struct message m = {.op = MSG_SUSPECTED};
+	_cleanup_fd_ int fd = message_text_fd(k->home.id, strlen(k->home.id), NULL);
+
+	for (size_t i = 0; fd >= 0 && i < k->n_commands; i++) {
+		if (k->commands[i]->front >= 0) {
+			(void)fdpass_send_now(k->commands[i]->front, &m, sizeof(m), &fd, 1);
+		}
+	}
+}
+
 /* Where so much was refused that an escape is suspected, what the policy says follows. */
 static int follow_suspicion(struct keeper *k, struct err *e)
 {
@@ -191,6 +204,7 @@ static int follow_suspicion(struct keeper *k, struct err *e)
 		return r < 0 ? r : 0;
 	}
 	if (k->plan.escape == ESCAPE_PAUSE && pause_or_resume(k, true, &why) >= 0) {
+		tell_suspicion(k);
 		return k->error.code ? -k->error.code : 0;
 	}
 	k->caught = true;
@@ -269,7 +283,8 @@ static int hear_inside(struct keeper *k, struct err *e)
 static int hear_listener(struct keeper *k, struct err *e)
 {
 	struct pollfd pfd = {.fd = k->sandbox.listener, .events = POLLIN};
-	bool ends = k->plan.denials == DENIALS_END;
+	/* What may be the end of it is judged before it is answered. */
+	bool ends = k->plan.denials == DENIALS_END || k->plan.escape == ESCAPE_STOP;
 	const int64_t until = clock_now_ns() + CALLS_NS;
 	struct seccomp_denial d;
 	int i, r = 0;
@@ -295,6 +310,9 @@ static int hear_listener(struct keeper *k, struct err *e)
 			r = keeper_deny(k, denial_classify(&d),
 					d.foreign_abi ? "foreign ABI" : d.name, NULL, 1, e);
 			r = r < 0 ? r : end_for_denial(k, e);
+			if (r >= 0 && ends && !k->ended_ns) {
+				seccomp_refuse(k->sandbox.listener, &d);
+			}
 		}
 	}
 	if (r >= 0 && !k->ended_ns && k->denials.total > KEEPER_MAX_DENIALS) {

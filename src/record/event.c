@@ -46,7 +46,7 @@ static const struct event_kind kinds[] = {
 		 {"argv", "array", false, "program and arguments"},
 		 {"cwd", "string", false, "where it was to start"},
 		 {"kind", "string", false, "who can cure it"},
-		 {"code", "string", false, "the error, errno(3)"},
+		 {"code", "integer", false, "the error, errno(3)"},
 		 {"message", "string", false, "what failed"})},
 	{"exec_ended", EVENT_LIFE, "A further command has ended.",
 	 MEMBERS({"command", "integer", false, "its number"}, {"reason", "string", false, "why"},

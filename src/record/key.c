@@ -165,11 +165,11 @@ int key_read(const char *path, struct key_list *ret, struct err *e)
 
 	buf_init(&b, SIGN_PEM_SIZE);
 	r = fd < 0 ? -errno : buf_read_fd(&b, fd);
-	if (r < 0) {
+	if (r < 0 && r != -E2BIG) {
 		return err_sys(e, -r, "cannot read the key '%s'", path);
 	}
 	*ret = (struct key_list){.n = 1};
-	return sign_public_from_pem(buf_str(&b), ret->keys[0])
+	return r >= 0 && sign_public_from_pem(buf_str(&b), ret->keys[0])
 		       ? 0
 		       : err_set(e, ERR_USER, EBADMSG,
 				 "'%s' is no public key of Ed25519 in PEM ('atoll audit key')",

@@ -11,9 +11,10 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "policy",
+COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "audit", "policy",
             "doctor",
             "completion", "version"]
+AUDIT = {"verify", "show", "report", "export", "prove", "review", "key", "schema"}
 POLICY = {"new", "show", "check", "explain", "schema"}
 SHELLS = ["bash", "bash with bash-completion", "zsh", "fish"]
 
@@ -23,6 +24,9 @@ EXACT = {
     "po": {"policy"},
     "--": {"--help", "--version"},
     "policy ": POLICY,
+    "audit ": AUDIT,
+    "audit show --class de": {"denial"},
+    "audit export --format ": {"ocsf", "csv"},
     "policy sh": {"show"},
     "run --tr": {"--trust"},
     "run --trust ": LEVELS,
@@ -164,7 +168,7 @@ def test_values_that_are_joined(place, need_program, shell):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_option_that_help_names(place, need_program, shell):
     need_program(shell.split()[0])
-    for command in COMMANDS + [f"policy {sub}" for sub in sorted(POLICY)]:
+    for command in COMMANDS + [f"policy {sub}" for sub in sorted(POLICY)] + [f"audit {sub}" for sub in sorted(AUDIT)]:
         said = place.atoll.tool(*command.split(), "--help").out
         names = set(re.findall(r"^  (--[a-z-]+)", said, re.M))
         assert "--help" in names

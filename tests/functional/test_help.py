@@ -12,8 +12,8 @@ from harness import runner
 POLICY = "version: 1\ntime: {wall: 1m}\n"
 MAKEFILE = "all:\n\techo made > made\ntest:\n\t@echo tested\n"
 ID = "s-k3m9w2xqzr"  # stands for a sandbox that is running, or whose copy is kept
-REVIEWS = {"diff", "apply", "discard"}
-LIVING = {"exec", "cp", "shell", "inspect", "events", "logs", "rm", "pause", "resume", "graduate"}  # need a sandbox "work" that lives
+REVIEWS = {"diff", "apply", "discard", "prove", "review"}
+LIVING = {"exec", "cp", "shell", "inspect", "events", "logs", "rm", "pause", "resume", "graduate", "verify", "show"}  # need a sandbox "work" that lives
 
 
 class Place:
@@ -66,6 +66,15 @@ class Place:
                               options=("--workspace", f"{self.work}:copy")).status == 0
         return self.atoll.tool("ps", "--kept", "--quiet").out.split()[0]
 
+    def audited(self):
+        """What the examples about exports name."""
+        self.atoll.run("true")
+        [row] = json.loads(self.atoll.tool("audit", "verify", "--json").out)[-1:]
+        record = (self.atoll.home / "trail" / f"{row['sandbox']}.jsonl").read_text()
+        self.write("work/trail.jsonl", record)
+        self.write("work/proof.json", self.atoll.tool("audit", "prove", row["sandbox"], "2").out)
+        self.write("work/trail.pub", self.atoll.tool("audit", "key").out)
+
     def living(self):
         assert self.atoll.tool("create", "--name", "work", "--workspace", f"{self.work}:copy").status == 0
 
@@ -106,6 +115,8 @@ def test_every_example_works(place, atoll, world):
         for line in examples(atoll, words):
             assert line.startswith("atoll "), line
             process = None
+            if "trail.pub" in line and ">" not in line:
+                place.audited()
             if "stop" in words and "--command" not in line:
                 process, running = place.running()
                 line = line.replace(ID, running)

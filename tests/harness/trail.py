@@ -12,7 +12,8 @@ class Broken(AssertionError):
 
 def read(path):
     """
-    The events of a trail. A line that was cut short by a crash stands as None; it is allowed only
+    The events of a trail, but for the checkpoints that sign it, of which the last comes when the
+    result was told. A line that was cut short by a crash stands as None; it is allowed only
     right before the event of whoever found it.
     """
     data = path.read_bytes()
@@ -32,7 +33,7 @@ def read(path):
         after = events[number + 1] if number + 1 < len(events) else None
         if event is None and (after is None or after["event"] != "reaped"):
             raise Broken(f"{path.name}:{number}: a cut line where nobody was killed")
-    return events
+    return [event for event in events if event is None or event["event"] != "checkpoint"]
 
 
 def check(name, number, event, prev, sandbox):

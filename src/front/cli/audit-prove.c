@@ -280,7 +280,7 @@ static const struct cli_option prove_options[] = {
 };
 
 static const struct cli_example prove_examples[] = {
-	CLI_EXAMPLE("atoll audit prove work 7 >proof.json"),
+	CLI_EXAMPLE("atoll audit prove s-k3m9w2xqzr 2 >proof.json"),
 	CLI_EXAMPLE("atoll audit prove --check proof.json --key trail.pub"),
 	{},
 };

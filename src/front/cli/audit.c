@@ -176,7 +176,7 @@ static const struct cli_option review_options[] = {
 };
 
 static const struct cli_example review_examples[] = {
-	CLI_EXAMPLE("atoll audit review work --note 'hosts are as expected'"),
+	CLI_EXAMPLE("atoll audit review s-k3m9w2xqzr --note 'hosts are as expected'"),
 	{},
 };
 

@@ -10,6 +10,7 @@
 #include "policy/schema.h"
 
 #define LEFT_WIDTH 28 /* of the column of options; what is longer moves its text only */
+#define HELP_WIDTH 100
 
 static const struct cli_option help_option = {.name = "--help", .letter = 'h', .help = "this text"};
 
@@ -227,15 +228,33 @@ static void help_commands(const struct cli_command *c, FILE *out)
 	}
 }
 
-/* ": a, b or c", the words that a value is chosen from. */
-static void help_words(const struct cli_value *v, FILE *out)
+/* How many columns the words take, with what stands between them. */
+static int words_length(const struct cli_value *v)
+{
+	const char *word;
+	int n = 0;
+
+	for (size_t i = 0; (word = cli_value_word(v, i)) != NULL; i++) {
+		n += (int)strlen(word) + 2;
+	}
+	return n;
+}
+
+/* ": a, b or c", the words that a value is chosen from; on a line of their own, which begins at
+ * `column`, where the one that has `used` columns is too long for them. */
+static void help_words(const struct cli_value *v, int column, int used, bool repeat, FILE *out)
 {
 	const char *word;
 
 	if (v->kind != CLI_WORDS && v->kind != CLI_WORKSPACE) {
 		return;
 	}
-	(void)fputs(v->kind == CLI_WORKSPACE ? "; MODE: " : ": ", out);
+	(void)fputs(v->kind == CLI_WORKSPACE ? "; MODE:" : ":", out);
+	if (used + words_length(v) > HELP_WIDTH - (repeat ? (int)strlen(" (repeatable)") : 0)) {
+		(void)fprintf(out, "\n%*s", column, "");
+	} else {
+		(void)putc(' ', out);
+	}
 	for (size_t i = 0; (word = cli_value_word(v, i)) != NULL; i++) {
 		const char *before = i == 0 ? "" : cli_value_word(v, i + 1) ? ", " : " or ";
 
@@ -266,7 +285,7 @@ static void help_options(const struct cli_command *c, FILE *out)
 	for (i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
 		(void)help_left(o, left, sizeof(left));
 		(void)fprintf(out, "  %-*s  %s", width, left, o->help);
-		help_words(&o->value, out);
+		help_words(&o->value, width + 4, width + 4 + (int)strlen(o->help), o->repeat, out);
 		(void)fputs(o->repeat ? " (repeatable)\n" : "\n", out);
 	}
 }

@@ -195,7 +195,7 @@ static int say_number(const struct exec_options *o, const json_t *result)
 static int perform(const struct exec_options *o, const char *word, char *const *argv)
 {
 	struct session_command command = {.argv = argv, .env = o->env, .detached = o->detach};
-	struct session s = {.socket = FD_NONE, .dir = FD_NONE};
+	struct session s = {.socket = FD_NONE, .dir = FD_NONE, .on_suspicion = report_suspicion};
 	_cleanup_json_ json_t *result = NULL;
 	_cleanup_buf_ struct buf cwd = {};
 	struct err e = {};

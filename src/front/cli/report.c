@@ -299,3 +299,10 @@ int report_result(const json_t *result, bool quiet, const struct session *s, con
 	}
 	return sig > 0 ? 128 + sig : (int)json_integer_value(json_object_get(exit, "status"));
 }
+
+void report_suspicion(const char *sandbox)
+{
+	cli_say("paused: so much was refused that an escape is suspected; 'atoll audit show %s "
+		"--class denial' tells, 'atoll resume %s' goes on, 'atoll stop %s' ends it",
+		sandbox, sandbox, sandbox);
+}

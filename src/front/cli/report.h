@@ -19,3 +19,6 @@ int report_write(const char *path, const json_t *written, const json_t *doc, str
  * process had passed on to it.
  */
 int report_result(const json_t *result, bool quiet, const struct session *s, const char *program);
+
+/* Its sandbox was paused, and somebody has to say what becomes of it. */
+void report_suspicion(const char *sandbox);

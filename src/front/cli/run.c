@@ -187,6 +187,7 @@ static int perform(const struct run_options *o)
 		r = session_open(&s, &e);
 		s.on_start = o->quiet ? NULL : say_sampler;
 		s.on_progress = o->quiet ? NULL : say_progress;
+		s.on_suspicion = report_suspicion;
 	}
 	if (r >= 0) {
 		req = (struct policy_request){.template = o->template,

@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: Apache-2.0
+"""atoll audit: records are sealed, verified, shown, reported, exported, and one of them proved."""
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import signal
+import stat
+import subprocess
+import time
+
+import jsonschema
+import pytest
+
+from harness import runner
+
+# ---- sealing ----
+
+
+def wait_sealed(path):
+    """The seal comes when the result has been told."""
+    until = time.monotonic() + 10 * runner.SLOW
+    while time.monotonic() < until:
+        lines = path.read_bytes().splitlines()
+        if lines and json.loads(lines[-1])["event"] == "checkpoint":
+            return lines
+        time.sleep(0.005)
+    raise AssertionError(f"never sealed: {path.read_bytes()[-300:]}")
+
+
+def run(atoll, *command, options=()):
+    """A run that has ended: its id and the path of its record, sealed."""
+    result = atoll.run(*(command or ("true",)), options=options)
+    sandbox = result.document["sandbox"]
+    path = atoll.home / "trail" / f"{sandbox}.jsonl"
+    wait_sealed(path)
+    return sandbox, path
+
+
+def verdicts(atoll, *words):
+    done = atoll.tool("audit", "verify", "--json", *words)
+    return done.status, {row["sandbox"]: row for row in json.loads(done.out)}
+
+
+def test_a_run_is_sealed(atoll, world):
+    """The signature holds for openssl(1), too, which knows nothing of us but the text and the key."""
+    sandbox, path = run(atoll)
+    lines = path.read_bytes().splitlines()
+    last = json.loads(lines[-1])
+    data = last["data"]
+    assert data["size"] == len(lines) - 1 == last["seq"]
+    assert data["head"] == hashlib.sha256(lines[-2]).hexdigest() == last["prev"]
+    keys = atoll.home / "keys"
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700
+    assert stat.S_IMODE((keys / "trail.pem").stat().st_mode) == 0o600
+    text = "\n".join(["atoll trail checkpoint 1", sandbox, str(data["size"]), data["head"], data["root"], last["time"], ""])
+    (atoll.base / "text").write_text(text)
+    (atoll.base / "signature").write_bytes(bytes.fromhex(data["signature"]))
+    (atoll.base / "key").write_text(atoll.tool("audit", "key").out)
+    done = subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "key", "-in", "text", "-sigfile",
+                           "signature"], cwd=atoll.base, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Signature Verified Successfully" in done.stdout, done
+    status, rows = verdicts(atoll)
+    assert status == 0 and rows[sandbox]["verdict"] == "intact" and rows[sandbox]["sealed"] == len(lines)
+
+
+def test_a_failed_start_is_sealed(atoll, world):
+    """What did not come to run has a record like any other."""
+    result = atoll.run("no-such-program")
+    assert result.status == 127
+    wait_sealed(atoll.home / "trail" / f"{result.document['sandbox']}.jsonl")
+    assert verdicts(atoll)[0] == 0
+
+
+def test_one_that_runs(live, atoll):
+    box = live("--name", "work")
+    status, rows = verdicts(atoll)
+    assert status == 0 and rows[box.id]["verdict"] == "running" and rows[box.id]["sealed"] == 0
+    assert box.shell("true").status == 0
+    assert atoll.tool("rm", "--force", box.id).status == 0
+    wait_sealed(atoll.home / "trail" / f"{box.id}.jsonl")
+    status, rows = verdicts(atoll)
+    assert status == 0 and rows[box.id]["verdict"] == "intact"
+
+
+def test_a_killed_keeper_is_sealed_by_who_finds_it(live, atoll):
+    box = live()
+    keeper = box.keeper()
+    os.kill(keeper, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while runner.text_of(f"/proc/{keeper}/stat") and time.monotonic() < until:
+        time.sleep(0.01)
+    status, rows = verdicts(atoll)
+    assert status == 0 and rows[box.id]["verdict"] == "intact", rows
+    assert box.events()[-1]["event"] == "reaped"
+
+
+def test_without_a_key_nothing_starts(atoll, world):
+    run(atoll)
+    key = atoll.home / "keys" / "trail.pem"
+    key.unlink()
+    key.mkdir()
+    if os.geteuid() != 0:
+        key.chmod(0)
+        done = atoll.tool("run", "--", "true")
+        assert done.status == 125 and "the key of this installation cannot be read" in done.err, done
+        key.chmod(0o700)
+    key.rmdir()
+    (atoll.home / "keys").rename(atoll.home / "moved")
+    (atoll.home / "keys").write_text("")
+    done = atoll.tool("run", "--", "true")
+    assert done.status == 125 and "cannot open the directory of keys" in done.err, done
+
+
+def test_a_key_that_others_can_read_signs_nothing(atoll, world):
+    sandbox, _ = run(atoll)
+    (atoll.home / "keys" / "trail.pem").chmod(0o644)
+    second = atoll.run("true").document["sandbox"]
+    status, rows = verdicts(atoll)
+    assert status == 1
+    assert rows[second]["verdict"] == "unsealed" and rows[sandbox]["verdict"] == "intact"
+    done = atoll.tool("audit", "key")
+    assert done.status == 125 and "chmod 600" in done.err, done
+    # A new one takes over, and what the old one has signed still holds.
+    assert atoll.tool("audit", "key", "--rotate").status == 0
+    third, _ = run(atoll)
+    status, rows = verdicts(atoll, sandbox, third)
+    assert status == 0 and {row["verdict"] for row in rows.values()} == {"intact"}
+
+
+def test_two_first_starts_make_one_key(atoll, world):
+    starts = [subprocess.Popen([atoll.binary, "run", "--", "true"], env=atoll.environment(), cwd=atoll.workspace,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(8)]
+    assert [p.wait(timeout=60) for p in starts] == [0] * 8
+    for path in (atoll.home / "trail").iterdir():
+        wait_sealed(path)
+    assert len(list((atoll.home / "keys").glob("*.pub"))) == 1
+    status, rows = verdicts(atoll)
+    assert status == 0 and len(rows) == 8 and {row["verdict"] for row in rows.values()} == {"intact"}
+
+
+# ---- verifying ----
+
+def broken(atoll, path, data, *words):
+    """The verdict on these bytes in the place of the record."""
+    path.write_bytes(data)
+    status, rows = verdicts(atoll, *words)
+    [row] = rows.values()
+    return status, row
+
+
+def test_damage_is_named(atoll, world):
+    """H6: flips, drops, reorder, duplication: the first record that is not as it was is named."""
+    sandbox, path = run(atoll)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for n, line in enumerate(lines):
+        at = line.index(b"\"time\":\"") + 12
+        flipped = lines[:n] + [line[:at] + bytes([line[at] ^ 1]) + line[at + 1:]] + lines[n + 1:]
+        status, row = broken(atoll, path, b"".join(flipped))
+        assert (status, row["verdict"], row["bad_record"]) == (1, "broken", n), row
+        status, row = broken(atoll, path, b"".join(lines[:n] + lines[n + 1:]))
+        if n + 1 < len(lines):
+            assert (status, row["verdict"], row["bad_record"]) == (1, "broken", n), row
+            status, row = broken(atoll, path, b"".join(lines[:n + 1] + lines[n:]))
+            assert (status, row["bad_record"]) == (1, n + 1), row
+            swapped = lines[:n] + [lines[n + 1], line] + lines[n + 2:]
+            status, row = broken(atoll, path, b"".join(swapped))
+            assert (status, row["bad_record"]) == (1, n), row
+    for cut in (1, 2, len(lines) - 1):
+        status, row = broken(atoll, path, b"".join(lines[:-cut]))
+        assert (status, row["verdict"]) == (1, "unsealed" if cut < len(lines) - 1 else "unsealed"), row
+    status, row = broken(atoll, path, whole[:-5])
+    assert (status, row["verdict"]) == (1, "broken"), row
+    status, row = broken(atoll, path, whole)
+    assert (status, row["verdict"]) == (0, "intact"), row
+    assert row["sandbox"] == sandbox
+
+
+def rehash(lines):
+    """A chain over the lines that a forger makes: all but the signature."""
+    prev, made = "0" * 64, []
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        event["prev"], event["seq"] = prev, number
+        if event["event"] == "checkpoint":
+            event["data"]["head"], event["data"]["size"] = prev, number
+        text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        made.append(text + b"\n")
+        prev = hashlib.sha256(text).hexdigest()
+    return made
+
+
+def test_a_chain_made_anew_has_no_signature(atoll, world):
+    _, path = run(atoll)
+    lines = path.read_bytes().splitlines()
+    forged = [line.replace(b'"true"', b'"ls"') for line in lines]
+    assert forged != lines
+    status, row = broken(atoll, path, b"".join(rehash(forged)))
+    assert (status, row["verdict"], row["bad_record"]) == (1, "broken", len(lines) - 1), row
+    status, row = broken(atoll, path, b"".join(rehash(forged)[:-1]))
+    assert (status, row["verdict"]) == (1, "unsealed"), row
+
+
+def test_another_key_is_not_trusted(atoll, world):
+    _, path = run(atoll)
+    own = atoll.base / "own.pub"
+    own.write_text(atoll.tool("audit", "key").out)
+    other = atoll.base / "other.pub"
+    secret = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], capture_output=True, check=True).stdout
+    other.write_bytes(subprocess.run(["openssl", "pkey", "-pubout"], input=secret, capture_output=True, check=True).stdout)
+    copy = atoll.base / "copy.jsonl"
+    copy.write_bytes(path.read_bytes())
+    for key, status in ((own, 0), (other, 1)):
+        done = atoll.tool("audit", "verify", "--file", str(copy), "--key", str(key))
+        assert done.status == status, done
+    done = atoll.tool("audit", "verify", "--file", str(copy), "--key", str(copy))
+    assert done.status == 125 and "is no public key" in done.err, done
+
+
+def test_anchors_show_what_is_missing(atoll, world):
+    """What was said elsewhere of a record: its end cut off, an old copy, no record at all."""
+    first, path = run(atoll)
+    anchors = atoll.base / "anchors"
+    lines = path.read_bytes().splitlines()
+    row = {"sandbox": first, "size": len(lines), "head": hashlib.sha256(lines[-1]).hexdigest()}
+    anchors.write_text(json.dumps(row) + "\n")
+    words = ("--anchors", str(anchors))
+    status, rows = verdicts(atoll, *words)
+    assert status == 0 and rows[first]["anchored"] == len(lines)
+    whole = path.read_bytes()
+    status, found = broken(atoll, path, b"".join(rehash(lines[:3])), *words)
+    assert (status, found["verdict"], found["bad_record"]) == (1, "broken", 3), found
+    assert "it is missing" in found["why"]
+    path.unlink()
+    status, rows = verdicts(atoll, *words)
+    assert status == 1 and rows[first]["verdict"] == "broken" and "the whole record" in rows[first]["why"]
+    path.write_bytes(whole)
+    anchors.write_text("{}\n")
+    done = atoll.tool("audit", "verify", *words)
+    assert done.status == 125 and "line 1 is no anchor" in done.err, done
+
+
+def test_texts_from_a_payload_are_shown_safely(atoll, world):
+    """Controls and marks of direction in a command line stay text."""
+    nasty = "\x1b[2J\u202egnp.exe\x07\r\n"
+    sandbox, _ = run(atoll, "/bin/true", nasty)
+    for words in (("audit", "show", sandbox), ("events", sandbox), ("audit", "report", sandbox)):
+        done = atoll.tool(*words)
+        assert done.status == 0, done
+        assert not any(c in done.out for c in "\x1b\x07\r\u202e"), words
+
+
+# ---- showing, reporting, exporting ----
+
+def test_show_filters(atoll, world):
+    first, _ = run(atoll, options=("--owner", "ann", "--account", "one"))
+    second, _ = run(atoll, "/bin/sh", "-c", "exit 3", options=("--owner", "bob"))
+
+    def shown(*words):
+        done = atoll.tool("audit", "show", "--json", *words)
+        assert done.status == 0, done
+        return [(event["sandbox"], event["event"]) for event in map(json.loads, done.out.splitlines())]
+
+    everything = shown()
+    assert {sandbox for sandbox, _ in everything} == {first, second}
+    assert [e for s, e in everything if s == first][0] == "created"
+    assert shown("--event", "created") == [(first, "created"), (second, "created")]
+    assert {s for s, _ in shown("--owner", "bob")} == {second}
+    assert {s for s, _ in shown("--account", "one")} == {first}
+    assert {e for _, e in shown("--class", "record")} == {"checkpoint"}
+    assert {e for _, e in shown("--class", "wall", "--event", "receipt")} == {"receipt"}
+    assert shown("--until", "2020-01-01") == [] and shown("--since", "1h") == everything
+    assert shown("--since", "2099-01-01T00:00:00Z") == []
+    assert {s for s, _ in shown(first)} == {first}
+    for words, why in ((("--class", "x"), "there is no class"), (("--event", "x"), "there are no events"),
+                       (("--since", "yesterday"), "is no time")):
+        done = atoll.tool("audit", "show", *words)
+        assert done.status == 125 and why in done.err, done
+
+
+def test_every_event_fits_the_schema(atoll, live, world):
+    schema = json.loads(atoll.tool("audit", "schema").out)
+    validator = jsonschema.Draft202012Validator(schema)
+    run(atoll, "/bin/sh", "-c", "unshare -U true; echo x >f; exit 1", options=("--workspace", f"{atoll.workspace}:copy"))
+    box = live("--name", "w", "--pauses", "3")
+    box.shell("true")
+    box.run("no-such-program")
+    atoll.tool("pause", "w")
+    atoll.tool("resume", "w")
+    atoll.tool("rm", "--force", "w")
+    atoll.run("/bin/sleep", "30", options=("--wall", "200ms"))
+    seen = set()
+    for line in atoll.tool("audit", "show", "--json").out.splitlines():
+        event = json.loads(line)
+        errors = [error.message for error in validator.iter_errors(event)]
+        assert errors == [], (event, errors)
+        seen.add(event["event"])
+    assert {"created", "receipt", "started", "exec", "exec_failed", "exec_ended", "denied", "limit", "ended", "torn_down",
+            "checkpoint"} <= seen
+
+
+def test_report(atoll, world):
+    first, _ = run(atoll, "/bin/sh", "-c", "unshare -U true", options=(
+        "--owner", "ann", "--account", "one", "--purpose", "a try", "--scope", "customers", "--review", "daily",
+        "--allow", "host.example:443", "--workspace", f"{atoll.workspace}:copy"))
+    second, _ = run(atoll)
+    rows = {row["sandbox"]: row for row in json.loads(atoll.tool("audit", "report", "--json").out)}
+    assert set(rows) == {first, second}
+    row = rows[first]
+    assert (row["owner"], row["account"], row["purpose"], row["scopes"]) == ("ann", "one", "a try", ["customers"])
+    assert row["hosts"] == row["unused_hosts"] == ["host.example:443"] and row["reached"] == {}
+    assert {"path": str(atoll.workspace), "mode": "copy"} in row["paths"]
+    assert row["refused"] == {"namespace.new": 1} and row["secrets"] == []
+    assert row["review"]["every"] == "daily" and row["review"]["overdue"] is False
+    assert rows[second]["review"] is None
+    text = atoll.tool("audit", "report", "--owner", "ann").out
+    assert "owner ann, account one" in text and "never used     host.example:443" in text and second not in text
+    assert atoll.tool("audit", "report").out.endswith("2 sandboxes, 0 reviews overdue\n")
+
+
+def test_a_review_is_recorded(atoll, live, world):
+    sandbox, path = run(atoll, options=("--review", "weekly"))
+    assert atoll.tool("audit", "review", sandbox, "--note", "as expected").status == 0
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [e["event"] for e in events[-2:]] == ["reviewed", "checkpoint"]
+    assert events[-2]["data"] == {"caller": os.geteuid(), "note": "as expected"}
+    [row] = json.loads(atoll.tool("audit", "report", "--json").out)
+    assert row["review"]["last"] == events[-2]["time"]
+    assert verdicts(atoll)[0] == 0
+    box = live()
+    done = atoll.tool("audit", "review", box.id)
+    assert done.status == 125 and "is running" in done.err, done
+
+
+def test_export(atoll, world):
+    sandbox, path = run(atoll, "/bin/sh", "-c", "unshare -U true; exit 2")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    exported = [json.loads(line) for line in atoll.tool("audit", "export").out.splitlines()]
+    assert [e["metadata"]["uid"] for e in exported] == [f"{sandbox}:{n}" for n in range(len(lines))]
+    for line, event in zip(lines, exported):
+        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
+        assert event["category_uid"] == event["class_uid"] // 1000
+        assert event["unmapped"] == {"event": line["event"], "data": line["data"]}
+        assert event["metadata"]["version"] == "1.3.0" and event["metadata"]["product"]["name"] == "Atoll"
+        assert abs(event["time"] / 1000 - time.time()) < 600
+    classes = {e["unmapped"]["event"]: e["class_uid"] for e in exported}
+    assert classes["started"] == 6002 and classes["denied"] == 2004
+    table = list(csv.reader(io.StringIO(atoll.tool("audit", "export", "--format", "csv").out)))
+    assert table[0] == ["time", "sandbox", "seq", "class", "event", "data"]
+    assert [(row[1], int(row[2]), row[4], json.loads(row[5])) for row in table[1:]] == \
+        [(e["sandbox"], e["seq"], e["event"], e["data"]) for e in lines]
+    assert atoll.tool("audit", "export", "--format", "xml").status == 125
+
+
+def test_one_record_is_proved(atoll, world):
+    """Whoever has the key and the proof sees that the record was written, and nothing of the others."""
+    sandbox, path = run(atoll, "/bin/true", "secret-of-another-record")
+    lines = path.read_bytes().splitlines()
+    proof = atoll.base / "proof"
+    for number in range(len(lines) - 1):
+        done = atoll.tool("audit", "prove", sandbox, str(number))
+        assert done.status == 0, done
+        document = json.loads(done.out)
+        assert document["record"].encode() == lines[number]
+        assert ("secret-of" in done.out) == (b"secret-of" in lines[number])
+        proof.write_text(done.out)
+        assert atoll.tool("audit", "prove", "--check", str(proof)).status == 0
+        document["record"] = document["record"].replace('"time":"2', '"time":"3')
+        proof.write_text(json.dumps(document))
+        assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1
+    for words in ((sandbox, str(len(lines) - 1)), (sandbox, "99"), (sandbox, "-1"), (sandbox,)):
+        assert atoll.tool("audit", "prove", *words).status == 125
+    other = json.loads(atoll.tool("audit", "prove", sandbox, "0").out)
+    other["checkpoint"] = other["checkpoint"].replace(sandbox, "s-aaaaaaaaaa")
+    proof.write_text(json.dumps(other))
+    assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1
+
+
+# ---- suspicion ----
+
+# Calls that nothing but an escape needs, each once: bpf, userfaultfd, keyctl, mount, process_vm_readv, TIOCSTI.
+PROBE = ("import ctypes\n"
+         "call = ctypes.CDLL(None, use_errno=True).syscall\n"
+         "for words in ((321, 0, 8, 8), (323, 0), (250, 0, 0), (165, 8, 8, 8, 0, 0), (310, -1, 0, 0, 0, 0, 0), (16, 0, 0x5412, 8)):\n"
+         "    call(*words)\n"
+         "print('still here', flush=True)\n")
+
+needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="this processor is no x86-64")
+
+
+def suspicion(atoll, sandbox):
+    lines = (atoll.home / "trail" / f"{sandbox}.jsonl").read_bytes().splitlines()
+    return [e["data"] for e in map(json.loads, lines) if e["event"] == "escape.suspected"]
+
+
+@needs_x86
+def test_an_escape_is_suspected(atoll, world):
+    result = atoll.run("/usr/bin/python3", "-c", PROBE)
+    assert (result.status, result.reason, result.out) == (0, "exited", "still here\n"), result
+    assert result.document["escape_suspected"] is True
+    assert "so much was refused that an escape is suspected" in result.err
+    [data] = suspicion(atoll, result.document["sandbox"])
+    assert data["action"] == "note" and data["score"] >= data["threshold"] == 12
+    assert data["codes"]["kernel.surface"] == 3
+    [row] = json.loads(atoll.tool("audit", "report", "--json").out)
+    assert row["escape_suspected"] is True
+    assert "is suspected" not in atoll.run("/usr/bin/python3", "-c", "print(1)").err
+
+
+@needs_x86
+def test_a_suspicion_stops_it(atoll, world):
+    result = atoll.run("/usr/bin/python3", "-c", PROBE, options=("--escape", "stop"))
+    assert (result.status, result.reason) == (137, "escape"), result
+    assert result.out == "" and "an escape is suspected" in result.err
+    assert result.document["exit"] is None and result.document["torn_down"] is True
+    assert [d["action"] for d in suspicion(atoll, result.document["sandbox"])] == ["stop"]
+    assert verdicts(atoll)[0] == 0
+
+
+@needs_x86
+def test_a_suspicion_pauses_it(atoll, live, world):
+    """Nothing runs until a person has said what becomes of it; whoever waits is told."""
+    box = live("--escape", "pause", "--wall", "60s")
+    if atoll.tool("pause", box.id).status != 0:
+        assert "control group" in atoll.tool("pause", box.id).err
+        process = box.run("/usr/bin/python3", "-c", PROBE)
+        assert process.status == 137 and "an escape is suspected" in process.err, process
+        return  # what cannot be paused is stopped
+    assert atoll.tool("resume", box.id).status == 0
+    process = box.start("/usr/bin/python3", "-c", PROBE)
+    until = time.monotonic() + 20
+    while not box.inspect().get("state") == "paused" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert box.inspect()["state"] == "paused"
+    assert process.poll() is None
+    assert atoll.tool("resume", box.id).status == 0
+    out, err = process.communicate(timeout=20)
+    assert out == b"still here\n" and b"'atoll resume " in err, err
+    assert [d["action"] for d in suspicion(atoll, box.id)] == ["pause"]
+
+
+@pytest.mark.parametrize("word, options, status", [
+    ("governance.escape", ("--escape", "note", "--template", "{}"), 125),
+    ("governance.escape", ("--escape", "stop", "--template", "{}"), 0)])
+def test_what_follows_can_only_be_tightened(atoll, base, word, options, status):
+    template = base / "t.yaml"
+    template.write_text("version: 1\ngovernance: {escape: pause}\n")
+    done = atoll.tool("run", *(o.format(template) for o in options), "--plan-only", "--", "true")
+    assert done.status == status and (status == 0 or word in done.err), done
+
+
+POWER_CUT = """
+set -e
+truncate -s 64M image && mkfs.ext4 -q -F image && mkdir state
+mount -o loop,noatime image state
+export ATOLL_HOME=$PWD/state
+atoll audit key >/dev/null && sync
+mkdir work && id=$(cd work && "$ATOLL" create --durability $1)
+cp image after
+"$ATOLL" stop $id
+umount state
+e2fsck -fy after >/dev/null || test $? -le 2
+debugfs -R "cat /trail/$id.jsonl" after 2>/dev/null >found || true
+"""
+
+
+@pytest.mark.parametrize("word", ["power", "process"])
+def test_a_power_cut(atoll, need_root, need_program, word):
+    """What the disk holds at the moment a sandbox stands: with `power` the record, without it not yet."""
+    for program in ("mkfs.ext4", "debugfs", "e2fsck"):
+        need_program(program)
+    base = atoll.base / "disk"
+    base.mkdir()
+    script = POWER_CUT.replace("atoll audit", '"$ATOLL" audit')
+    done = subprocess.run(["unshare", "--mount", "--", "/bin/sh", "-c", script, "sh", word], cwd=base, capture_output=True,
+                          text=True, env=atoll.environment({"ATOLL": atoll.binary}), check=False, timeout=60 * runner.SLOW)
+    if "failed to setup loop device" in done.stderr or "loop" in done.stderr and "mount" in done.stderr:
+        pytest.skip("needs loop devices")
+    assert done.returncode == 0, done
+    found = [json.loads(line)["event"] for line in (base / "found").read_bytes().splitlines()]
+    assert found == (["created", "receipt"] if word == "power" else [])
