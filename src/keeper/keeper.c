@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "keeper/keeper-internal.h"
+#include "keeper/kept.h"
 #include "keeper/message.h"
 #include "keeper/name.h"
 #include "keeper/progress.h"
@@ -38,6 +39,8 @@
 #include "record/event.h"
 #include "record/key.h"
 #include "tier/command.h"
+#include "workspace/change.h"
+#include "workspace/summary.h"
 
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e)
 {
@@ -646,11 +649,83 @@ static bool release_more(struct keeper *k, bool clean, struct err *e)
 	return clean;
 }
 
+/* What is different in one copy; where somebody was quicker, that one says what became of it. */
+static void record_copy(struct keeper *k, const char *id)
+{
+	struct changes changes = {};
+	struct err e = {};
+	struct kept kept;
+
+	if (kept_open(&k->state, id, &kept, &e) >= 0) {
+		const struct change_view view = {.rules = &kept.denied,
+						 .workspace = kept.workspace,
+						 .begun_ns = kept.begun_ns,
+						 .made_ns = kept.made_ns,
+						 .dirs = &kept.dirs};
+		json_t *doc = NULL;
+
+		if (changes_find(kept.original, kept.upper, &view, true, &changes, &e) >= 0 &&
+		    changes.n > 0) {
+			doc = changes_summary(&changes, kept.upper);
+		}
+		if (doc && json_put(doc, "copy", json_string(id)) >= 0) {
+			(void)keeper_record(k, "changed", json_incref(doc), &e);
+		}
+		json_decref(doc);
+		changes_done(&changes);
+	}
+	kept_done(&kept);
+}
+
+/* Of a sandbox that was made for a command its front says this: it looks at the copy anyway. */
+static void record_changes(struct keeper *k)
+{
+	char id[STATE_ID_SIZE];
+
+	if (k->main || !k->recording) {
+		return;
+	}
+	if (k->copy_kept) {
+		record_copy(k, k->home.id);
+	}
+	for (size_t i = 0; i < k->plan.n_more; i++) {
+		if (k->more[i].kept) {
+			state_name_more(k->home.id, i, id);
+			record_copy(k, id);
+		}
+	}
+}
+
+/* The last that the record says of its life. */
+static void record_end(struct keeper *k, bool clean, struct err *e)
+{
+	for (size_t i = 0; i < k->n_commands; i++) {
+		(void)keeper_record_end(k, k->commands[i], e);
+	}
+	if ((*k->copy.loss.first &&
+	     keeper_record(k, "copy_reduced", copy_loss_to_json(&k->copy), e) < 0) ||
+	    keeper_record(k, "ended", ended_event(k), e) < 0 ||
+	    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), e) < 0 ||
+	    settle_record(k, e) < 0) {
+		k->error = k->error.code ? k->error : *e;
+	}
+}
+
+/* Whoever waits for the end is not held up by it. Where it fails, 'atoll audit verify' says that
+ * the record is not sealed. */
+static void seal_record(struct keeper *k)
+{
+	struct err unused = {};
+
+	if (k->recording && seal(&k->state, &k->trail, &unused) >= 0) {
+		(void)settle_record(k, &unused);
+	}
+}
+
 /* The end of every life, however far it came. */
 static void finish(struct keeper *k)
 {
 	struct err e = {};
-	size_t i;
 	bool clean = tear_down(k, &e);
 	int kept = settle_copy(k, clean, &e);
 
@@ -668,17 +743,8 @@ static void finish(struct keeper *k)
 	    !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
 	}
-	for (i = 0; k->recording && i < k->n_commands; i++) {
-		(void)keeper_record_end(k, k->commands[i], &e);
-	}
 	if (k->recording) {
-		if ((*k->copy.loss.first &&
-		     keeper_record(k, "copy_reduced", copy_loss_to_json(&k->copy), &e) < 0) ||
-		    keeper_record(k, "ended", ended_event(k), &e) < 0 ||
-		    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), &e) < 0 ||
-		    settle_record(k, &e) < 0) {
-			k->error = k->error.code ? k->error : e;
-		}
+		record_end(k, clean, &e);
 	}
 	/* What could not be removed keeps its directory, so that the next command tries again. */
 	clean = release_more(k, clean, &e);
@@ -687,18 +753,13 @@ static void finish(struct keeper *k)
 				      : state_remove(&k->state, &k->home, &e)) >= 0;
 	}
 	state_sandbox_done(&k->home); /* whoever hears of the end may have what is left at once */
+	record_changes(k);
 	control_finish(&k->control);
 	if (!clean && !k->error.code) {
 		k->error = e;
 	}
 	report(k, clean);
-	/* Whoever waits for the end is not held up by it. Where it fails, 'atoll audit verify' says
-	 * that the record is not sealed. */
-	if (k->recording) {
-		if (seal(&k->state, &k->trail, &e) >= 0) {
-			(void)settle_record(k, &e);
-		}
-	}
+	seal_record(k);
 }
 
 static void keeper_done(struct keeper *k)

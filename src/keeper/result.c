@@ -168,6 +168,14 @@ static json_t *commands_of(const struct keeper *k)
 	return TAKE_PTR(list);
 }
 
+/* What was refused, and what it looks like. */
+static int put_refused(json_t *doc, const struct keeper *k)
+{
+	int r = json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
+
+	return r < 0 ? r : json_put(doc, "escape_suspected", json_boolean(k->suspected));
+}
+
 json_t *keeper_inspect(const struct keeper *k)
 {
 	_cleanup_json_ json_t *doc = keeper_status(k);
@@ -178,8 +186,7 @@ json_t *keeper_inspect(const struct keeper *k)
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
 	r = r < 0 ? r
 		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
-	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
-	r = r < 0 ? r : json_put(doc, "escape_suspected", json_boolean(k->suspected));
+	r = r < 0 ? r : put_refused(doc, k);
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r
 		  : json_put(doc, "log",
@@ -339,8 +346,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
 	r = r < 0 ? r
 		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
-	r = r < 0 ? r : json_put(doc, "denials", denials_to_json(&k->denials, k->home.id));
-	r = r < 0 ? r : json_put(doc, "escape_suspected", json_boolean(k->suspected));
+	r = r < 0 ? r : put_refused(doc, k);
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
 	r = r < 0 ? r : json_put(doc, "gateway", gateway_of(k));

@@ -482,3 +482,60 @@ def test_a_power_cut(atoll, need_root, need_program, word):
     assert done.returncode == 0, done
     found = [json.loads(line)["event"] for line in (base / "found").read_bytes().splitlines()]
     assert found == (["created", "receipt"] if word == "power" else [])
+
+
+# ---- what became of changes ----
+
+def told(atoll, sandbox, *names):
+    lines = wait_sealed(atoll.home / "trail" / f"{sandbox}.jsonl")
+    return [e["data"] for e in map(json.loads, lines) if e["event"] in names]
+
+
+def sha(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_changes_are_recorded_and_what_becomes_of_them(atoll, world):
+    old = atoll.workspace / "old"
+    old.write_text("old\n")
+    # What was changed as late as the copy was begun would be in conflict.
+    assert runner.eventually(lambda: time.clock_gettime_ns(5) > old.stat().st_ctime_ns), "CLOCK_REALTIME_COARSE"
+    script = "echo new >new; echo changed >old; mkdir d; ln -s new d/l; printf '#!/bin/sh\\n' >Makefile"
+    sandbox, _ = run(atoll, "/bin/sh", "-c", script, options=("--workspace", f"{atoll.workspace}:copy"))
+    [changed] = told(atoll, sandbox, "changed")
+    assert changed["copy"] == sandbox and "more" not in changed
+    files = {row["path"]: (row["change"], row.get("sha256")) for row in changed["files"]}
+    assert files["new"] == ("added", sha("new\n")) and files["old"] == ("modified", sha("changed\n"))
+    assert files["d"] == ("added", None) and files["d/l"] == ("added", None)
+    assert atoll.tool("apply", sandbox, "new", "old").status == 0
+    [applied] = told(atoll, sandbox, "applied")
+    assert applied["caller"] == os.geteuid() and "allowed" not in applied
+    assert {row["path"]: row.get("sha256") for row in applied["files"]} == {"new": sha("new\n"), "old": sha("changed\n")}
+    assert atoll.tool("apply", sandbox, "Makefile").status == 1, "a hazard"
+    assert len(told(atoll, sandbox, "applied")) == 1, "nothing was taken over"
+    assert atoll.tool("apply", "--allow-hazard", "Makefile", sandbox, "Makefile").status == 0
+    assert told(atoll, sandbox, "applied")[1]["allowed"][0]["path"] == "Makefile"
+    assert atoll.tool("discard", sandbox).status == 0
+    assert told(atoll, sandbox, "discarded") == [{"copy": sandbox, "caller": os.geteuid()}]
+    assert verdicts(atoll)[0] == 0
+    [row] = json.loads(atoll.tool("audit", "report", "--json").out)
+    assert [entry["files"] for entry in row["applied"]] == [2, 1]
+
+
+def test_changes_of_one_that_lived(live, atoll):
+    box = live("--workspace", f"{atoll.workspace}:copy")
+    assert box.shell("echo x >made; printf b >'not utf8'$(printf '\\377')").status == 0
+    assert atoll.tool("stop", box.id).status == 0
+    [changed] = told(atoll, box.id, "changed")
+    files = {row["path"]: row for row in changed["files"]}
+    assert files["made"]["sha256"] == sha("x\n")
+    assert [row["path_hex"] for row in changed["files"] if "path_hex" in row] == [b"not utf8\xff".hex()]
+    assert verdicts(atoll)[0] == 0
+
+
+def test_many_changes_are_bounded(atoll, world):
+    script = "i=0; while [ $i -lt 1100 ]; do : >f$i; i=$((i+1)); done; head -c 70M /dev/zero >large; echo s >small"
+    sandbox, _ = run(atoll, "/bin/sh", "-c", script, options=("--workspace", f"{atoll.workspace}:copy"))
+    [changed] = told(atoll, sandbox, "changed")
+    assert len(changed["files"]) == 1000 and changed["more"] == 102
+    assert all("sha256" in row for row in changed["files"] if row["path"] != "large")

@@ -222,8 +222,8 @@ def test_keeper_killed_at_its_end(copy):
         for name in os.listdir(copy.atoll.home / "sandboxes"):
             assert sorted(os.listdir(copy.atoll.home / "sandboxes" / name)) == ["copy", "kept.json"], step
         for path in (copy.atoll.home / "trail").iterdir():
-            last = trail.names(path)[-1]
-            assert last in ("torn_down", "reaped"), (step, trail.names(path))
+            last = trail.life(path)[-1]
+            assert last in ("torn_down", "reaped"), (step, trail.life(path))
             reaped += last == "reaped"
             path.unlink()
     assert reaped > 3 and copy.atoll.tool("discard", *copy.kept()).status == 0 and copy.state() == []

@@ -87,7 +87,7 @@ class Sweep:
             assert not pathlib.Path(f"/tmp/atoll-{path.stem}").exists(), f"{what}: {path.stem}"
             left = [g for g in self.groups if (g / f"atoll-{path.stem}").exists()]
             assert left == [], f"{what}: {left} of {path.stem}"
-            events = trail.names(path)
+            events = trail.life(path)
             assert events[-1] in ("torn_down", "reaped"), f"{what}: {path.stem} {events}"
             assert events.count("started") <= 1, f"{what}: {path.stem} {events}"
             path.unlink()

@@ -683,8 +683,10 @@ def test_events(live, atoll):
     followed = follower.communicate(timeout=20)[0].splitlines()
     assert [line.split()[1] for line in followed][-2:] == ["ended", "torn_down"] and follower.returncode == 0
     record = atoll.home / "trail" / f"{box.id}.jsonl"
+    shown = runner.eventually(lambda: [line for line in [atoll.tool("events", box.id[:8]).out.splitlines()]
+                                       if line[-1].split()[1] == "checkpoint"])[0]
+    assert shown[:-1] == followed, "the seal comes when the end has been told"
     assert atoll.tool("events", "--json", box.id).stdout == record.read_bytes(), "also when it is gone"
-    assert atoll.tool("events", box.id[:8]).out.splitlines() == followed
     assert atoll.tool("events", "s-no").status == 125
 
 

@@ -48,3 +48,8 @@ def check(name, number, event, prev, sandbox):
 def names(path):
     """What happened, in order."""
     return [event["event"] if event else None for event in read(path)]
+
+
+def life(path):
+    """The same without what comes behind its end: what it changed, and what became of that."""
+    return [name for name in names(path) if name not in ("changed", "applied", "discarded", "copy_expired")]

@@ -90,7 +90,10 @@ static void print_verdict(const struct verdict *v)
 		say_covered(&b, "sealed", r->sealed, r->records);
 		say_covered(&b, "anchored", r->anchored, r->records);
 		if (strcmp(v->word, "unsealed") == 0) {
-			(void)buf_adds(&b, ": its end is missing, or was never signed");
+			(void)buf_addf(&b,
+				       ": its end is missing, or was never signed; look at it, and "
+				       "'atoll audit review %s' signs what is there",
+				       r->sandbox);
 		}
 	}
 	(void)printf("%s\n", buf_str(&b));

@@ -17,6 +17,7 @@
 #include "front/cli/sandboxes.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
+#include "workspace/summary.h"
 
 #define LINE_MAX_BYTES ((size_t)64 * 1024)
 
@@ -218,10 +219,37 @@ static int recover(struct review *r, const char *id, const struct apply_options 
 	return n < 0 || o->undo ? n : let_go(r, o, e);
 }
 
+/* What is going to be taken over, with the digests of what arrives, and the hazards that somebody
+ * allowed by name or by an answer. */
+static json_t *taken_document(const struct review *r)
+{
+	_cleanup_json_ json_t *doc = changes_summary(&r->changes, r->kept.upper);
+	_cleanup_json_ json_t *allowed = json_array();
+	size_t next = 0;
+
+	for (size_t i = 0; i < r->changes.n && i < SUMMARY_MAX; i++) {
+		const struct hazard *h;
+
+		while ((h = review_hazard(r, i, &next))) {
+			if (json_array_append_new(allowed,
+						  json_pack("{s:o, s:s}", "path",
+							    json_text(r->changes.list[i].path),
+							    "hazard", h->code)) < 0) {
+				return NULL;
+			}
+		}
+	}
+	return doc && (json_array_size(allowed) == 0 ||
+		       json_object_set(doc, "allowed", allowed) >= 0)
+		       ? TAKE_PTR(doc)
+		       : NULL;
+}
+
 /* CLI_REFUSED where somebody has to decide, 0 where all is done; negative: *e says why. */
 static int take_over(struct review *r, struct apply_options *o, struct err *e)
 {
 	struct apply a = review_apply(r);
+	_cleanup_json_ json_t *doc = NULL;
 	_cleanup_buf_ struct buf sum = {};
 	size_t conflicts = 0, hazards = o->interactive ? 0 : say_hazards(r, o);
 	int n = say_conflicts(r, &a, &conflicts, e);
@@ -245,7 +273,13 @@ static int take_over(struct review *r, struct apply_options *o, struct err *e)
 			sum.len > 0 ? buf_str(&sum) : "no change at all");
 		return 0;
 	}
-	n = apply_changes(&a, &r->changes, e);
+	doc = taken_document(r);
+	n = doc ? apply_changes(&a, &r->changes, e)
+		: err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	if (n >= 0) {
+		n = review_record(r, "applied", TAKE_PTR(doc), e);
+		n = n < 0 ? err_wrap(e, "the changes are taken over, but not recorded") : n;
+	}
 	if (n >= 0) {
 		cli_say("%s taken over into '%s'", sum.len > 0 ? buf_str(&sum) : "nothing",
 			r->kept.workspace);
@@ -336,7 +370,12 @@ static int discard_one(const char *id, struct err *e)
 	} else if (r.kept.home.dir >= 0) {
 		n = 0; /* without its workspace, or damaged, it can only be thrown away */
 	}
-	return n < 0 ? n : kept_discard(&r.state, &r.kept, e);
+	if (n < 0 || (n = kept_discard(&r.state, &r.kept, e)) < 0) {
+		return n;
+	}
+	/* Room for that may be what it was thrown away for. */
+	n = review_record(&r, "discarded", NULL, e);
+	return n < 0 ? err_wrap(e, "it is thrown away, but that is not recorded") : 0;
 }
 
 static int discard(const struct cli_command *c, int argc, char **argv)

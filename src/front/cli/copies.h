@@ -70,6 +70,13 @@ void review_line(const struct review *r, size_t i, struct buf *out);
 /* The first hazard of change number i, or NULL; *next goes on to the next one. */
 const struct hazard *review_hazard(const struct review *r, size_t i, size_t *next);
 
+/*
+ * What `atoll audit` is to know: the event, with the copy's id and the changes that are in `r`
+ * (NULL: none are said), is added to the sandbox's record. A copy without a record, of which only
+ * its directory was left, is none's.
+ */
+int review_record(const struct review *r, const char *event, json_t *changes, struct err *e);
+
 /* "2 modified, 1 added"; "" without changes. */
 void review_sum(const struct changes *c, struct buf *out);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -13,6 +14,8 @@
 #include "front/cli/copies.h"
 #include "keeper/name.h"
 #include "keeper/reap.h"
+#include "keeper/seal.h"
+#include "workspace/summary.h"
 #include "workspace/apply.h"
 #include "workspace/select.h"
 
@@ -219,6 +222,24 @@ void review_sum(const struct changes *c, struct buf *out)
 	}
 }
 
+int review_record(const struct review *r, const char *event, json_t *changes, struct err *e)
+{
+	json_t *data = changes ? changes : json_object();
+	char id[STATE_ID_SIZE];
+	int n = data ? json_put(data, "copy", json_string(r->kept.home.id)) : -ENOMEM;
+
+	if (n >= 0 && strcmp(event, "changed") != 0) {
+		n = json_put(data, "caller", json_integer(getuid()));
+	}
+	if (n < 0) {
+		json_decref(data);
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	state_name_of(r->kept.home.id, id);
+	n = seal_event(&r->state, id, event, data, e);
+	return n == -ENOENT ? 0 : n;
+}
+
 bool review_after_run(const char *id, bool quiet)
 {
 	_cleanup_(review_done) struct review r;
@@ -232,7 +253,10 @@ bool review_after_run(const char *id, bool quiet)
 		if (n >= 0) {
 			return false;
 		}
-	} else if (n >= 0 && !quiet) {
+	} else if (n >= 0) {
+		n = review_record(&r, "changed", changes_summary(&r.changes, r.kept.upper), &e);
+	}
+	if (n >= 0 && !quiet) {
 		buf_init(&sum, 256);
 		review_sum(&r.changes, &sum);
 		cli_say("%s in the copy%s%s%s; 'atoll diff %s' shows it, 'atoll apply %s' takes it "

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What changed, for a record: names, kinds, and digests of contents, bounded. */
+#pragma once
+
+#include <jansson.h>
+
+struct changes;
+
+/* So many changes are listed, and so many bytes are read for their digests. */
+#define SUMMARY_MAX      1000
+#define SUMMARY_READ_MAX (64U << 20)
+
+/*
+ * {"files": [{"path": text, "change": word, "sha256": hex or absent}], "more": how many are not
+ * listed, absent where none are}. A digest is of a regular file's contents in `upper`, and absent
+ * beyond SUMMARY_READ_MAX and where it cannot be read. "path_hex" stands beside a path that is no
+ * UTF-8. NULL: out of memory.
+ */
+json_t *changes_summary(const struct changes *c, int upper);
