@@ -461,7 +461,7 @@ atoll audit key >/dev/null && sync
 mkdir work && id=$(cd work && "$ATOLL" create --durability $1)
 cp image after
 "$ATOLL" stop $id
-umount state
+for i in 1 2 3 4 5 6 7 8 9 10; do umount state 2>/dev/null && break; sleep 0.1; done
 e2fsck -fy after >/dev/null || test $? -le 2
 debugfs -R "cat /trail/$id.jsonl" after 2>/dev/null >found || true
 """

@@ -215,7 +215,7 @@ def test_keeper_killed_at_its_end(copy):
         return json.loads(report.read_text())
 
     total, reaped, kept = kill(0)["steps"], 0, 1
-    for step in range(total - 80, total, 3):
+    for step in range(total - 130, total, 4):  # its seal is among the last
         kill(step)
         kept += 1
         assert len(copy.kept()) == kept, step
