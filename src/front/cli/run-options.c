@@ -137,6 +137,9 @@ static const struct cli_option options[] = {
 		  MEMBER(json)),
 	CLI_TAKES("--receipt", "FILE", CLI_FILE, "write what the kernel says is enforced",
 		  MEMBER(receipt)),
+	CLI_TAKES("--lock", "FILE", CLI_FILE, "write what it depended on", MEMBER(lock)),
+	CLI_TAKES("--locked", "FILE", CLI_FILE, "refuse it where that is not as in this lock file",
+		  MEMBER(locked)),
 	CLI_FLAG("--quiet", "say nothing but errors", MEMBER(quiet)),
 	{},
 };
@@ -147,6 +150,7 @@ static const struct cli_example examples[] = {
 	CLI_EXAMPLE("atoll run --policy agent.yaml --json result.json -- ./agent"),
 	CLI_EXAMPLE("atoll run --template ci --memory 1GiB -- make test"),
 	CLI_EXAMPLE("atoll run --plan-only -- true"),
+	CLI_EXAMPLE("atoll run --lock run.lock -- make test", .why = "and later --locked run.lock"),
 	{},
 };
 

@@ -18,6 +18,8 @@ struct run_options {
 	const char *accept_tier; /* --accept-tier */
 	const char *json;        /* --json FILE|- */
 	const char *receipt;     /* --receipt FILE */
+	const char *lock;        /* --lock FILE */
+	const char *locked;      /* --locked FILE */
 	const char *name;        /* --name */
 	struct run_label {
 		const char *key, *value;

@@ -12,6 +12,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/copies.h"
+#include "front/cli/lock.h"
 #include "front/cli/report.h"
 #include "front/cli/run-options.h"
 #include "front/cli/sandboxes.h"
@@ -164,6 +165,9 @@ static int run(const struct run_options *o, struct session *s, struct plan *plan
 				       json_boolean(review_after_run(id, o->quiet)));
 		}
 	}
+	if (r >= 0 && o->lock) {
+		r = lock_write(o->lock, plan, result, e);
+	}
 	if (r >= 0) {
 		r = write_reports(o, plan, result, s, e);
 	}
@@ -202,7 +206,10 @@ static int perform(const struct run_options *o)
 		r = policy_plan(&req, &plan, &e);
 	}
 	if (r >= 0) {
-		r = o->plan_only ? print_plan(&plan, o->json, &e) : run(o, &s, &plan, &e);
+		r = o->locked ? lock_check(o->locked, &plan, &e) : 0;
+		r = r < 0          ? r
+		    : o->plan_only ? print_plan(&plan, o->json, &e)
+				   : run(o, &s, &plan, &e);
 		plan_done(&plan);
 	}
 	session_done(&s);
