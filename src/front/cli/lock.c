@@ -137,7 +137,7 @@ static int put_rest(json_t *doc, const struct plan *plan, const json_t *result)
 
 int lock_write(const char *path, const struct plan *plan, const json_t *result, struct err *e)
 {
-	_cleanup_json_ json_t *doc = fixed_facts(plan, e);
+	_cleanup_json_ json_t *doc = fixed_facts(plan, e), *where = plan_to_json(plan);
 	const char *sandbox = json_string_value(json_object_get(result, "sandbox"));
 	int r = doc ? 0 : -e->code;
 
@@ -147,8 +147,11 @@ int lock_write(const char *path, const struct plan *plan, const json_t *result, 
 	if (r >= 0 && sandbox && json_is_true(json_object_get(result, "copy_kept"))) {
 		r = put_installed(doc, sandbox, e);
 	}
-	return r < 0 ? err_wrap(e, "cannot write the lock file")
-		     : sandbox_write_report(path, result, doc, e);
+	if (r < 0) {
+		return err_wrap(e, "cannot write the lock file");
+	}
+	/* The payload may have put something where it is to be written. */
+	return where ? sandbox_write_report(path, where, doc, e) : no_memory(e);
 }
 
 /* ---- checking ---- */
