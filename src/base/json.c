@@ -61,6 +61,157 @@ char *json_canonical(const json_t *j, size_t *ret_len)
 	return buf_take(&b);
 }
 
+/* ---- the same, for events ---- */
+
+#define KEYS_MAX  32 /* of an object that is sorted here */
+#define DEPTH_MAX 16
+
+/* What RFC 8259 wants escaped, as libjansson does it. */
+static void append_escape(struct buf *b, unsigned char c)
+{
+	static const char shorts[] = "btnvfr"; /* 8 to 13; v has no short form */
+
+	if (c == '"' || c == '\\') {
+		(void)buf_addc(b, '\\');
+		(void)buf_addc(b, (char)c);
+	} else if (c >= '\b' && c <= '\r' && c != '\v') {
+		(void)buf_addc(b, '\\');
+		(void)buf_addc(b, shorts[c - '\b']);
+	} else {
+		(void)buf_addf(b, "\\u%04X", c);
+	}
+}
+
+static void append_string(struct buf *b, const char *s, size_t len)
+{
+	const char *end = s + len, *plain = s;
+
+	(void)buf_addc(b, '"');
+	for (; s < end; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c < 0x20 || c == '"' || c == '\\') {
+			(void)buf_add(b, plain, (size_t)(s - plain));
+			append_escape(b, c);
+			plain = s + 1;
+		}
+	}
+	(void)buf_add(b, plain, (size_t)(s - plain));
+	(void)buf_addc(b, '"');
+}
+
+static void append_integer(struct buf *b, json_int_t n)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
+
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (n < 0) {
+		digits[--at] = '-';
+	}
+	(void)buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+static bool append_value(struct buf *b, const json_t *j, unsigned depth);
+
+/* False: it is for the library. */
+static bool append_object(struct buf *b, const json_t *j, unsigned depth)
+{
+	struct member {
+		const char *key;
+		const json_t *value;
+	} members[KEYS_MAX];
+	json_t *object = (json_t *)j, *value;
+	const char *key;
+	size_t n = 0;
+
+	if (json_object_size(j) > KEYS_MAX) {
+		return false;
+	}
+	json_object_foreach(object, key, value)
+	{
+		size_t at = n++;
+
+		for (; at > 0 && strcmp(members[at - 1].key, key) > 0; at--) {
+			members[at] = members[at - 1];
+		}
+		members[at] = (struct member){key, value};
+	}
+	(void)buf_addc(b, '{');
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0) {
+			(void)buf_addc(b, ',');
+		}
+		append_string(b, members[i].key, strlen(members[i].key));
+		(void)buf_addc(b, ':');
+		if (!append_value(b, members[i].value, depth)) {
+			return false;
+		}
+	}
+	(void)buf_addc(b, '}');
+	return true;
+}
+
+static bool append_array(struct buf *b, const json_t *j, unsigned depth)
+{
+	size_t n = json_array_size(j);
+
+	(void)buf_addc(b, '[');
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0) {
+			(void)buf_addc(b, ',');
+		}
+		if (!append_value(b, json_array_get(j, i), depth)) {
+			return false;
+		}
+	}
+	(void)buf_addc(b, ']');
+	return true;
+}
+
+static bool append_value(struct buf *b, const json_t *j, unsigned depth)
+{
+	switch (json_typeof(j)) {
+	case JSON_OBJECT:
+		return depth < DEPTH_MAX && append_object(b, j, depth + 1);
+	case JSON_ARRAY:
+		return depth < DEPTH_MAX && append_array(b, j, depth + 1);
+	case JSON_STRING:
+		append_string(b, json_string_value(j), json_string_length(j));
+		return true;
+	case JSON_INTEGER:
+		append_integer(b, json_integer_value(j));
+		return true;
+	case JSON_TRUE:
+		return buf_adds(b, "true") == 0;
+	case JSON_FALSE:
+		return buf_adds(b, "false") == 0;
+	case JSON_NULL:
+		return buf_adds(b, "null") == 0;
+	case JSON_REAL:
+		return json_dump_callback(j, append, b, JSON_ENCODE_ANY) == 0;
+	}
+	return false;
+}
+
+int json_append(struct buf *b, const json_t *j)
+{
+	size_t before = b->len;
+
+	if (!append_value(b, j, 0) && !b->failed) {
+		b->len = before;
+		if (json_dump_callback(j, append, b,
+				       JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) < 0) {
+			return -ENOMEM;
+		}
+	}
+	return b->failed ? -ENOMEM : 0;
+}
+
 int json_get_str(const json_t *obj, const char *key, const char **ret, struct err *e)
 {
 	const json_t *v = json_object_get(obj, key);

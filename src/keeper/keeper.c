@@ -286,7 +286,7 @@ int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct 
 }
 
 /* What was recorded by now is on the disk, if the policy says so. */
-static int settle_record(const struct keeper *k, struct err *e)
+static int settle_record(struct keeper *k, struct err *e)
 {
 	return k->plan.durability == DURABILITY_POWER ? trail_sync(&k->trail, e) : 0;
 }

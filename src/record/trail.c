@@ -183,18 +183,16 @@ static int turn_over(struct trail *t, struct err *e)
 	if (next < 0) {
 		return err_sys(e, -next, "cannot begin a new segment of the trail");
 	}
+	/* Who waits for a loss of power asks for the new one only. */
+	(void)fdatasync(t->fd);
 	if (t->fd != t->first) {
 		t->fd = fd_close(t->fd);
 	}
 	t->fd = next;
 	t->segment++;
 	t->size = 0;
+	t->named = false;
 	return 0;
-}
-
-static int append(const char *text, size_t len, void *buf)
-{
-	return buf_add(buf, text, len) < 0 ? -1 : 0;
 }
 
 /* Keys in their order; only the data is anybody's text. */
@@ -206,13 +204,20 @@ static bool build_line(struct trail *t, const char *event, const json_t *data, c
 	hex_encode(t->prev, DIGEST_SIZE, prev);
 	buf_clear(b);
 	(void)buf_adds(b, "{\"data\":");
-	if (json_dump_callback(data, append, b, JSON_COMPACT | JSON_SORT_KEYS) < 0) {
+	if (json_append(b, data) < 0) {
 		return false;
 	}
-	(void)buf_addf(b,
-		       ",\"event\":\"%s\",\"prev\":\"%s\",\"sandbox\":\"%s\",\"seq\":%" PRIu64
-		       ",\"time\":\"%s\"}\n",
-		       event, prev, t->sandbox, t->seq, time);
+	(void)buf_adds(b, ",\"event\":\"");
+	(void)buf_adds(b, event);
+	(void)buf_adds(b, "\",\"prev\":\"");
+	(void)buf_add(b, prev, DIGEST_HEX_SIZE - 1);
+	(void)buf_adds(b, "\",\"sandbox\":\"");
+	(void)buf_adds(b, t->sandbox);
+	(void)buf_adds(b, "\",\"seq\":");
+	(void)buf_addf(b, "%" PRIu64, t->seq);
+	(void)buf_adds(b, ",\"time\":\"");
+	(void)buf_adds(b, time);
+	(void)buf_adds(b, "\"}\n");
 	return !b->failed;
 }
 
@@ -252,12 +257,12 @@ int trail_add_at(struct trail *t, const char *event, json_t *data, const char *t
 	return r;
 }
 
-int trail_sync(const struct trail *t, struct err *e)
+int trail_sync(struct trail *t, struct err *e)
 {
-	/* The name of a segment is in the directory. */
-	if (fdatasync(t->fd) < 0 || fsync(t->dir) < 0) {
+	if (fdatasync(t->fd) < 0 || (!t->named && fsync(t->dir) < 0)) {
 		return err_sys(e, errno, "cannot write the trail to the disk");
 	}
+	t->named = true;
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -40,6 +41,7 @@ struct trail {
 	int fd;    /* the one that is written to, which may be the same */
 	unsigned segment;
 	uint64_t size; /* of that, in bytes */
+	bool named;    /* its name is on the disk, too (trail_sync()) */
 	uint64_t seq;
 	uint8_t prev[DIGEST_SIZE];
 	struct merkle tree;
@@ -68,6 +70,6 @@ int trail_add(struct trail *t, const char *event, json_t *data, struct err *e);
 int trail_add_at(struct trail *t, const char *event, json_t *data, const char *time, struct err *e);
 
 /* Waits until all that was added survives a loss of power, too. */
-int trail_sync(const struct trail *t, struct err *e);
+int trail_sync(struct trail *t, struct err *e);
 
 void trail_done(struct trail *t);

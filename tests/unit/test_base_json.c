@@ -2,6 +2,7 @@
 /* JSON helpers: construction that survives any bytes, the canonical form, typed access. */
 #include "unit.h"
 
+#include "base/buf.h"
 #include "base/json.h"
 
 static void test_text(void **state)
@@ -87,6 +88,91 @@ static void test_access(void **state)
 	assert_non_null(strstr(e.msg, "'x'"));
 }
 
+/* Any text, so that every byte that is escaped comes up. */
+static json_t *any_text(unsigned *seed)
+{
+	char text[24];
+	size_t len = (size_t)rand_r(seed) % sizeof(text);
+
+	for (size_t i = 0; i < len; i++) {
+		text[i] = (char)(rand_r(seed) % 128);
+	}
+	return json_stringn(text, len);
+}
+
+static json_t *any_value(unsigned *seed, unsigned depth)
+{
+	json_t *j;
+	int n = rand_r(seed) % 5;
+
+	switch (rand_r(seed) % (depth > 0 ? 9 : 7)) {
+	case 0:
+		return json_null();
+	case 1:
+		return json_boolean(n & 1);
+	case 2:
+		return json_integer(((json_int_t)rand_r(seed) << 32 ^ rand_r(seed)) *
+				    (n & 1 ? -1 : 1));
+	case 3:
+		return json_real((rand_r(seed) - RAND_MAX / 2) / (1.0 + rand_r(seed) % 1000));
+	case 4:
+	case 5:
+	case 6:
+		return any_text(seed);
+	case 7:
+		j = json_array();
+		while (n-- > 0) {
+			(void)json_array_append_new(j, any_value(seed, depth - 1));
+		}
+		return j;
+	default:
+		j = json_object();
+		n = n == 4 ? 40 : n; /* more than are sorted here */
+		while (n-- > 0) {
+			char key[16];
+
+			(void)snprintf(key, sizeof(key), "k\n%x", (unsigned)rand_r(seed) % 4096);
+			(void)json_object_set_new(j, key, any_value(seed, depth - 1));
+		}
+		return j;
+	}
+}
+
+/* The quick one writes what the library writes. */
+static void test_append(void **state)
+{
+	unsigned seed = 20261130;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		_cleanup_json_ json_t *j = any_value(&seed, i % 20);
+		_cleanup_free_ char *expected = NULL;
+		_cleanup_buf_ struct buf b = {};
+		size_t len = 0;
+
+		buf_init(&b, 16 << 20);
+		(void)buf_adds(&b, "before ");
+		expected = json_canonical(j, &len);
+		assert_int_equal(json_append(&b, j), 0);
+		assert_int_equal(b.len, len + 7);
+		assert_memory_equal(b.data + 7, expected, len);
+	}
+}
+
+static void test_append_limits(void **state)
+{
+	_cleanup_json_ json_t *least = json_integer(INT64_MIN), *most = json_integer(INT64_MAX);
+	_cleanup_json_ json_t *text = json_string("a longer text than there is room for");
+	_cleanup_buf_ struct buf b = {};
+
+	(void)state;
+	buf_init(&b, 64);
+	assert_int_equal(json_append(&b, least), 0);
+	assert_int_equal(json_append(&b, most), 0);
+	assert_string_equal(buf_str(&b), "-92233720368547758089223372036854775807");
+	assert_true(json_append(&b, text) < 0);
+}
+
 static void build(bool may_fail)
 {
 	_cleanup_json_ json_t *o = json_object();
@@ -116,9 +202,10 @@ static void test_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),      cmocka_unit_test(test_text_with_nul),
-		cmocka_unit_test(test_canonical), cmocka_unit_test(test_access),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_text),          cmocka_unit_test(test_text_with_nul),
+		cmocka_unit_test(test_canonical),     cmocka_unit_test(test_access),
+		cmocka_unit_test(test_faults),        cmocka_unit_test(test_append),
+		cmocka_unit_test(test_append_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "front/cli/policy-new.h"
 #include "policy/schema.h"
 
-#define MAX_COMMANDS 32
+#define MAX_COMMANDS 64
 
 /* Every command, the program and the groups included. */
 struct tree {
