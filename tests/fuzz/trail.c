@@ -78,7 +78,7 @@ static void check_file(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	check_line((const char *)data, size);
+	check_line((const char *)data, size > 0 && data[size - 1] == '\n' ? size - 1 : size);
 	check_file(data, size);
 	return 0;
 }

@@ -151,6 +151,9 @@ static const char *sample(const struct cli_option *o)
 	if (o->argument && strcmp(o->argument, "KEY=VALUE") == 0) {
 		return strcmp(o->name, "--filter") == 0 ? "name=word" : "key=value";
 	}
+	if (strcmp(o->name, "--event") == 0) {
+		return "created";
+	}
 	if (o->value.kind == CLI_VARIABLE) {
 		return "A=b";
 	}
