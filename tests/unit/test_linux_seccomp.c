@@ -59,12 +59,13 @@ static void test_affinity(void **state)
 /* Behind the filter: asks for two calls that are answered by its listener. */
 static _Noreturn void ask_and_exit(int socket, enum seccomp_filter filter)
 {
+	bool killable = false;
 	int listener;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		_exit(1);
 	}
-	listener = seccomp_load_listener(filter, NULL);
+	listener = seccomp_load_listener(filter, &killable, NULL);
 	if (listener < 0 || fdpass_send(socket, "l", 1, &listener, 1) < 0) {
 		_exit(2);
 	}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking at one start of a program.
+ *
+ * TRUST: paths are the payload's. They are resolved below its own root (RESOLVE_IN_ROOT), without
+ * the links of /proc, and to descriptors that open nothing (O_PATH).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "keeper/starts.h"
+
+#define STATUS_SIZE 4096
+
+static ssize_t read_memory(void *arg, const struct iovec *to, const struct iovec *from, unsigned n)
+{
+	const pid_t *tid = arg;
+	ssize_t r = process_vm_readv(*tid, to, n, from, n, 0);
+
+	return r < 0 ? -errno : r;
+}
+
+/* A member of its directory in /proc, as text. */
+static bool read_link(pid_t tid, const char *name, char *out, size_t size)
+{
+	char path[48];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
+	n = readlink(path, out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+static bool read_status(pid_t tid, char out[STATUS_SIZE])
+{
+	_cleanup_fd_ int fd = FD_NONE;
+	char path[48];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, out, STATUS_SIZE - 1);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* The number at a place of a line; the last one where there are fewer. 0: there is no such line. */
+static pid_t number_of(const char *status, const char *line, int place)
+{
+	const char *at = strstr(status, line);
+	long n = 0;
+	int i;
+
+	at = at ? at + strlen(line) : "";
+	for (i = 0; i <= place && *at == '\t'; i++) {
+		char *end;
+
+		n = strtol(at + 1, &end, 10);
+		at = end;
+	}
+	return (pid_t)n;
+}
+
+/* Who it is: NStgid has its number in each namespace, from ours inwards (proc_pid_status(5)). */
+static void read_numbers(const struct start_call *call, struct start_facts *ret)
+{
+	char status[STATUS_SIZE];
+	pid_t parent;
+
+	if (!read_status(call->tid, status)) {
+		ret->unread = true;
+		return;
+	}
+	ret->pid = number_of(status, "\nNStgid:", call->level);
+	ret->group = number_of(status, "\nNSpgid:", 0);
+	parent = number_of(status, "\nPPid:", 0);
+	if (parent > 0 && read_status(parent, status)) {
+		ret->parent = number_of(status, "\nNStgid:", call->level);
+	}
+}
+
+static int open_below(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC | flags,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+/*
+ * True if a name on the way to it is not there. A name that is there and leads nowhere is another
+ * matter: /proc/self is us, or nobody, and something else to the payload. Cuts `path` short.
+ */
+static bool is_absent(int root, char *path)
+{
+	for (;;) {
+		_cleanup_fd_ int fd = open_below(root, path, O_NOFOLLOW);
+		_cleanup_fd_ int above = FD_NONE;
+		char *slash = strrchr(path, '/');
+
+		if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR)) {
+			return false;
+		}
+		if (errno == ENOTDIR) {
+			return true;
+		}
+		while (slash && slash > path && slash[1] == '\0') {
+			*slash = '\0'; /* what ends in a slash has its last name before it */
+			slash = strrchr(path, '/');
+		}
+		if (!slash || slash == path) {
+			return true; /* its place is the root, which is there */
+		}
+		*slash = '\0';
+		above = open_below(root, path, O_DIRECTORY);
+		if (above >= 0) {
+			return true;
+		}
+	}
+}
+
+/* Whether there is a file of that name; names that we cannot follow have one. */
+static void look(const struct start_call *call, struct start_facts *f)
+{
+	const char *base = f->via[0] ? f->via : f->cwd;
+	char link[48], path[2 * PATH_MAX];
+	_cleanup_fd_ int root = FD_NONE;
+
+	if (f->args.path[0] == '\0') {
+		f->absent = !call->empty && !f->args.unread;
+		return;
+	}
+	if (f->args.path[0] != '/' && base[0] != '/') {
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "%s%s%s", f->args.path[0] == '/' ? "" : base,
+		       f->args.path[0] == '/' ? "" : "/", f->args.path);
+	(void)snprintf(link, sizeof(link), "/proc/%d/root", call->tid);
+	root = open(link, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	f->absent = root >= 0 && is_absent(root, path);
+}
+
+void start_read(const struct start_call *call, struct start_facts *ret)
+{
+	pid_t tid = call->tid;
+	const struct execve_memory memory = {.read = read_memory, .arg = &tid};
+	char name[32];
+
+	ret->unread = ret->absent = false;
+	ret->pid = ret->parent = ret->group = 0;
+	ret->via[0] = '\0';
+	execve_args_read(&memory, call->path, call->argv, &ret->args);
+	read_numbers(call, ret);
+	ret->unread = ret->unread || ret->args.unread;
+	if (!read_link(tid, "cwd", ret->cwd, sizeof(ret->cwd))) {
+		ret->unread = true;
+	}
+	if (call->dir != AT_FDCWD && ret->args.path[0] != '/') {
+		(void)snprintf(name, sizeof(name), "fd/%d", call->dir);
+		if (!read_link(tid, name, ret->via, sizeof(ret->via))) {
+			ret->unread = true;
+		}
+	}
+	if (call->look) {
+		look(call, ret);
+	}
+}
