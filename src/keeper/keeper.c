@@ -487,7 +487,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 	if (k->sandbox.ops) {
 		k->tier->stop(&k->sandbox);
 		(void)egress_stop(k, &k->error);
-		starts_rest(&k->starts);
+		starts_done(&k->starts);
 		k->tier->done(&k->sandbox);
 	}
 	/* What is to be looked at now needs descriptors, of which there may be few. */

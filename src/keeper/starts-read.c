@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -17,8 +16,6 @@
 
 #include "base/cleanup.h"
 #include "keeper/starts.h"
-
-#define STATUS_SIZE 4096
 
 static ssize_t read_memory(void *arg, const struct iovec *to, const struct iovec *from, unsigned n)
 {
@@ -38,54 +35,6 @@ static bool read_link(pid_t tid, const char *name, char *out, size_t size)
 	n = readlink(path, out, size - 1);
 	out[n > 0 ? n : 0] = '\0';
 	return n > 0;
-}
-
-static bool read_status(pid_t tid, char out[STATUS_SIZE])
-{
-	_cleanup_fd_ int fd = FD_NONE;
-	char path[48];
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, out, STATUS_SIZE - 1);
-	out[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-/* The number at a place of a line; the last one where there are fewer. 0: there is no such line. */
-static pid_t number_of(const char *status, const char *line, int place)
-{
-	const char *at = strstr(status, line);
-	long n = 0;
-	int i;
-
-	at = at ? at + strlen(line) : "";
-	for (i = 0; i <= place && *at == '\t'; i++) {
-		char *end;
-
-		n = strtol(at + 1, &end, 10);
-		at = end;
-	}
-	return (pid_t)n;
-}
-
-/* Who it is: NStgid has its number in each namespace, from ours inwards (proc_pid_status(5)). */
-static void read_numbers(const struct start_call *call, struct start_facts *ret)
-{
-	char status[STATUS_SIZE];
-	pid_t parent;
-
-	if (!read_status(call->tid, status)) {
-		ret->unread = true;
-		return;
-	}
-	ret->pid = number_of(status, "\nNStgid:", call->level);
-	ret->group = number_of(status, "\nNSpgid:", 0);
-	parent = number_of(status, "\nPPid:", 0);
-	if (parent > 0 && read_status(parent, status)) {
-		ret->parent = number_of(status, "\nNStgid:", call->level);
-	}
 }
 
 static int open_below(int root, const char *path, uint64_t flags)
@@ -134,8 +83,9 @@ static bool is_absent(int root, char *path)
 static void look(const struct start_call *call, struct start_facts *f)
 {
 	const char *base = f->via[0] ? f->via : f->cwd;
-	char link[48], path[2 * PATH_MAX];
-	_cleanup_fd_ int root = FD_NONE;
+	_cleanup_fd_ int own = FD_NONE;
+	char path[2 * PATH_MAX];
+	int root = call->root;
 
 	if (f->args.path[0] == '\0') {
 		f->absent = !call->empty && !f->args.unread;
@@ -146,8 +96,12 @@ static void look(const struct start_call *call, struct start_facts *f)
 	}
 	(void)snprintf(path, sizeof(path), "%s%s%s", f->args.path[0] == '/' ? "" : base,
 		       f->args.path[0] == '/' ? "" : "/", f->args.path);
-	(void)snprintf(link, sizeof(link), "/proc/%d/root", call->tid);
-	root = open(link, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		char link[48];
+
+		(void)snprintf(link, sizeof(link), "/proc/%d/root", call->tid);
+		root = own = open(link, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
 	f->absent = root >= 0 && is_absent(root, path);
 }
 
@@ -158,10 +112,8 @@ void start_read(const struct start_call *call, struct start_facts *ret)
 	char name[32];
 
 	ret->unread = ret->absent = false;
-	ret->pid = ret->parent = ret->group = 0;
 	ret->via[0] = '\0';
 	execve_args_read(&memory, call->path, call->argv, &ret->args);
-	read_numbers(call, ret);
 	ret->unread = ret->unread || ret->args.unread;
 	if (!read_link(tid, "cwd", ret->cwd, sizeof(ret->cwd))) {
 		ret->unread = true;

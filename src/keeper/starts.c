@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@
 #include "base/mutant.h"
 #include "keeper/keeper-internal.h"
 #include "linux/clone.h"
+#include "linux/pidns.h"
 #include "linux/seccomp.h"
 
 /* How long the end waits for a reader that was killed. */
@@ -30,7 +32,8 @@
 
 void starts_init(struct starts *s)
 {
-	*s = (struct starts){.reader = FD_NONE, .reader_pidfd = FD_NONE};
+	*s = (struct starts){
+		.pidns = FD_NONE, .root = FD_NONE, .reader = FD_NONE, .reader_pidfd = FD_NONE};
 }
 
 void starts_rest(struct starts *s)
@@ -52,17 +55,25 @@ void starts_rest(struct starts *s)
 	s->facts = NULL;
 }
 
+void starts_done(struct starts *s)
+{
+	starts_rest(s);
+	s->pidns = fd_close(s->pidns);
+	s->root = fd_close(s->root);
+}
+
 /* Nothing of the keeper's but its memory, which is a copy, and its rights, which reading takes. */
-static _Noreturn void serve(int socket, struct start_facts *facts, pid_t keeper)
+static _Noreturn void serve(int socket, int root, struct start_facts *facts, pid_t keeper)
 {
 	struct start_call call;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper || dup2(socket, 0) < 0 ||
-	    syscall(SYS_close_range, 1, ~0U, 0) < 0) {
+	    dup2(root < 0 ? socket : root, 1) < 0 || syscall(SYS_close_range, 2, ~0U, 0) < 0) {
 		_exit(1);
 	}
 	(void)prctl(PR_SET_NAME, "atoll-reader");
 	while (recv(0, &call, sizeof(call), 0) == (ssize_t)sizeof(call)) {
+		call.root = call.root < 0 ? FD_NONE : 1;
 		start_read(&call, facts);
 		if (send(0, "r", 1, MSG_NOSIGNAL) != 1) {
 			break;
@@ -96,7 +107,7 @@ static bool start_reader(struct starts *s)
 	s->reader = ends[0];
 	pid = clone_process(&args, &s->reader_pidfd);
 	if (pid == 0) {
-		serve(ends[1], s->facts, self);
+		serve(ends[1], s->root, s->facts, self);
 	}
 	(void)fd_close(ends[1]);
 	if (pid < 0) {
@@ -108,19 +119,21 @@ static bool start_reader(struct starts *s)
 	return pid > 0;
 }
 
-/* What the reader finds, in s->facts. False: it found nothing in time. */
 static bool ask_reader(struct starts *s, const struct start_call *call)
 {
-	struct pollfd w = {.fd = FD_NONE, .events = POLLIN};
+	return s->hangs < STARTS_HANGS && (s->facts || start_reader(s)) &&
+	       send(s->reader, call, sizeof(*call), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+		       (ssize_t)sizeof(*call);
+}
+
+/* What it has found is in s->facts. False: it found nothing in time. */
+static bool await_reader(struct starts *s)
+{
+	struct pollfd w = {.fd = s->reader, .events = POLLIN};
 	char byte;
 
-	if (s->hangs >= STARTS_HANGS || (!s->facts && !start_reader(s))) {
-		return false;
-	}
-	w.fd = s->reader;
-	if (send(s->reader, call, sizeof(*call), MSG_NOSIGNAL | MSG_DONTWAIT) ==
-		    (ssize_t)sizeof(*call) &&
-	    poll(&w, 1, STARTS_WAIT_MS) == 1 && recv(s->reader, &byte, 1, MSG_DONTWAIT) == 1) {
+	if (recv(s->reader, &byte, 1, MSG_DONTWAIT) == 1 ||
+	    (poll(&w, 1, STARTS_WAIT_MS) == 1 && recv(s->reader, &byte, 1, MSG_DONTWAIT) == 1)) {
 		return true;
 	}
 	s->hangs++;
@@ -157,8 +170,9 @@ static unsigned command_of(const struct keeper *k, pid_t group)
 	return 0;
 }
 
-/* NULL: out of memory. Whose process died knows nothing of itself. */
-static json_t *event_of(const struct start_facts *f, unsigned command)
+/* NULL: out of memory. `f` is NULL where nothing of it could be read, `who` where it was gone. */
+static json_t *event_of(const struct start_facts *f, const struct pidns_numbers *who,
+			unsigned command)
 {
 	json_t *event = json_object();
 	int r = event ? 0 : -ENOMEM;
@@ -171,9 +185,12 @@ static json_t *event_of(const struct start_facts *f, unsigned command)
 			    : json_put(event, "argv_more", json_integer(f->args.more));
 		r = r < 0 || !f->args.cut ? r : json_put(event, "argv_cut", json_true());
 		r = r < 0 || !f->cwd[0] ? r : json_put(event, "cwd", json_text(f->cwd));
-		r = r < 0 || !f->pid ? r : json_put(event, "pid", json_integer(f->pid));
-		r = r < 0 || !f->parent ? r : json_put(event, "parent", json_integer(f->parent));
 		r = r < 0 || !f->via[0] ? r : json_put(event, "via", json_text(f->via));
+	}
+	if (who) {
+		r = r < 0 || !who->pid ? r : json_put(event, "pid", json_integer(who->pid));
+		r = r < 0 || !who->parent ? r
+					  : json_put(event, "parent", json_integer(who->parent));
 	}
 	r = r < 0 || !command ? r : json_put(event, "command", json_integer(command));
 	r = r < 0 || (f && !f->unread) ? r : json_put(event, "unread", json_true());
@@ -208,7 +225,7 @@ static struct command *newcomer(const struct keeper *k, pid_t tid)
 	return NULL;
 }
 
-static struct start_call call_of(const struct keeper *k, const struct seccomp_denial *d, bool own)
+static struct start_call call_of(const struct seccomp_denial *d, bool own)
 {
 	bool at = d->number == SYS_execveat;
 
@@ -219,23 +236,79 @@ static struct start_call call_of(const struct keeper *k, const struct seccomp_de
 		.dir = at ? (int)(uint32_t)d->args[0] : AT_FDCWD,
 		.empty = at && (d->args[4] & AT_EMPTY_PATH),
 		.look = !own,
-		.level = k->sandbox.walls == WALLS_GUARDED ? 0 : 1,
 	};
 }
 
-/* Waits with the command for the record's word on it: the last attempt is the one that counts. */
-static void note_first(struct command *c, const struct start_facts *f)
+/* What is the same for all inside: the pid namespace, where there is one, and the root, unless it
+ * can be changed (chroot(2), namespaces). Nothing that cannot be opened is missed. */
+static void open_common(struct keeper *k)
 {
-	json_decref(c->first);
-	c->first = event_of(f, c->number);
+	struct starts *s = &k->starts;
+	char path[48];
+
+	if (s->pidns < 0 && k->sandbox.walls != WALLS_GUARDED) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", k->sandbox.init);
+		s->pidns = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (s->root < 0 && k->plan.syscalls != SYSCALLS_NESTED) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/root", k->sandbox.init);
+		s->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+}
+
+/* What can be known: *ret_f is NULL where nothing was read. False: the caller is gone, and whoever
+ * had its number while we looked may have been somebody else. */
+static bool look(struct keeper *k, const struct seccomp_denial *d, bool own,
+		 struct start_facts *direct, struct start_facts **ret_f, struct pidns_numbers *who)
+{
+	struct start_call call = call_of(d, own);
+	struct starts *s = &k->starts;
+	bool asked = false;
+
+	*ret_f = NULL;
+	open_common(k);
+	call.root = s->root;
+	if (own || k->sandbox.walls == WALLS_GUARDED) {
+		start_read(&call, direct);
+		*ret_f = direct;
+	} else {
+		asked = ask_reader(s, &call);
+	}
+	(void)pidns_numbers(s->pidns, d->tid, who);
+	if (asked && await_reader(s)) {
+		*ret_f = s->facts;
+	}
+	return seccomp_pending(k->sandbox.listener, d);
+}
+
+/* Its own first start waits with a command until the record has the command. Of several attempts
+ * the last is the one that counts. */
+static int note(struct keeper *k, struct command *own, const struct start_facts *f,
+		const struct pidns_numbers *who, struct err *e)
+{
+	struct starts *s = &k->starts;
+
+	if (own) {
+		json_decref(own->first);
+		own->first = event_of(f, who, own->number);
+		return 0;
+	}
+	if (f && f->absent) {
+		s->unfound++;
+		return 0;
+	}
+	s->recorded++;
+	s->bytes += f ? bytes_of(f) : 0;
+	return keeper_record(k, "program", event_of(f, who, who ? command_of(k, who->group) : 0),
+			     e);
 }
 
 int keeper_see_start(struct keeper *k, const struct seccomp_denial *d, struct err *e)
 {
 	struct starts *s = &k->starts;
 	struct command *own = newcomer(k, d->tid);
-	const struct start_call call = call_of(k, d, own);
-	struct start_facts direct, *f = &direct;
+	struct start_facts direct, *f;
+	struct pidns_numbers who;
 	int r = 0;
 
 	if (MUTANT(ATOLL_MUTATE_STARTS)) {
@@ -245,26 +318,10 @@ int keeper_see_start(struct keeper *k, const struct seccomp_denial *d, struct er
 	s->seen++;
 	if (is_full(s) && !own) {
 		s->left_out++;
-		seccomp_continue(k->sandbox.listener, d);
-		return 0;
-	}
-	if (own || k->sandbox.walls == WALLS_GUARDED) {
-		start_read(&call, &direct);
 	} else {
-		f = ask_reader(s, &call) ? s->facts : NULL;
-	}
-	/* Whoever had its number while we looked may have been somebody else. */
-	if (f && !seccomp_pending(k->sandbox.listener, d)) {
-		f = NULL;
-	}
-	if (own) {
-		note_first(own, f);
-	} else if (f && f->absent) {
-		s->unfound++;
-	} else {
-		s->recorded++;
-		s->bytes += f ? bytes_of(f) : 0;
-		r = keeper_record(k, "program", event_of(f, f ? command_of(k, f->group) : 0), e);
+		bool there = look(k, d, own != NULL, &direct, &f, &who);
+
+		r = note(k, own, there ? f : NULL, there ? &who : NULL, e);
 	}
 	if (r >= 0) {
 		seccomp_continue(k->sandbox.listener, d);

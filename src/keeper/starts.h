@@ -11,11 +11,12 @@
  * What is looked at is the payload's: pages of its memory and names of its files, and behind either
  * may be a file system that does not answer. No call that reads them can be told not to wait, so a
  * process of its own does it, the reader, which can be killed: it is made for the first start that
- * needs it, is asked for one start at a time, and has STARTS_WAIT_MS. After STARTS_HANGS that took
- * longer nothing is looked at any more, and all that follow say `unread`. The keeper reads by
- * itself where nothing can be behind the pages: of a command's own first start, which is still our
- * program's; and without user namespaces, where only an ancestor may read (Yama), and where names
- * are the keeper's to resolve anyway (the process tier's broker.c).
+ * needs it, is asked for one start at a time, and has STARTS_WAIT_MS; the keeper asks the kernel
+ * who is asking meanwhile. After STARTS_HANGS that took longer nothing is looked at any more, and
+ * all that follow say `unread`. The keeper reads by itself where nothing can be behind the pages:
+ * of a command's own first start, which is still our program's; and without user namespaces, where
+ * only an ancestor may read (Yama), and where names are the keeper's to resolve anyway (the process
+ * tier's broker.c).
  *
  * Searching PATH makes many attempts for each start. One whose file is certainly not there is
  * counted and not recorded. A payload can make its file look so by putting it there a moment later,
@@ -45,22 +46,20 @@ struct seccomp_denial;
 #define STARTS_WAIT_MS 250
 #define STARTS_HANGS   4
 
-/* Which start, and how its process is numbered. */
+/* Which start. */
 struct start_call {
 	pid_t tid;
 	uint64_t path, argv;
 	int dir;    /* AT_FDCWD, or the descriptor that a relative path begins at */
 	bool empty; /* an empty path means the descriptor itself (AT_EMPTY_PATH) */
 	bool look;  /* whether there is a file */
-	int level;  /* of the sandbox's pid namespace below ours: 0 where it has none */
+	int root;   /* the root of all inside; FD_NONE: each may have one of its own */
 };
 
-/* What is known of it; 0 and "": not known. */
+/* What is behind foreign pages and names; "": not known. */
 struct start_facts {
 	bool unread;
-	bool absent;       /* there is certainly no file of that name */
-	pid_t pid, parent; /* as the sandbox numbers them */
-	pid_t group;       /* as we do */
+	bool absent; /* there is certainly no file of that name */
 	char cwd[PATH_MAX];
 	char via[PATH_MAX]; /* what the descriptor is open on */
 	struct execve_args args;
@@ -75,12 +74,15 @@ struct starts {
 	uint64_t left_out; /* of them: beyond what is recorded */
 	uint64_t recorded, bytes;
 	unsigned hangs;
+	int pidns;  /* the sandbox's, where it has one; from the first start on */
+	int root;   /* pid 1's, where nobody inside can have another; the same */
 	int reader; /* its socket */
 	int reader_pidfd;
 	struct start_facts *facts; /* shared with it; NULL: there is none */
 };
 
 void starts_init(struct starts *s);
+void starts_done(struct starts *s);
 
 /* Ends the reader; the next start that needs it makes another. */
 void starts_rest(struct starts *s);

@@ -80,6 +80,15 @@ int seccomp_load_listener(enum seccomp_filter f, bool *ret_killable, struct err 
 	return (int)fd;
 }
 
+/* Newer than Debian 12's headers. */
+#define SET_FLAGS    _IOW(SECCOMP_IOC_MAGIC, 4, uint64_t) /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
+#define SYNC_WAKE_UP 1UL                                  /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
+
+void seccomp_stay_near(int listener)
+{
+	(void)ioctl(listener, SET_FLAGS, SYNC_WAKE_UP);
+}
+
 int seccomp_receive(int listener, struct seccomp_denial *ret)
 {
 	struct seccomp_notif n;

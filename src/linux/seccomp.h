@@ -41,6 +41,12 @@ int seccomp_load(enum seccomp_filter f, struct err *e);
  */
 int seccomp_load_listener(enum seccomp_filter f, bool *ret_killable, struct err *e);
 
+/*
+ * Of caller and listener one always waits for the other, so they run on one CPU in turn where the
+ * kernel can do that (6.6): waking a second one takes longer than the answer.
+ */
+void seccomp_stay_near(int listener);
+
 /* A call that the filter does not let through, copied out of the notification. */
 struct seccomp_denial {
 	uint64_t cookie;

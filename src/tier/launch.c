@@ -246,6 +246,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 	sb->killable = report.killable != 0;
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
+	seccomp_stay_near(sb->listener);
 	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
 	sb->denials = n > BUILD_FD_DENIALS ? fds[BUILD_FD_DENIALS] : FD_NONE;
 	sb->upper = n > BUILD_FD_UPPER ? fds[BUILD_FD_UPPER] : FD_NONE;
