@@ -36,16 +36,16 @@ bool calls_rest(struct calls *c, int64_t now_ns, int64_t *due_ns)
 /* What is refused beyond this is answered as ever, and only counted. */
 static int count_refusal(struct keeper *k, const struct seccomp_denial *d, struct err *e)
 {
-	if (!k->calls.too_many && k->denials.total > KEEPER_MAX_DENIALS) {
+	if (k->denials.total > KEEPER_MAX_DENIALS) {
+		k->denials.total++;
+		if (k->calls.too_many) {
+			return 0;
+		}
 		k->calls.too_many = true;
 		return keeper_record(k, "denied",
 				     json_pack("{s:s, s:I}", "code", "too-many", "count",
 					       (json_int_t)k->denials.total),
 				     e);
-	}
-	if (k->calls.too_many) {
-		k->denials.total++;
-		return 0;
 	}
 	return keeper_deny(k, denial_classify(d), d->foreign_abi ? "foreign ABI" : d->name, NULL, 1,
 			   e);

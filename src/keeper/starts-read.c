@@ -88,7 +88,7 @@ static void look(const struct start_call *call, struct start_facts *f)
 	int root = call->root;
 
 	if (f->args.path[0] == '\0') {
-		f->absent = !call->empty && !f->args.unread;
+		f->absent = !call->empty;
 		return;
 	}
 	if (f->args.path[0] != '/' && base[0] != '/') {
@@ -124,7 +124,7 @@ void start_read(const struct start_call *call, struct start_facts *ret)
 			ret->unread = true;
 		}
 	}
-	if (call->look) {
+	if (call->look && !ret->args.unread) {
 		look(call, ret);
 	}
 }

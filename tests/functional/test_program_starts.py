@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Program starts in the record: what was executed, at every tier and in every profile, and what a payload that does not want that can do."""
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from harness import live as live_module
+from harness import runner, trail
+
+TIERS = ["container"] + ["process"] * runner.has_userns() + ["guarded"] * (os.geteuid() != 0 or not runner.has_userns())
+MAX, TEXT = 20000, 2048  # STARTS_MAX, EXECVE_ARGS_TEXT
+
+
+@pytest.fixture(params=TIERS)
+def tier(request, base):
+    product = runner.Atoll(base / "product", tier=request.param)
+    yield product
+    product.end()
+
+
+def events(atoll, result):
+    """[(event, data)] of the trail of a run."""
+    path = atoll.home / "trail" / f"{result.document['sandbox']}.jsonl"
+    return [(event["event"], event["data"]) for event in trail.read(path)]
+
+
+def programs(told):
+    return [data for name, data in told if name == "program"]
+
+
+def of(told, name):
+    return next(data for event, data in told if event == name)
+
+
+def shell(script):
+    return "/bin/sh", "-c", script
+
+
+def test_each_program(tier, world):
+    """The command itself comes first, behind the word that it started; then what it starts, before what that does."""
+    result = tier.run(*shell("echo one; /bin/ls -d / >/dev/null; /bin/sh -c 'cd /tmp && /bin/echo two three'"))
+    assert (result.status, result.out) == (0, "one\ntwo three\n"), result
+    told = events(tier, result)
+    names = [name for name, _ in told]
+    assert names == ["created", "receipt", "started", "program", "program", "program", "ended", "torn_down"] or \
+        names == ["created", "receipt", "started"] + ["program"] * 4 + ["ended", "torn_down"], names
+    first, listing, inner, *rest = programs(told)
+    assert first["path"].endswith("/sh") and first["argv"] == of(told, "started")["argv"]
+    assert first["cwd"] == of(told, "started")["cwd"] == str(tier.workspace)
+    assert (listing["path"], listing["argv"]) == ("/bin/ls", ["ls", "-d", "/"]) or listing["argv"] == ["/bin/ls", "-d", "/"]
+    assert listing["parent"] == first["pid"] and listing["pid"] > first["pid"] and listing["cwd"] == first["cwd"]
+    assert inner["argv"][:2] == ["/bin/sh", "-c"] and inner["parent"] == first["pid"] or inner["pid"] == first["pid"]
+    for row in rest:
+        assert row["argv"] == ["/bin/echo", "two", "three"] and row["cwd"] != first["cwd"]
+    assert all(row["command"] == 1 and "unread" not in row and "argv_more" not in row for row in programs(told)), programs(told)
+    assert of(told, "ended")["programs"] == len(programs(told)) and of(told, "ended")["programs_unfound"] == 0
+
+
+@pytest.mark.parametrize("profile", ["file", "strict", "default", "nested"])
+def test_every_profile(tier, profile):
+    if profile == "nested" and tier.tier != "container":
+        pytest.skip("has no such profile")
+    result = tier.run(*shell("/bin/true; /bin/echo x"), options=("--syscalls", profile))
+    assert (result.status, result.out) == (0, "x\n"), result
+    assert [row["argv"] for row in programs(events(tier, result))][1:] == [["/bin/true"], ["/bin/echo", "x"]]
+
+
+def test_the_receipt_says_how(tier):
+    result = tier.run("/bin/true")
+    said = result.receipt["program_starts"]
+    major, minor = (int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+    assert said["value"] == {"observed": "seccomp notification", "wait_killable": (major, minor) >= (5, 19)}
+
+
+def test_a_search_is_one_start(tier):
+    """Of a search through PATH only the attempt whose file is there is in the record; the others are counted."""
+    script = ("import os\n"
+              "if os.fork() == 0: os.execvpe('true', ['true'], {'PATH': '/nowhere/bin:/usr/nowhere:/tmp:/dev/null/x:/usr/bin'})\n"
+              "os.wait()\n"
+              "try: os.execve('/nowhere', ['x'], {})\n"
+              "except OSError as e: print(e.errno)\n")
+    result = tier.run("/usr/bin/python3", "-c", script)
+    assert (result.status, result.out) == (0, "2\n"), result
+    told = events(tier, result)
+    assert [row["path"] for row in programs(told)][1:] == ["/usr/bin/true"]
+    assert of(told, "ended")["programs"] == 7 and of(told, "ended")["programs_unfound"] == 5
+
+
+def test_links_hide_nothing(tier):
+    """A name that only the payload can follow is a name all the same."""
+    result = tier.run(*shell("cd /tmp; cd \"$TMPDIR\" 2>/dev/null; ln -s /proc/self/exe a; ln -s /proc/self b; ./a -c 'echo 1' sh; b/exe -c 'echo 2' sh; "
+                             "/proc/self/exe -c 'echo 3' sh; ln -s /nowhere c; ./c; true"))
+    said = [row["path"] for row in programs(events(tier, result))]
+    assert [p for p in said if p in ("./a", "b/exe", "/proc/self/exe", "./c")] == ["./a", "b/exe", "/proc/self/exe", "./c"], (said, result)
+
+
+def test_scripts_and_links(tier):
+    """What was asked for, not what the kernel made of it: the interpreter of a script is no start of its own."""
+    (tier.workspace / "script").write_text("#!/bin/sh\nexit 4\n")
+    (tier.workspace / "script").chmod(0o755)
+    result = tier.run(*shell("./script; echo $?"))
+    assert result.out == "4\n", result
+    assert [row["path"] for row in programs(events(tier, result))][1:] == ["./script"]
+
+
+def test_bytes_and_bounds(tier):
+    """Bytes that are no UTF-8, and no more of them than there is room for."""
+    many = tier.run(*shell("/bin/true \"$(printf 'a\\377\\033[31m')\"; /bin/true $(seq 1 100); /bin/true $(head -c 5000 /dev/zero | tr '\\0' x) y; "
+                           "/bin/true '' ''"))
+    assert many.status == 0, many
+    rows = [row for row in programs(events(tier, many)) if row["path"].endswith("/true")]
+    odd, long, large, empty = rows
+    assert odd["argv"][1] == "a\ufffd\x1b[31m" and odd["argv"][0].endswith("true")
+    assert long["argv"] == ["/bin/true"] + [str(n) for n in range(1, 32)] and long["argv_more"] == 69
+    assert large["argv_cut"] is True and large["argv_more"] == 1 and len("".join(large["argv"])) == TEXT
+    assert empty["argv"] == ["/bin/true", "", ""] and "argv_more" not in empty
+    shown = tier.tool("events", many.document["sandbox"]).out
+    assert "program" in shown and "\x1b" not in shown and "argv_more=69" in shown
+
+
+def test_bad_pointers(tier):
+    result = tier.run(tier.probe("starts"), "pointers")
+    assert result.status == 0, result
+    seen = result.probes()
+    assert seen["path at the edge"] == "OK" and seen["argv NULL"] == "OK", result
+    assert {seen[f"{what}"] for what in ("argv over the edge", "argv bad", "argument bad", "path bad", "path NULL", "path kernel",
+                                         "path over the edge", "path truncated", "argv truncated")} == {"EFAULT"}, result
+    assert seen["path empty"] == "ENOENT"
+    rows = programs(events(tier, result))[1:]
+    told = [(row["path"], row["argv"], row.get("unread", False)) for row in rows]
+    assert told == [("/bin/true", ["true"], False), ("/bin/truex", ["true"], True), ("/bin/true", ["true", "true"], True),
+                    ("/bin/true", [], False), ("/bin/true", [], True), ("/bin/true", ["true"], True), ("", ["true"], True),
+                    ("", ["true"], True), ("", ["true"], True), ("", ["true"], True), ("/bin/true", [], True)], told
+    ended = of(events(tier, result), "ended")
+    assert (ended["programs"], ended["programs_unfound"]) == (13, 1)
+
+
+def test_two_megabytes(tier):
+    result = tier.run(tier.probe("starts"), "huge")
+    assert result.probes() == {"large": "OK", "many": "OK"}, result
+    large, many = programs(events(tier, result))[1:]
+    assert large["argv"] == ["a" * TEXT] and large["argv_cut"] is True and large["argv_more"] == 19
+    assert many["argv"] == ["x"] * 32 and many["argv_more"] == 4096 - 32  # counted so far
+    assert "unread" not in large and "unread" not in many
+
+
+def test_descriptors(tier):
+    """A program that has no name, and one in an open directory."""
+    result = tier.run(tier.probe("starts"), "descriptors")
+    assert result.probes() == {"descriptors": "OK"} and result.status == 0, result
+    memory, at = programs(events(tier, result))[1:]
+    assert (memory["path"], memory["argv"], memory["via"]) == ("", ["from-memory", "nothing"], "/memfd:hidden (deleted)")
+    assert (at["path"], at["argv"], at["via"]) == ("true", ["from-memory", "nothing"], "/usr/bin")
+
+
+def test_what_may_not_be_executed_is_an_attempt(tier):
+    """Landlock decides, as ever; that somebody tried is in the record."""
+    result = tier.run(*shell("/bin/echo no; echo $?"), options=("--allow-program", "sh"))
+    assert result.out == "126\n", result
+    assert [row["path"] for row in programs(events(tier, result))][1:] == ["/bin/echo"]
+
+
+def test_set_id_programs(tier):
+    result = tier.run(*shell("/bin/su --version >/dev/null; true"))
+    assert result.status == 0, result
+    assert programs(events(tier, result))[1]["path"] == "/bin/su"
+
+
+def test_starts_are_no_refusals(tier):
+    result = tier.run(*shell("/bin/true; /bin/echo x; /nowhere; true"), options=("--denials", "end"))
+    assert (result.status, result.out) == (0, "x\n") and result.document["denials"] == [], result
+
+
+def test_threads_that_race(tier, world):
+    """While one thread changes what others start; the record has what was there when it was looked at."""
+    result = tier.run(tier.probe("starts"), "race", "3", options=("--wall", "60s", "--starts", "100000"))
+    assert result.probes() == {"race": "OK"} and result.status == 0, result
+    told = events(tier, result)
+    paths = {row["path"] for row in programs(told)[1:]}
+    assert paths and all(len(p) < 32 for p in paths), paths
+    ended = of(told, "ended")
+    assert ended["programs"] > 100 and ended["programs"] == len(programs(told)) + ended["programs_unfound"] + \
+        next((data["count"] for name, data in told if name == "programs_more"), 0)
+
+
+def test_killed_on_the_way(tier, world):
+    """Nobody's start is taken for another's, and nothing hangs."""
+    result = tier.run(tier.probe("starts"), "killed", "500", options=("--wall", "60s"))
+    assert result.probes() == {"killed": "OK"} and result.status == 0, result
+    for row in programs(events(tier, result))[1:]:
+        assert row == {"path": "", "argv": [], "unread": True} or row.get("unread") or \
+            (row["path"], row["argv"]) == ("/bin/true", ["true"]), row
+
+
+def test_signals_while_it_waits(tier):
+    result = tier.run(tier.probe("starts"), "signals", "200", options=("--wall", "60s"))
+    assert result.probes() == {"signals": "OK"} and result.status == 0, result
+
+
+def cpu_of(pid):
+    """Seconds of CPU that a process and its children that it has waited for have used."""
+    fields = (runner.text_of(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return sum(int(n) for n in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("kind", ["storm", "refusals"])
+def test_storms(live, kind):
+    """Many processes that do nothing but try: they wait for the keeper, and nobody else does."""
+    box = live("--processes", "100", "--wall", "2m")
+    box.shell("true")  # a reader is not needed for it
+    storm = box.start("/bin/sh", "-c", f"cp '{box.atoll.probe('starts')}' /tmp/p; /tmp/p {kind} 32 12; exit 7")
+    assert runner.eventually(lambda: cpu_of(box.keeper()) > 0.3, 30)
+    time_of, at = cpu_of(box.keeper()), time.monotonic()
+    asked = []
+    while time.monotonic() - at < 6:
+        begin = time.monotonic()
+        assert live_module.running(box.atoll)[box.id]["state"] == "running"
+        asked.append(time.monotonic() - begin)
+    share = (cpu_of(box.keeper()) - time_of) / (time.monotonic() - at)
+    assert share < 0.45, f"{share:.0%} of a CPU for the keeper"
+    assert sorted(asked)[len(asked) // 2] < 0.5, asked
+    # A command gets in and out between them.
+    done = box.run("/bin/echo", "through", timeout=60)
+    assert (done.status, done.out) == (0, "through\n"), done
+    out, _ = storm.communicate(timeout=120)
+    count = int(re.search(rb"storm:(\d+)", out).group(1))
+    assert box.atoll.tool("rm", "--force", box.id).status == 0
+    told = [(e["event"], e["data"]) for e in box.events()]
+    size = (box.atoll.home / "trail" / f"{box.id}.jsonl").stat().st_size
+    assert size < 32 << 20, size
+    ended = of(told, "ended")
+    if kind == "storm":
+        assert ended["programs"] >= count
+        assert len(programs(told)) <= MAX + 2 and ended["programs"] - ended["programs_unfound"] == \
+            len(programs(told)) + next((data["count"] for name, data in told if name == "programs_more"), 0)
+    else:
+        assert ended["denials"] == count
+        assert len([d for n, d in told if n == "denied" and d["code"] == "too-many"]) == (count > MAX)
+
+
+def test_beyond_what_is_recorded(atoll, world):
+    """Refused as before, and programs start as before, when the record has had enough of either."""
+    probe = atoll.probe("starts")
+    script = f"{probe} storm 8 9; {probe} refusals 8 4; /bin/echo still; {probe} storm 1 0; /bin/true"
+    result = atoll.run(*shell(script), options=("--wall", "90s"), timeout=100)
+    assert result.status == 0 and "still\n" in result.out, result
+    told = events(atoll, result)
+    seen = of(told, "ended")
+    tried, refused, *_ = (int(n) for n in re.findall(r"storm:(\d+)", result.out))
+    assert seen["denials"] == refused and refused > 0
+    more = next((data["count"] for name, data in told if name == "programs_more"), 0)
+    assert seen["programs"] >= tried and len(programs(told)) + more == seen["programs"]
+    assert (more > 0) == (seen["programs"] > MAX)
+
+
+def test_commands_of_a_sandbox_that_lives(live):
+    """Each command's own start, and which command a start belongs to; pause and copies as ever."""
+    box = live()
+    assert box.shell("/bin/true").status == 0
+    assert box.run("no-such-program").status == 127
+    assert box.atoll.tool("pause", box.id).status == 0
+    assert box.atoll.tool("resume", box.id).status == 0
+    assert box.run("/bin/echo", "x").out == "x\n"
+    told = [(e["event"], e["data"]) for e in box.events()]
+    rows = programs(told)
+    assert [(row["path"], row["command"]) for row in rows] == [("/bin/sh", 1), ("/bin/true", 1), ("/bin/echo", 3)] or \
+        [(row["path"].rsplit("/")[-1], row["command"]) for row in rows] == [("sh", 1), ("true", 1), ("echo", 3)], rows
+    names = [name for name, _ in told]
+    assert names[names.index("exec"):][:4] == ["exec", "program", "program", "exec_ended"]
+
+
+def test_on_a_terminal(tier):
+    result = tier.run_on_terminal(*shell("/bin/true; /bin/echo x"))
+    assert result.status == 0, result
+    assert [row["argv"] for row in programs(events(tier, result))][1:] == [["/bin/true"], ["/bin/echo", "x"]]
+
+
+def test_tracing_inside(atoll, need_program):
+    """strace(1) in the sandbox sees what it always saw."""
+    strace = need_program("strace")
+    result = atoll.run(strace, "-f", "-e", "trace=execve", "/bin/sh", "-c", "/bin/true; /bin/echo x", options=("--wall", "60s"))
+    assert result.status == 0 and result.out == "x\n", result
+    assert result.err.count("execve(") >= 3 and '"/bin/true"' in result.err
+    said = [row["argv"][0] for row in programs(events(atoll, result))]
+    assert said[0].endswith("strace") and said[-3:] == ["/bin/sh", "/bin/true", "/bin/echo"], said
+
+
+def test_a_sandbox_inside(atoll, need_program):
+    """With namespaces of its own the payload's numbers are still those of the sandbox."""
+    unshare = need_program("unshare")
+    result = atoll.run(*shell(f"{unshare} --user --map-root-user --pid --fork --mount /bin/sh -c '/bin/echo $$; /bin/true'"),
+                       options=("--syscalls", "nested"))
+    assert result.status == 0 and result.out == "1\n", result
+    rows = programs(events(atoll, result))
+    assert [row["argv"][0] for row in rows][-2:] == ["/bin/echo", "/bin/true"] or rows[-1]["argv"][0] == "/bin/true", rows
+    assert all(row["pid"] > 1 and "unread" not in row for row in rows), rows
+
+
+def test_without_a_keeper_nothing_starts(atoll):
+    """Whoever kills the keeper gets no program past it: all inside dies, and what would start before that cannot."""
+    mark = atoll.workspace / "mark"
+    script = f"touch {mark}; while :; do /bin/true || break; done; echo ended >{mark}"
+    running = atoll.start(*shell(script), options=("--workspace", ".:direct"))
+    assert runner.eventually(mark.exists, 20)
+    [row] = live_module.running(atoll).values()
+    os.kill(row["keeper"], signal.SIGKILL)
+    running.wait(30)
+    assert mark.read_text() == ""
