@@ -125,15 +125,17 @@ static void descriptors(void)
 }
 
 static volatile bool stop; /* global: for all threads of a storm */
-static char flipping[32];  /* global: what one thread changes under the others */
+static volatile char flipping[] =
+	"/bin/true"; /* global: what one thread changes under the others */
 
 static void *flip(void *unused)
 {
 	(void)unused;
 	while (!stop) {
-		memcpy(flipping, "/bin/true\0", 10);
-		memcpy(flipping, "/bin/fals", 9);
-		flipping[3] = '\0';
+		flipping[8] = 'x'; /* which is not there */
+		flipping[8] = 'e';
+		flipping[0] = '\0';
+		flipping[0] = '/';
 	}
 	return NULL;
 }
@@ -141,7 +143,7 @@ static void *flip(void *unused)
 /* As posix_spawn(3) does it. */
 static void spawn(void)
 {
-	char *argv[] = {flipping, NULL};
+	const volatile char *argv[] = {flipping, NULL};
 	pid_t child = vfork();
 
 	if (child == 0) {
