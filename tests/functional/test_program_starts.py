@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program starts in the record: what was executed, at every tier and in every profile, and what a payload that does not want that can do."""
+import ctypes
+import errno
 import os
 import re
 import signal
+import struct
+import threading
 import time
 
 import pytest
@@ -59,10 +63,11 @@ def test_each_program(tier, world):
     assert of(told, "ended")["programs"] == len(programs(told)) and of(told, "ended")["programs_unfound"] == 0
 
 
-@pytest.mark.parametrize("profile", ["file", "strict", "default", "nested"])
+PROFILES = ["file", "strict", "default"]
+
+
+@pytest.mark.parametrize("tier, profile", [(t, p) for t in TIERS for p in PROFILES + ["nested"] * (t == "container")], indirect=["tier"])
 def test_every_profile(tier, profile):
-    if profile == "nested" and tier.tier != "container":
-        pytest.skip("has no such profile")
     result = tier.run(*shell("/bin/true; /bin/echo x"), options=("--syscalls", profile))
     assert (result.status, result.out) == (0, "x\n"), result
     assert [row["argv"] for row in programs(events(tier, result))][1:] == [["/bin/true"], ["/bin/echo", "x"]]
@@ -309,3 +314,130 @@ def test_without_a_keeper_nothing_starts(atoll):
     os.kill(row["keeper"], signal.SIGKILL)
     running.wait(30)
     assert mark.read_text() == ""
+
+
+def reader_of(keeper):
+    """The process that looks, if there is one."""
+    children = (runner.text_of(f"/proc/{keeper}/task/{keeper}/children") or "").split()
+    return next((int(c) for c in children if runner.text_of(f"/proc/{c}/comm") == "atoll-reader\n"), 0)
+
+
+def test_a_look_that_does_not_end(live):
+    """As at a file system that does not answer: it costs a moment, then the reader is another one, and after four there is none."""
+    box = live("--wall", "2m")
+    shell_of = box.start("/bin/sh")
+    keeper = box.keeper()
+
+    def say(line):
+        shell_of.stdin.write(line.encode() + b"; echo done\n")
+        shell_of.stdin.flush()
+        return shell_of.stdout.readline()
+    seen = []
+    for n in range(5):
+        assert say(f"/bin/echo {n} >/dev/null") == b"done\n"
+        reader = reader_of(keeper)
+        assert (reader != 0) == (n < 4) and reader not in seen, (n, reader, seen)
+        if reader:
+            seen.append(reader)
+            os.kill(reader, signal.SIGSTOP)
+        begin = time.monotonic()
+        assert say(f"/bin/echo hung {n} >/dev/null") == b"done\n"
+        assert time.monotonic() - begin < 5
+        assert runner.eventually(lambda: live_module.is_dead(reader)), reader
+    shell_of.stdin.close()
+    assert shell_of.wait(20) == 0
+    rows = programs([(e["event"], e["data"]) for e in box.events()])[1:]
+    told = [(row.get("argv"), row.get("path"), row.get("unread", False)) for row in rows]
+    expected = []
+    for n in range(4):
+        expected += [(["/bin/echo", str(n)], "/bin/echo", False), (None, None, True)]
+    assert told == expected + [(None, None, True)] * 2, told
+    assert all(row["pid"] > 1 and row["parent"] > 1 and row["command"] == 1 for row in rows), rows
+
+
+class SlowFiles:
+    """A file system (FUSE) with one file, `file`, whose bytes never come; everything else is answered."""
+    ENTRY, OPEN = struct.Struct("<QQQQII"), struct.Struct("<QII")
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+        self.device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={self.device},rootmode=40000,user_id=0,group_id=0,allow_other"
+        if ctypes.CDLL(None, use_errno=True).mount(b"slow", os.fsencode(path), b"fuse", 6, options.encode()) < 0:
+            raise OSError(ctypes.get_errno(), "mount")
+        self.asked = threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def attributes(self, node):
+        mode = 0o40755 if node == 1 else 0o100644
+        return struct.pack("<6Q10I", node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+    def answer(self, number, node, body):
+        if number == 26:  # INIT
+            return struct.pack("<IIIIHHIIHH8I", 7, 31, 0, 0, 8, 8, 4096, 1, 1, 0, *[0] * 8)
+        if number == 1 and body == b"file\0":  # LOOKUP
+            return self.ENTRY.pack(2, 0, 3600, 3600, 0, 0) + self.attributes(2)
+        if number == 3:  # GETATTR
+            return struct.pack("<QII", 3600, 0, 0) + self.attributes(node)
+        if number in (14, 27):  # OPEN, OPENDIR
+            return self.OPEN.pack(1, 0, 0)
+        if number == 17:  # STATFS
+            return bytes(80)
+        return b"" if number in (18, 25, 28, 29) else -errno.ENOENT if number == 1 else -errno.ENOSYS
+
+    def serve(self):
+        while True:
+            try:
+                request = os.read(self.device, 1 << 17)
+            except OSError:
+                return
+            _, number, unique, node = struct.unpack_from("<IIQQ", request)
+            if number == 15:  # READ
+                self.asked.set()
+            elif number not in (2, 36, 42):  # FORGET, INTERRUPT, BATCH_FORGET have no answer
+                said = self.answer(number, node, request[40:])
+                error, data = (said, b"") if isinstance(said, int) else (0, said)
+                try:
+                    os.write(self.device, struct.pack("<IiQ", 16 + len(data), error, unique) + data)
+                except OSError:
+                    return
+
+    def close(self):
+        ctypes.CDLL(None).umount2(os.fsencode(self.path), 3)  # MNT_FORCE, which ends all who wait, and MNT_DETACH
+        os.close(self.device)
+
+
+@pytest.fixture
+def slow(base, need_root):
+    files = SlowFiles(base / "slow")
+    yield files
+    files.close()
+
+
+def test_a_file_system_that_does_not_answer(live, slow):
+    """Whoever names a page of it waits for it; the keeper does not, nor do others."""
+    box = live("--read", slow.path, "--wall", "2m")
+    assert box.run("/bin/cp", box.atoll.probe("starts"), "/tmp/p").status == 0
+    process = box.start("/tmp/p", "slow", slow.path / "file", "6")
+    asked = []
+    while process.poll() is None:
+        begin = time.monotonic()
+        assert box.id in live_module.running(box.atoll)
+        asked.append(time.monotonic() - begin)
+    out = process.stdout.read().decode()
+    assert slow.asked.is_set() and out.count("beside it") == 6 and out.splitlines()[-1] == '{"probe": "slow", "errno": "OK"}', out
+    assert max(asked) < 2, asked
+    rows = programs([(e["event"], e["data"]) for e in box.events()])[2:]
+    hung = [row for row in rows if row.get("unread")]
+    assert len(rows) == 12 and 6 <= len(hung) <= 10, [(row.get('argv'), row.get('unread'), row.get('pid')) for row in rows]
+
+
+def test_at_rest_nobody_looks(live):
+    """A sandbox in which nothing runs has no process but its own."""
+    box = live()
+    assert box.shell("/bin/true; /bin/true").status == 0
+    assert runner.eventually(lambda: not reader_of(box.keeper()), 10)
+    assert box.shell("/bin/true").status == 0
+    rows = programs([(e["event"], e["data"]) for e in box.events()])
+    assert len(rows) == 5 and not any("unread" in row for row in rows), rows

@@ -257,6 +257,32 @@ static void signals(int n)
 	probe_say("signals", bad ? -1 : 0, EINTR);
 }
 
+/* Names a page of a file that nobody gives out; then others go on, and it is ended. */
+static void slow(const char *path, int n)
+{
+	char *good[] = {(char *)"true", NULL};
+	int fd = open(path, O_RDONLY), i;
+	const void *page = fd < 0 ? NULL : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+	pid_t child;
+
+	if (!page || page == MAP_FAILED) {
+		probe_call("slow", -1);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		child = fork();
+		if (child == 0) {
+			(void)syscall(SYS_execve, page, good, none);
+			_exit(9);
+		}
+		(void)usleep(1000); /* it is on its way first, mostly */
+		start("beside it", TRUE, good);
+		(void)kill(child, SIGKILL);
+		(void)waitpid(child, NULL, 0);
+	}
+	probe_say("slow", 0, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
@@ -277,6 +303,8 @@ int main(int argc, char **argv)
 		storm(a, b, true);
 	} else if (strcmp(kind, "killed") == 0) {
 		killed(a);
+	} else if (strcmp(kind, "slow") == 0 && argc > 3) {
+		slow(argv[2], b);
 	} else if (strcmp(kind, "signals") == 0) {
 		signals(a);
 	} else {
