@@ -121,9 +121,16 @@ static bool start_reader(struct starts *s)
 
 static bool ask_reader(struct starts *s, const struct start_call *call)
 {
-	return s->hangs < STARTS_HANGS && (s->facts || start_reader(s)) &&
-	       send(s->reader, call, sizeof(*call), MSG_NOSIGNAL | MSG_DONTWAIT) ==
-		       (ssize_t)sizeof(*call);
+	if (s->hangs >= STARTS_HANGS || (!s->facts && !start_reader(s))) {
+		return false;
+	}
+	if (send(s->reader, call, sizeof(*call), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+	    (ssize_t)sizeof(*call)) {
+		s->hangs++; /* it was killed, from outside or for want of memory */
+		starts_rest(s);
+		return false;
+	}
+	return true;
 }
 
 /* What it has found is in s->facts. False: it found nothing in time. */

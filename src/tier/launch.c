@@ -254,9 +254,8 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 }
 
 /*
- * The builder is behind the filter when it execs atoll-init, so that waits for an answer as every
- * other start does. What has the listener's word by now is ours; of an end on the way the report
- * tells.
+ * The builder is behind the filter when it execs atoll-init, so that exec waits for an answer as
+ * every later one does. Where it ended on the way it has left a report.
  */
 int launch_pass_init(const struct tier_sandbox *sb, struct err *e)
 {

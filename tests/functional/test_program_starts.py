@@ -266,8 +266,9 @@ def test_commands_of_a_sandbox_that_lives(live):
     box = live()
     assert box.shell("/bin/true").status == 0
     assert box.run("no-such-program").status == 127
-    assert box.atoll.tool("pause", box.id).status == 0
-    assert box.atoll.tool("resume", box.id).status == 0
+    if os.geteuid() == 0:  # who has groups
+        assert box.atoll.tool("pause", box.id).status == 0
+        assert box.atoll.tool("resume", box.id).status == 0
     assert box.run("/bin/echo", "x").out == "x\n"
     told = [(e["event"], e["data"]) for e in box.events()]
     rows = programs(told)
@@ -353,6 +354,27 @@ def test_a_look_that_does_not_end(live):
         expected += [(["/bin/echo", str(n)], "/bin/echo", False), (None, None, True)]
     assert told == expected + [(None, None, True)] * 2, told
     assert all(row["pid"] > 1 and row["parent"] > 1 and row["command"] == 1 for row in rows), rows
+
+
+def test_a_reader_that_is_killed(live):
+    box = live()
+    process = box.start("/bin/sh")
+
+    def say(line):
+        process.stdin.write(line.encode() + b"; echo done\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"done\n"
+    say("/bin/echo 1 >/dev/null")
+    reader = reader_of(box.keeper())
+    os.kill(reader, signal.SIGKILL)
+    assert runner.eventually(lambda: live_module.is_dead(reader))
+    say("/bin/echo 2 >/dev/null")
+    say("/bin/echo 3 >/dev/null")
+    process.stdin.close()
+    assert process.wait(20) == 0
+    rows = programs([(e["event"], e["data"]) for e in box.events()])[1:]
+    assert [(row.get("argv"), row.get("unread", False)) for row in rows] == \
+        [(["/bin/echo", "1"], False), (None, True), (["/bin/echo", "3"], False)], rows
 
 
 class SlowFiles:
