@@ -49,7 +49,9 @@ static struct fake *new_fake(void **state)
 
 static void put(struct fake *f, uint64_t at, const char *text)
 {
-	memcpy(f->bytes + (at - BASE), text, strlen(text) + 1);
+	for (size_t i = 0; i <= strlen(text); i++) {
+		f->bytes[at - BASE + i] = text[i];
+	}
 }
 
 static void put_pointer(struct fake *f, uint64_t at, uint64_t value)
