@@ -463,3 +463,30 @@ def test_at_rest_nobody_looks(live):
     assert box.shell("/bin/true").status == 0
     rows = programs([(e["event"], e["data"]) for e in box.events()])
     assert len(rows) == 5 and not any("unread" in row for row in rows), rows
+
+
+def test_limits_and_output_in_a_storm(tier, world):
+    """Others' output moves, and time is up when it is up, whoever tries to start how much."""
+    script = ("import os, subprocess, sys, time\n"
+              "subprocess.Popen([sys.argv[1], 'storm', '16', '60'])\n"
+              "while True:\n"
+              "    os.write(1, b'tick\\n')\n"
+              "    time.sleep(0.05)\n")
+    begin = time.monotonic()
+    result = tier.run("/usr/bin/python3", "-c", script, tier.probe("starts"), options=("--wall", "6s"))
+    assert result.reason == "limit:wall" and result.status == 124, result
+    assert time.monotonic() - begin < 6 + 4 * runner.SLOW, result
+    assert result.out.count("tick") > 30, result
+    told = events(tier, result)
+    assert of(told, "ended")["programs"] > 1000
+
+
+def test_who_hides_from_others(tier):
+    """A process that may not be dumped is read all the same, or says that it is not."""
+    script = ("import ctypes, os\n"
+              "assert ctypes.CDLL(None).prctl(4, 0) == 0\n"  # PR_SET_DUMPABLE
+              "os.execv('/bin/echo', ['echo', 'x'])\n")
+    result = tier.run("/usr/bin/python3", "-c", script)
+    assert (result.status, result.out) == (0, "x\n"), result
+    row = programs(events(tier, result))[-1]
+    assert row.get("unread") or (row["path"], row["argv"]) == ("/bin/echo", ["echo", "x"]), row
