@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mutant.h"
@@ -36,7 +37,7 @@ void starts_init(struct starts *s)
 		.pidns = FD_NONE, .root = FD_NONE, .reader = FD_NONE, .reader_pidfd = FD_NONE};
 }
 
-void starts_rest(struct starts *s)
+static void end_reader(struct starts *s)
 {
 	struct pollfd dead = {.fd = s->reader_pidfd, .events = POLLIN};
 
@@ -55,9 +56,16 @@ void starts_rest(struct starts *s)
 	s->facts = NULL;
 }
 
+void starts_look(struct starts *s, bool rests)
+{
+	if (s->facts && (rests || clock_now_ns() - s->asked_ns > STARTS_IDLE_NS)) {
+		end_reader(s);
+	}
+}
+
 void starts_done(struct starts *s)
 {
-	starts_rest(s);
+	end_reader(s);
 	s->pidns = fd_close(s->pidns);
 	s->root = fd_close(s->root);
 }
@@ -127,9 +135,10 @@ static bool ask_reader(struct starts *s, const struct start_call *call)
 	if (send(s->reader, call, sizeof(*call), MSG_NOSIGNAL | MSG_DONTWAIT) !=
 	    (ssize_t)sizeof(*call)) {
 		s->hangs++; /* it was killed, from outside or for want of memory */
-		starts_rest(s);
+		end_reader(s);
 		return false;
 	}
+	s->asked_ns = clock_now_ns();
 	return true;
 }
 
@@ -144,7 +153,7 @@ static bool await_reader(struct starts *s)
 		return true;
 	}
 	s->hangs++;
-	starts_rest(s);
+	end_reader(s);
 	return false;
 }
 

@@ -45,6 +45,8 @@ struct seccomp_denial;
 /* Long for a host that is busy, short for who waits for the keeper; and altogether at most 1 s. */
 #define STARTS_WAIT_MS 250
 #define STARTS_HANGS   4
+/* A reader is made in less than a millisecond, and is 0.5 MiB. */
+#define STARTS_IDLE_NS 2000000000LL
 
 /* Which start. */
 struct start_call {
@@ -74,9 +76,10 @@ struct starts {
 	uint64_t left_out; /* of them: beyond what is recorded */
 	uint64_t recorded, bytes;
 	unsigned hangs;
-	int pidns;  /* the sandbox's, where it has one; from the first start on */
-	int root;   /* pid 1's, where nobody inside can have another; the same */
-	int reader; /* its socket */
+	int pidns;        /* the sandbox's, where it has one; from the first start on */
+	int root;         /* pid 1's, where nobody inside can have another; the same */
+	int64_t asked_ns; /* the reader, the last time */
+	int reader;       /* its socket */
 	int reader_pidfd;
 	struct start_facts *facts; /* shared with it; NULL: there is none */
 };
@@ -84,8 +87,9 @@ struct starts {
 void starts_init(struct starts *s);
 void starts_done(struct starts *s);
 
-/* Ends the reader; the next start that needs it makes another. */
-void starts_rest(struct starts *s);
+/* Now and then: ends a reader that has had nothing to do for STARTS_IDLE_NS, or at once where
+ * nothing runs inside. The next start that needs one makes another. */
+void starts_look(struct starts *s, bool rests);
 
 /* One start: looked at, recorded or counted, and let through. Where it cannot be recorded it is
  * not let through. */

@@ -605,8 +605,8 @@ static int look(struct keeper *k, struct err *e)
 
 	if (k->limits.rests && !rested) {
 		(void)malloc_trim(0); /* of the start, or a command: hundreds may rest for hours */
-		starts_rest(&k->starts);
 	}
+	starts_look(&k->starts, k->limits.rests);
 	if (!k->frozen) {
 		k->tier->count(&k->sandbox);
 	}

@@ -456,13 +456,17 @@ def test_a_file_system_that_does_not_answer(live, slow):
 
 
 def test_at_rest_nobody_looks(live):
-    """A sandbox in which nothing runs has no process but its own."""
+    """When nothing was started for a while there is no process but the sandbox's own; the next start has another reader."""
     box = live()
     assert box.shell("/bin/true; /bin/true").status == 0
-    assert runner.eventually(lambda: not reader_of(box.keeper()), 10)
-    assert box.shell("/bin/true").status == 0
+    assert runner.eventually(lambda: not reader_of(box.keeper()), 20)  # looked at every ten seconds
+    process = box.start("/bin/sh", "-c", "/bin/true; read x; /bin/true")
+    assert runner.eventually(lambda: reader_of(box.keeper()))
+    assert runner.eventually(lambda: not reader_of(box.keeper()), 10)  # while a command is there
+    process.stdin.close()
+    assert process.wait(20) == 0
     rows = programs([(e["event"], e["data"]) for e in box.events()])
-    assert len(rows) == 5 and not any("unread" in row for row in rows), rows
+    assert len(rows) == 6 and not any("unread" in row for row in rows), rows
 
 
 def test_limits_and_output_in_a_storm(tier, world):
