@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The least that could put a command behind the walls of the process tier: the product's own
- * Landlock and filter, raised in the process that then becomes the command. Nobody watches it,
+ * Landlock and a filter of the product's for what has no listener, which is larger than the
+ * payload's and lets programs start, raised in the process that then becomes the command. Nobody
+ * watches it,
  * reads back what is in force, limits it, records it, or removes what it leaves. What this takes is
  * what no start at that tier can be below: wrapper COMMAND [ARG...]
  */
@@ -41,7 +43,7 @@ static int raise_walls(const char *directory, struct err *e)
 	}
 	r = r < 0 ? r : allow(ruleset, abi, directory, e);
 	r = r < 0 ? r : landlock_enforce(ruleset, e);
-	return r < 0 ? r : seccomp_load(SECCOMP_FILTER_PROCESS_DEFAULT, e);
+	return r < 0 ? r : seccomp_load(SECCOMP_FILTER_TOOL, e);
 }
 
 int main(int argc, char **argv)

@@ -100,6 +100,7 @@ void command_free(struct command *c)
 	free_strings(c->argv);
 	free_strings(c->env);
 	free(c->cwd);
+	json_decref(c->first);
 	free(c);
 }
 

@@ -63,6 +63,7 @@ struct command {
 	uint64_t output_left; /* the pumps' common budget */
 	struct log *log;      /* borrowed: where its output is kept; NULL: nowhere */
 
+	json_t *first; /* what the record will say of its own first program; NULL: nothing yet */
 	bool started;
 	bool paused;      /* the front was told that it stopped, and may have stopped too */
 	bool exited;      /* `status` is its wait status */

@@ -200,6 +200,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	r = keeper_record(k, "exec", event, &k->error);
+	r = r < 0 ? r : keeper_record_first(k, c, &k->error);
 	if (r < 0) {
 		return err_set(e, k->error.kind, k->error.code, "%s", k->error.msg);
 	}
@@ -222,7 +223,7 @@ static int let_run(struct keeper *k, struct command *c, struct err *e)
 static void advance(struct keeper *k, struct command *c)
 {
 	struct err e = {};
-	int r = tier_command_advance(&k->sandbox, &c->inside, false, &e);
+	int r = tier_command_advance(&k->sandbox, &c->inside, &e);
 
 	if (r >= 0 && c->inside.stage == COMMAND_HELD) {
 		r = let_run(k, c, &e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper's state, shared by its files: request.c, keeper.c, exec.c, watch.c, result.c. */
+/* The keeper's state, shared by its files: request.c, keeper.c, exec.c, watch.c, calls.c, starts.c,
+ * result.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "keeper/calls.h"
 #include "keeper/command.h"
 #include "keeper/control.h"
 #include "keeper/denial.h"
@@ -17,6 +19,7 @@
 #include "keeper/log.h"
 #include "keeper/copy.h"
 #include "keeper/scratch.h"
+#include "keeper/starts.h"
 #include "keeper/state.h"
 #include "policy/deny.h"
 #include "policy/plan.h"
@@ -25,7 +28,7 @@
 
 struct message;
 
-/* After this many refused calls nobody listens any more: all that follow get ENOSYS. */
+/* After this many refused calls nobody looks which they are: they are refused and counted. */
 #define KEEPER_MAX_DENIALS 20000
 
 struct keeper {
@@ -60,6 +63,8 @@ struct keeper {
 	pid_t parent;   /* the front, as long as it is our parent */
 	uint64_t bytes; /* put out by commands that are gone */
 	struct denials denials;
+	struct calls calls;
+	struct starts starts;
 	bool denied;            /* the first of them ended it */
 	bool suspected;         /* of an escape: it is in the record */
 	bool caught;            /* and that ended it */

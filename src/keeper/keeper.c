@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -425,12 +426,43 @@ static int ask_main(struct keeper *k, struct err *e)
 	return r;
 }
 
-/* Nobody is inside yet who could make us wait for it. */
+/* Nobody is inside yet who could make us wait for it; but its exec waits for us, as all do. */
+static int await_main(struct keeper *k, struct command *c, int children, struct err *e)
+{
+	struct signalfd_siginfo info;
+	int r = tier_command_advance(&k->sandbox, &c->inside, e);
+
+	while (r >= 0 && c->inside.stage != COMMAND_HELD) {
+		bool asked = c->inside.stage == COMMAND_ASKED;
+		struct pollfd w[] = {{.fd = asked ? c->inside.start : FD_NONE, .events = POLLIN},
+				     {.fd = children, .events = POLLIN},
+				     {.fd = k->sandbox.listener, .events = POLLIN}};
+
+		if (poll(w, ARRAY_SIZE(w), -1) < 0 && errno != EINTR) {
+			return err_sys(e, errno, "cannot wait for the payload");
+		}
+		(void)!read(children, &info, sizeof(info));
+		r = w[2].revents ? keeper_hear_calls(k, e) : 0;
+		r = r < 0 ? r : tier_command_advance(&k->sandbox, &c->inside, e);
+	}
+	return r;
+}
+
 static int hold_main(struct keeper *k, struct err *e)
 {
 	struct command *c = k->main;
-	int r = c ? tier_command_advance(&k->sandbox, &c->inside, true, e) : 0;
+	_cleanup_fd_ int children = FD_NONE;
+	sigset_t set;
+	int r = 0;
 
+	if (c) {
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, SIGCHLD);
+		(void)sigprocmask(SIG_BLOCK, &set, NULL); /* for good: see keeper_watch() */
+		children = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+		r = children < 0 ? err_sys(e, errno, "cannot watch for signals")
+				 : await_main(k, c, children, e);
+	}
 	if (r < 0 && e->kind == ERR_GUEST) {
 		c->exec_error = e->code;
 	}
@@ -446,6 +478,7 @@ static int release_main(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = keeper_record(k, "started", keeper_started_event(c, SIZE_MAX), e);
 	}
+	r = r < 0 ? r : keeper_record_first(k, c, e);
 	if (r >= 0) {
 		r = tier_command_release(&c->inside, e);
 	}
@@ -506,6 +539,7 @@ static bool tear_down(struct keeper *k, struct err *e)
 	if (k->sandbox.ops) {
 		k->tier->stop(&k->sandbox);
 		(void)egress_stop(k, &k->error);
+		starts_done(&k->starts);
 		k->tier->done(&k->sandbox);
 	}
 	/* What is to be looked at now needs descriptors, of which there may be few. */
@@ -544,11 +578,12 @@ static json_t *ended_event(const struct keeper *k)
 	char reason[64];
 
 	keeper_reason(k, reason, sizeof(reason));
-	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:b, s:o*}", "reason", reason, "wait_status",
-			 k->main && k->main->exited ? k->main->status : -1, "cpu_ns",
+	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o*}", "reason", reason,
+			 "wait_status", k->main && k->main->exited ? k->main->status : -1, "cpu_ns",
 			 (json_int_t)k->limits.cpu_ns, "memory_peak",
 			 (json_int_t)k->limits.peak_memory, "denials", (json_int_t)k->denials.total,
-			 "copy_kept", k->copy_kept, "more",
+			 "programs", (json_int_t)k->starts.seen, "programs_unfound",
+			 (json_int_t)k->starts.unfound, "copy_kept", k->copy_kept, "more",
 			 k->plan.n_more > 0 ? keeper_more(k) : NULL);
 }
 
@@ -702,7 +737,8 @@ static void record_end(struct keeper *k, bool clean, struct err *e)
 	for (size_t i = 0; i < k->n_commands; i++) {
 		(void)keeper_record_end(k, k->commands[i], e);
 	}
-	if ((*k->copy.loss.first &&
+	if (keeper_record_starts(k, e) < 0 ||
+	    (*k->copy.loss.first &&
 	     keeper_record(k, "copy_reduced", copy_loss_to_json(&k->copy), e) < 0) ||
 	    keeper_record(k, "ended", ended_event(k), e) < 0 ||
 	    keeper_record(k, "torn_down", json_pack("{s:b}", "clean", clean), e) < 0 ||
@@ -853,6 +889,7 @@ int keeper_main(void)
 	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
 	egress_init(&k.egress);
+	starts_init(&k.starts);
 	copy_init(&k.copy);
 	k.copy.tell = keeper_progress;
 	k.copy.tell_arg = &k;

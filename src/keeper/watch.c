@@ -3,9 +3,10 @@
  * The running sandbox: one poll(2) loop over a handful of descriptors.
  *
  * Nothing in here blocks but poll itself: output moves without waiting, messages to the front and
- * to init are sent with MSG_DONTWAIT, refused system calls are answered at once. Whatever ends the
- * sandbox (the payload, a limit, a refusal, the front, a failed record, SIGTERM) leads to the same
- * place: the tier's stop, which kills everything inside, and then the last of the output is moved.
+ * to init are sent with MSG_DONTWAIT, calls that the filter hands over are answered at once
+ * (calls.h). Whatever ends the sandbox (the payload, a limit, a refusal, the front, a failed
+ * record, SIGTERM) leads to the same place: the tier's stop, which kills everything inside, and
+ * then the last of the output is moved.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,6 @@
 #include "keeper/message.h"
 #include "keeper/result.h"
 #include "linux/fdpass.h"
-#include "linux/seccomp.h"
 #include "tier/command.h"
 
 enum {
@@ -42,10 +42,6 @@ enum {
 	W_COMMANDS = W_CONTROL + CONTROL_POLLS,
 	W_COUNT = W_COMMANDS + COMMAND_MAX * COMMAND_POLLS
 };
-
-/* Calls answered in one turn of the loop, and how long that may keep the rest of it waiting. */
-#define CALLS_PER_TURN 64
-#define CALLS_NS       10000000LL
 
 /* How long the end waits for a terminal's last output: without any, and altogether. The same
  * second is what a reader gets for the rest once somebody has asked for the end. */
@@ -275,56 +271,6 @@ static int hear_inside(struct keeper *k, struct err *e)
 	return 0;
 }
 
-/*
- * Every refused call is answered; when there are too many, nobody answers any more: ENOSYS. The one
- * that ends the sandbox is never answered, so its caller is killed inside of the call and does
- * nothing more.
- */
-static int hear_listener(struct keeper *k, struct err *e)
-{
-	struct pollfd pfd = {.fd = k->sandbox.listener, .events = POLLIN};
-	/* What may be the end of it is judged before it is answered. */
-	bool ends = k->plan.denials == DENIALS_END || k->plan.escape == ESCAPE_STOP;
-	const int64_t until = clock_now_ns() + CALLS_NS;
-	struct seccomp_denial d;
-	int i, r = 0;
-
-	for (i = 0; r >= 0 && !k->ended_ns && i < CALLS_PER_TURN && poll(&pfd, 1, 0) == 1; i++) {
-		if (clock_now_ns() > until) {
-			break; /* a look at limits, output and the front come first */
-		}
-		if (!(pfd.revents & POLLIN)) {
-			k->sandbox.listener = fd_close(k->sandbox.listener);
-			break;
-		}
-		if (seccomp_receive(k->sandbox.listener, &d) < 0) {
-			continue;
-		}
-		if (k->tier->broker && k->tier->broker(&k->sandbox, &d)) {
-			continue;
-		}
-		if (!d.record || !ends) {
-			seccomp_refuse(k->sandbox.listener, &d);
-		}
-		if (d.record) {
-			r = keeper_deny(k, denial_classify(&d),
-					d.foreign_abi ? "foreign ABI" : d.name, NULL, 1, e);
-			r = r < 0 ? r : end_for_denial(k, e);
-			if (r >= 0 && ends && !k->ended_ns) {
-				seccomp_refuse(k->sandbox.listener, &d);
-			}
-		}
-	}
-	if (r >= 0 && !k->ended_ns && k->denials.total > KEEPER_MAX_DENIALS) {
-		k->sandbox.listener = fd_close(k->sandbox.listener);
-		r = keeper_record(k, "denied",
-				  json_pack("{s:s, s:I}", "code", "too-many", "count",
-					    (json_int_t)k->denials.total),
-				  e);
-	}
-	return r;
-}
-
 /* The reply. What is asked for once more is so already. */
 static json_t *freeze(struct keeper *k, bool on)
 {
@@ -420,13 +366,17 @@ static void hear_control(struct keeper *k, const struct pollfd w[CONTROL_POLLS])
 	}
 }
 
-static void fill(const struct keeper *k, int signals, struct pollfd *w)
+/* Returns when the listener is to be heard again, where it is left alone for now. */
+static int64_t fill(struct keeper *k, int signals, struct pollfd *w)
 {
+	int64_t due;
+	bool rest = calls_rest(&k->calls, clock_now_ns(), &due);
 	size_t i;
 
 	w[W_FRONT] = (struct pollfd){.fd = k->front, .events = POLLIN};
 	w[W_INIT] = (struct pollfd){.fd = k->sandbox.control, .events = POLLIN};
-	w[W_LISTENER] = (struct pollfd){.fd = k->sandbox.listener, .events = POLLIN};
+	w[W_LISTENER] =
+		(struct pollfd){.fd = rest ? FD_NONE : k->sandbox.listener, .events = POLLIN};
 	group_poll(&k->limits.group, &w[W_OOM]);
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
@@ -435,6 +385,7 @@ static void fill(const struct keeper *k, int signals, struct pollfd *w)
 	for (i = 0; i < k->n_commands; i++) {
 		command_poll(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);
 	}
+	return due;
 }
 
 /* SIGTERM is for us; SIGCHLD says that a command on its way has moved. */
@@ -491,7 +442,8 @@ static int turn(struct keeper *k, int signals, const struct pollfd *w, struct er
 		command_pump(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);
 	}
 	if (w[W_LISTENER].revents) {
-		r = hear_listener(k, e);
+		r = keeper_hear_calls(k, e);
+		r = r < 0 ? r : end_for_denial(k, e);
 	}
 	if (r >= 0 && w[W_OOM].revents && group_event(&k->limits.group)) {
 		r = end_for_limit(k, LIMIT_MEMORY, e);
@@ -698,6 +650,7 @@ static int look(struct keeper *k, struct err *e)
 	if (k->limits.rests && !rested) {
 		(void)malloc_trim(0); /* of the start, or a command: hundreds may rest for hours */
 	}
+	starts_look(&k->starts, k->limits.rests);
 	if (!k->frozen) {
 		k->tier->count(&k->sandbox);
 	}
@@ -711,10 +664,10 @@ static int look(struct keeper *k, struct err *e)
 	return r < 0 ? r : end_for_denial(k, e);
 }
 
-/* Until the next look at the limits, or at a command whose time is up. */
-static int patience(int64_t due, int64_t commands)
+/* Until the next look at the limits, or at something else whose time is up. */
+static int patience(int64_t limits, int64_t other)
 {
-	int64_t until = due < commands ? due : commands;
+	int64_t until = limits < other ? limits : other;
 	int64_t wait = (until - clock_now_ns()) / 1000000 + 1;
 
 	return wait > 0 ? (int)wait : 0;
@@ -733,15 +686,16 @@ int keeper_watch(struct keeper *k, struct err *e)
 
 	while (r >= 0 && !k->ended_ns) {
 		struct pollfd w[W_COUNT];
-		int64_t commands = keeper_settle(k);
+		int64_t due = keeper_settle(k), calls;
 
 		if (k->error.code) {
 			r = -k->error.code; /* what cannot be recorded does not go on */
 			break;
 		}
-		fill(k, signals, w);
+		calls = fill(k, signals, w);
+		due = calls < due ? calls : due;
 		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
-			 patience(k->limits.due_ns, commands)) < 0) {
+			 patience(k->limits.due_ns, due)) < 0) {
 			if (errno != EINTR) {
 				r = err_sys(e, errno, "cannot wait for events");
 				break;

@@ -40,6 +40,7 @@ static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
 					   (struct sock_filter *)filter_guarded_strict},
 	[SECCOMP_FILTER_GUARDED_DEFAULT] = {ARRAY_SIZE(filter_guarded_default),
 					    (struct sock_filter *)filter_guarded_default},
+	[SECCOMP_FILTER_TOOL] = {ARRAY_SIZE(filter_tool), (struct sock_filter *)filter_tool},
 	[SECCOMP_FILTER_GATEWAY] = {ARRAY_SIZE(filter_gateway),
 				    (struct sock_filter *)filter_gateway},
 	[SECCOMP_FILTER_AFFINITY] = {ARRAY_SIZE(filter_affinity),
@@ -59,7 +60,7 @@ int seccomp_load(enum seccomp_filter f, struct err *e)
 	return 0;
 }
 
-int seccomp_load_listener(enum seccomp_filter f, struct err *e)
+int seccomp_load_listener(enum seccomp_filter f, bool *ret_killable, struct err *e)
 {
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	long fd;
@@ -67,6 +68,7 @@ int seccomp_load_listener(enum seccomp_filter f, struct err *e)
 	/* From 5.19: once received, only a fatal signal interrupts the waiting call. */
 	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 		     flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &programs[f]);
+	*ret_killable = fd >= 0;
 	if (fd < 0 && errno == EINVAL) {
 		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &programs[f]);
 	}
@@ -76,6 +78,15 @@ int seccomp_load_listener(enum seccomp_filter f, struct err *e)
 			       "newer with CONFIG_SECCOMP_FILTER is needed)");
 	}
 	return (int)fd;
+}
+
+/* Newer than Debian 12's headers. */
+#define SET_FLAGS    _IOW(SECCOMP_IOC_MAGIC, 4, uint64_t) /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
+#define SYNC_WAKE_UP 1UL                                  /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP */
+
+void seccomp_stay_near(int listener)
+{
+	(void)ioctl(listener, SET_FLAGS, SYNC_WAKE_UP);
 }
 
 int seccomp_receive(int listener, struct seccomp_denial *ret)
@@ -101,6 +112,11 @@ int seccomp_receive(int listener, struct seccomp_denial *ret)
 	memcpy(ret->args, n.data.args, sizeof(ret->args));
 	ret->record = ret->foreign_abi || (known && calls[nr].refused);
 	return 0;
+}
+
+bool seccomp_is_start(const struct seccomp_denial *d)
+{
+	return !d->foreign_abi && (d->number == SYS_execve || d->number == SYS_execveat);
 }
 
 void seccomp_refuse(int listener, const struct seccomp_denial *d)

@@ -23,6 +23,7 @@ enum seccomp_filter {
 	/* and without a pid namespace */
 	SECCOMP_FILTER_GUARDED_STRICT,
 	SECCOMP_FILTER_GUARDED_DEFAULT,
+	SECCOMP_FILTER_TOOL,     /* guarded strict for a program that we start; no listener */
 	SECCOMP_FILTER_GATEWAY,  /* of atoll-gateway: any other call ends it; no listener */
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
 	SECCOMP_FILTER_COUNT,
@@ -34,8 +35,17 @@ void seccomp_digest(enum seccomp_filter f, char out[DIGEST_HEX_SIZE]);
 /* Loads without a listener; needs no_new_privs. */
 int seccomp_load(enum seccomp_filter f, struct err *e);
 
-/* Loads with a listener and returns its descriptor. */
-int seccomp_load_listener(enum seccomp_filter f, struct err *e);
+/*
+ * Loads with a listener and returns its descriptor. *ret_killable: from the moment that its call
+ * was received, only a fatal signal ends a caller's waiting (5.19); before, any signal does.
+ */
+int seccomp_load_listener(enum seccomp_filter f, bool *ret_killable, struct err *e);
+
+/*
+ * Of caller and listener one always waits for the other, so they run on one CPU in turn where the
+ * kernel can do that (6.6): waking a second one takes longer than the answer.
+ */
+void seccomp_stay_near(int listener);
 
 /* A call that the filter does not let through, copied out of the notification. */
 struct seccomp_denial {
@@ -51,6 +61,9 @@ struct seccomp_denial {
 /* Receives one notification. -ENOENT: its process died meanwhile; -EAGAIN: none is waiting. */
 int seccomp_receive(int listener, struct seccomp_denial *ret);
 
+/* execve(2) or execveat(2), which is not refused but seen. */
+bool seccomp_is_start(const struct seccomp_denial *d);
+
 /* Refuses it: EPERM where it is recorded, ENOSYS otherwise. */
 void seccomp_refuse(int listener, const struct seccomp_denial *d);
 
@@ -58,8 +71,8 @@ void seccomp_refuse(int listener, const struct seccomp_denial *d);
 void seccomp_answer(int listener, const struct seccomp_denial *d, int64_t result);
 
 /*
- * Lets the kernel do it after all. Only for calls that were judged by their registers alone:
- * another thread could change memory after it was looked at (seccomp_unotify(2)).
+ * Lets the kernel do it after all. Only for calls that were judged by their registers alone, or not
+ * at all: another thread could change memory after it was looked at (seccomp_unotify(2)).
  */
 void seccomp_continue(int listener, const struct seccomp_denial *d);
 

@@ -148,10 +148,13 @@ int builder_arrange(struct builder *b, struct err *e)
 	return 0;
 }
 
-int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int listener, int proc)
+int builder_ready(const struct builder *b, int landlock_abi, const struct walls_raised *raised,
+		  int listener, int proc)
 {
-	struct build_report report = {
-		.op = BUILD_READY, .landlock_abi = (uint32_t)landlock_abi, .bounded = bounded};
+	struct build_report report = {.op = BUILD_READY,
+				      .landlock_abi = (uint32_t)landlock_abi,
+				      .bounded = raised->bounded,
+				      .killable = raised->killable};
 	int fds[BUILD_FDS] = {listener, proc, b->ptmx, b->denials, b->upper};
 
 	return fdpass_send(b->control, &report, sizeof(report), fds,

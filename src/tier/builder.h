@@ -16,6 +16,7 @@
 #include "tier/net.h"
 
 struct tier_spec;
+struct walls_raised;
 
 /*
  * keeper to builder: the id maps are written (where there are any), begin; then, with descriptors,
@@ -27,7 +28,8 @@ enum { BUILD_MAPPED = 100, BUILD_PARTS, BUILD_NET, BUILD_READY, BUILD_FAILED };
 struct build_report {
 	uint32_t op;
 	uint32_t landlock_abi;
-	uint32_t bounded; /* the capability bounding set is empty */
+	uint32_t bounded; /* these two: struct walls_raised */
+	uint32_t killable;
 	uint32_t refused; /* it failed at namespaces and mounts as such, not at a path */
 	uint32_t held;    /* with BUILD_NET, of which there may be several: tier_net.n_held */
 	struct err error;
@@ -98,7 +100,8 @@ int builder_join_groups(const struct builder *b, struct err *e);
 int builder_arrange(struct builder *b, struct err *e);
 
 /* Tells the keeper that every wall stands. */
-int builder_ready(const struct builder *b, int landlock_abi, bool bounded, int listener, int proc);
+int builder_ready(const struct builder *b, int landlock_abi, const struct walls_raised *raised,
+		  int listener, int proc);
 
 /* Reports the failure; the exit status says no more. */
 _Noreturn void builder_fail(const struct builder *b, const struct err *e);

@@ -194,14 +194,14 @@ static void let_go(pid_t pid)
  * Whoever is inside may end the newcomer as soon as it has spoken, and its number on the host may
  * by now be that of somebody else: who is seized is looked at before anything is done to it.
  */
-static int seize(struct tier_sandbox *sb, struct tier_command *cmd, bool wait, struct err *e)
+static int seize(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
 {
 	const long options = PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
 	struct init_exec_failure first;
 	struct ucred cred;
 	ssize_t n;
 
-	if (!wait && recv(cmd->start, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) < 0) {
+	if (recv(cmd->start, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) < 0) {
 		return errno == EAGAIN || errno == EINTR
 			       ? 0
 			       : err_sys(e, errno, "cannot hear the command");
@@ -231,10 +231,10 @@ static int seize(struct tier_sandbox *sb, struct tier_command *cmd, bool wait, s
 }
 
 /* 1: go on. */
-static int follow(const struct tier_sandbox *sb, struct tier_command *cmd, bool wait, struct err *e)
+static int follow(const struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
 {
 	int status;
-	pid_t pid = waitpid(cmd->pid, &status, __WALL | (wait ? 0 : WNOHANG));
+	pid_t pid = waitpid(cmd->pid, &status, __WALL | WNOHANG);
 
 	if (pid < 0 && errno != EINTR) {
 		return err_sys(e, errno, "cannot wait for the payload");
@@ -257,16 +257,15 @@ static int follow(const struct tier_sandbox *sb, struct tier_command *cmd, bool 
 	return 1;
 }
 
-int tier_command_advance(struct tier_sandbox *sb, struct tier_command *cmd, bool wait,
-			 struct err *e)
+int tier_command_advance(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
 {
 	int r = 0;
 
 	if (cmd->stage == COMMAND_ASKED) {
-		r = seize(sb, cmd, wait, e);
+		r = seize(sb, cmd, e);
 	}
 	while (r >= 0 && cmd->stage == COMMAND_SEIZED) {
-		r = follow(sb, cmd, wait, e);
+		r = follow(sb, cmd, e);
 		if (r <= 0) {
 			break;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program's way into a sandbox, as the keeper steers it: asked for, seized before its exec, held
- * after it, released. None of these waits for anything inside unless it is told to: whoever is in
- * the sandbox already may hold a newcomer up.
+ * after it, released. None of these waits for anything inside: whoever is in the sandbox already
+ * may hold a newcomer up, and its exec waits for who answers the filter's listener.
  */
 #pragma once
 
@@ -22,11 +22,10 @@ int tier_command_ask(struct tier_sandbox *sb, struct tier_command *cmd, struct e
 
 /*
  * As far as it has come: call it when `start` is readable, and when a child has changed its state.
- * With `wait` until it is held. -ENOENT, -EACCES, ... with kind ERR_GUEST when the program itself
- * cannot be executed; any other kind is a failure of ours.
+ * -ENOENT, -EACCES, ... with kind ERR_GUEST when the program itself cannot be executed; any other
+ * kind is a failure of ours.
  */
-int tier_command_advance(struct tier_sandbox *sb, struct tier_command *cmd, bool wait,
-			 struct err *e);
+int tier_command_advance(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e);
 
 /* Lets one that is held run. */
 int tier_command_release(struct tier_command *cmd, struct err *e);

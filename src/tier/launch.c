@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 #include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "linux/refusal.h"
+#include "linux/seccomp.h"
 #include "policy/plan.h"
 #include "tier/builder.h"
 #include "tier/command.h"
@@ -241,11 +243,45 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 	}
 	sb->landlock_abi = (int)report.landlock_abi;
 	sb->bounded = report.bounded != 0;
+	sb->killable = report.killable != 0;
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
+	seccomp_stay_near(sb->listener);
 	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
 	sb->denials = n > BUILD_FD_DENIALS ? fds[BUILD_FD_DENIALS] : FD_NONE;
 	sb->upper = n > BUILD_FD_UPPER ? fds[BUILD_FD_UPPER] : FD_NONE;
+	return 0;
+}
+
+/*
+ * The builder is behind the filter when it execs atoll-init, so that exec waits for an answer as
+ * every later one does. Where it ended on the way it has left a report.
+ */
+int launch_pass_init(const struct tier_sandbox *sb, struct err *e)
+{
+	struct pollfd w[] = {{.fd = sb->listener, .events = POLLIN},
+			     {.fd = sb->init_pidfd, .events = POLLIN}};
+	struct seccomp_denial d;
+
+	if (MUTANT(ATOLL_MUTATE_SECCOMP)) {
+		return 0; /* there is no filter */
+	}
+	while (poll(w, ARRAY_SIZE(w), -1) < 0) {
+		if (errno != EINTR) {
+			return err_sys(e, errno, "cannot wait for atoll-init");
+		}
+	}
+	if (!(w[0].revents & POLLIN) || seccomp_receive(sb->listener, &d) < 0) {
+		return launch_failed(sb, e) < 0
+			       ? -e->code
+			       : err_set(e, ERR_SYSTEM, EPIPE,
+					 "the builder of the sandbox ended without a word");
+	}
+	if (d.tid != sb->init || !seccomp_is_start(&d)) {
+		seccomp_refuse(sb->listener, &d);
+		return err_set(e, ERR_BUG, EPROTO, "the builder asks for '%s'", d.name);
+	}
+	seccomp_continue(sb->listener, &d);
 	return 0;
 }
 

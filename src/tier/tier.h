@@ -56,6 +56,7 @@ struct tier_sandbox {
 	pid_t tree;       /* they are this one and what it started; 0: all that `proc` shows */
 	int landlock_abi; /* the ABI that was enforced and probed */
 	bool bounded;     /* the capability bounding set could be emptied, and was */
+	bool killable;    /* only a fatal signal interrupts a call that the keeper has before it */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
 	int denials;      /* O_PATH: a root with TIER_DENIALS, to be written; or FD_NONE. Who ends
 			     the sandbox closes it, last of all: that takes its time. */

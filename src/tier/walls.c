@@ -293,8 +293,8 @@ enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profi
 	return filters[kind][profile];
 }
 
-int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, bool *ret_bounded,
-		  struct err *e)
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare,
+		  struct walls_raised *ret, struct err *e)
 {
 	enum seccomp_filter filter = walls_filter(kind, spec->plan->syscalls);
 	uint64_t open_files = spec->plan->limits.open_files;
@@ -302,13 +302,13 @@ int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, 
 
 	if (MUTANT(ATOLL_MUTATE_NO_NEW_PRIVS)) {
 		/* Without no_new_privs only CAP_SYS_ADMIN may load a filter. */
-		r = listener = seccomp_load_listener(filter, e);
+		r = listener = seccomp_load_listener(filter, &ret->killable, e);
 		if (r >= 0) {
-			r = drop_capabilities(kind, ret_bounded, e);
+			r = drop_capabilities(kind, &ret->bounded, e);
 		}
 		return r < 0 ? r : listener;
 	}
-	r = drop_capabilities(kind, ret_bounded, e);
+	r = drop_capabilities(kind, &ret->bounded, e);
 	if (r >= 0 && spec->affinity > 0) {
 		r = seccomp_load(SECCOMP_FILTER_AFFINITY, e);
 	}
@@ -318,7 +318,7 @@ int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, 
 	if (MUTANT(ATOLL_MUTATE_SECCOMP)) {
 		return limit(RLIMIT_NOFILE, "open_files", open_files, e) < 0 ? -EINVAL : dup(spare);
 	}
-	r = listener = seccomp_load_listener(filter, e);
+	r = listener = seccomp_load_listener(filter, &ret->killable, e);
 	/* The last descriptor of ours is open: from here on the payload's limit holds. */
 	if (r >= 0) {
 		r = limit(RLIMIT_NOFILE, "open_files", open_files, e);

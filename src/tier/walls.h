@@ -15,6 +15,12 @@
 
 struct err;
 
+/* What nobody sees from outside of the walls that stand. */
+struct walls_raised {
+	bool bounded;  /* the capability bounding set is empty */
+	bool killable; /* as seccomp_load_listener() says */
+};
+
 /* The filter of a profile; SECCOMP_FILTER_COUNT where there is none. */
 enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profile);
 
@@ -71,7 +77,7 @@ bool walls_bound(void);
  * Outside of a container nobody may have CAP_SETPCAP to empty the bounding set with: there is no
  * user namespace, or a host that gives its first process no capability (AppArmor's
  * unprivileged_userns). It stays as it is then, which no_new_privs makes meaningless, and
- * *ret_bounded is false.
+ * ret->bounded is false.
  */
-int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare, bool *ret_bounded,
-		  struct err *e);
+int walls_seccomp(const struct tier_spec *spec, enum wall_kind kind, int spare,
+		  struct walls_raised *ret, struct err *e);

@@ -165,7 +165,7 @@ def test_each_is_read_before_it_runs(live):
     assert box.run("true", options=("--env", "X=1")).status == 0
     assert box.run("no-such-program").status == 127
     names = [event["event"] for event in box.events()]
-    assert names == ["created", "receipt", "exec", "exec_ended", "exec_failed"]
+    assert names == ["created", "receipt", "exec", "program", "exec_ended", "exec_failed"]
     said = box.events()[2]["data"]
     assert said["argv"] == ["true"] and said["command"] == 1
     assert box.inspect()["receipt"]["seccomp"]["how"] == "read"
@@ -677,7 +677,7 @@ def test_events(live, atoll):
     assert box.run("/bin/echo", "\x1b[31mred").status == 0
     shown = atoll.tool("events", "told")
     assert shown.status == 0 and "\x1b" not in shown.out
-    assert [line.split()[1] for line in shown.out.splitlines()] == ["created", "receipt", "exec", "exec_ended"]
+    assert [line.split()[1] for line in shown.out.splitlines()] == ["created", "receipt", "exec", "program", "exec_ended"]
     assert 'reason="exited"' in shown.out and "plan={...}" in shown.out
     assert atoll.tool("rm", "--force", "told").status == 0
     followed = follower.communicate(timeout=20)[0].splitlines()

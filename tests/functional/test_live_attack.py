@@ -361,12 +361,12 @@ def test_the_record_has_every_way_out(live):
     process = box.start("sleep", "600")
     # One that is counted may still be on its way; it runs when the record says so.
     record = box.atoll.home / "trail" / f"{box.id}.jsonl"
-    assert runner.eventually(lambda: '"event":"exec"' in runner.text_of(record))
+    assert runner.eventually(lambda: '"event":"program"' in runner.text_of(record))
     box.atoll.tool("stop", box.id)
     process.wait(timeout=20)
     events = [(e["event"], e["data"].get("command"), e["data"].get("kind"), e["data"].get("reason")) for e in box.events()[2:]]
     assert events == [("exec_failed", 1, "exec", None), ("exec_failed", 2, "system", None), ("exec", 3, None, None),
-                      ("exec_ended", 3, None, "stopped"), ("ended", None, None, "stopped"), ("torn_down", None, None, None)]
+                      ("program", 3, None, None), ("exec_ended", 3, None, "stopped"), ("ended", None, None, "stopped"), ("torn_down", None, None, None)]
 
 
 def test_a_stop_at_any_moment_leaves_no_command_out_of_the_record(live, atoll):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import runner
+from harness import runner, trail
 from harness.arms import REFUSED, Check, NoOutcome
 from security.kernel import named, succeeded
 
@@ -278,6 +278,15 @@ def outgrow(t):
                                                              f"{t.workspace}:copy")))
 
 
+def program_starts(t):
+    """H: a program that is executed and is not in the record."""
+    word = '{"probe": "echo", "errno": "OK"}'
+    result = t.run("/bin/sh", "-c", f"/bin/echo '{word}'; true")
+    record = t.atoll.home / "trail" / f"{result.document['sandbox']}.jsonl"
+    seen = [e["data"]["argv"] for e in trail.read(record) if e["event"] == "program"]
+    return [] if ["/bin/echo", word] in seen else ["/bin/echo"]
+
+
 CHECKS = [
     Check("B1-descriptors", descriptors, {"close_fds": REFUSED, "close_fds+receipt_compare": "red"},
           process={"close_fds": REFUSED, "close_fds+receipt_compare": "red"}, guarded={}),
@@ -314,5 +323,6 @@ CHECKS = [
     Check("E1-crowd", crowd, {}, process={}, guarded={}),
     Check("E4-io", bandwidth, {"io": REFUSED, "io+receipt_compare": "red"}, root=True),
     Check("E-copy-size", outgrow, {"copy_size": REFUSED, "copy_size+receipt_compare": "red"}, root=True),
+    Check("H-program-starts", program_starts, {"starts": "red"}, control=False, process={"starts": "red"}, guarded={"starts": "red"}),
     Check("E2-memory", memory, {"cgroup": (REFUSED, None)}, process={}, guarded={}),
 ]

@@ -2,6 +2,7 @@
 /* Filters: what they are, and that what they refuse is refused, named and answered. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -59,12 +60,13 @@ static void test_affinity(void **state)
 /* Behind the filter: asks for two calls that are answered by its listener. */
 static _Noreturn void ask_and_exit(int socket, enum seccomp_filter filter)
 {
+	bool killable = false;
 	int listener;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		_exit(1);
 	}
-	listener = seccomp_load_listener(filter, NULL);
+	listener = seccomp_load_listener(filter, &killable, NULL);
 	if (listener < 0 || fdpass_send(socket, "l", 1, &listener, 1) < 0) {
 		_exit(2);
 	}
@@ -146,12 +148,54 @@ static void test_listeners(void **state)
 	listen_to(SECCOMP_FILTER_GUARDED_DEFAULT);
 }
 
+/* Behind a filter of which nobody hears: what would have gone to its listener is not there. */
+static _Noreturn void start_and_exit(enum seccomp_filter filter)
+{
+	char *argv[] = {(char *)"/bin/true", NULL};
+	bool killable = false;
+	int listener;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+		_exit(1);
+	}
+	listener = seccomp_load_listener(filter, &killable, NULL);
+	if (listener < 0) {
+		_exit(2);
+	}
+	(void)close(listener);
+	if (execve(argv[0], argv, argv + 1) != -1 || errno != ENOSYS) {
+		_exit(3);
+	}
+	if (syscall(SYS_execveat, AT_FDCWD, argv[0], argv, argv + 1, 0) != -1 || errno != ENOSYS) {
+		_exit(4);
+	}
+	_exit(5);
+}
+
+static void test_nothing_starts_without_a_listener(void **state)
+{
+	int i, status;
+
+	(void)state;
+	for (i = 0; i < SECCOMP_FILTER_TOOL; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			start_and_exit((enum seccomp_filter)i);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 5);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_digests),
 		cmocka_unit_test(test_affinity),
 		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_nothing_starts_without_a_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

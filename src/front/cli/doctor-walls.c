@@ -60,6 +60,7 @@ static int refuse_one(int listener, struct err *e)
 void doctor_seccomp(struct finding *f, const char *scratch)
 {
 	struct err e = {};
+	bool killable = false;
 	int listener;
 
 	(void)scratch;
@@ -68,7 +69,7 @@ void doctor_seccomp(struct finding *f, const char *scratch)
 		remedy_kernel(f, "use a kernel 3.5 or newer");
 		return;
 	}
-	listener = seccomp_load_listener(SECCOMP_FILTER_DEFAULT, &e);
+	listener = seccomp_load_listener(SECCOMP_FILTER_DEFAULT, &killable, &e);
 	if (listener < 0) {
 		doctor_set(f, DOCTOR_MISSING, "%s", e.msg);
 		if (e.code == EBUSY) {
@@ -87,7 +88,11 @@ void doctor_seccomp(struct finding *f, const char *scratch)
 		remedy_kernel(f, "use a kernel 5.0 or newer");
 		return;
 	}
-	doctor_set(f, DOCTOR_OK, "a filter was loaded; it refused a call and its listener heard");
+	doctor_set(f, DOCTOR_OK, "a filter was loaded; it refused a call and its listener heard%s",
+		   killable
+			   ? ""
+			   : "; a signal can interrupt a call that waits for it, a program's start "
+			     "too, which is then recorded twice (before Linux 5.19)");
 }
 
 /* ---- Landlock ---- */

@@ -167,7 +167,7 @@ _Noreturn void container_build(struct builder *b)
 			 .upper = FD_NONE};
 	int abi = landlock_abi(), listener = FD_NONE, r;
 	struct err e = {};
-	bool bounded;
+	struct walls_raised raised = {};
 
 	builder_begin(b);
 	r = prepare(b, &v, &e);
@@ -186,12 +186,12 @@ _Noreturn void container_build(struct builder *b)
 		r = raise_landlock(spec->plan, abi, &e);
 	}
 	if (r >= 0) {
-		r = listener = walls_seccomp(spec, WALLS_CONTAINER, b->control, &bounded, &e);
+		r = listener = walls_seccomp(spec, WALLS_CONTAINER, b->control, &raised, &e);
 	}
 	if (r < 0) {
 		builder_fail(b, &e);
 	}
-	if (builder_ready(b, abi, true, listener, v.proc) < 0) {
+	if (builder_ready(b, abi, &raised, listener, v.proc) < 0) {
 		_exit(125);
 	}
 	builder_become_init(b, (char *[]){(char *)"atoll-init", NULL});

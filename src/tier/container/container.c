@@ -255,7 +255,8 @@ static int container_confine(struct tier_sandbox *sb, const int *groups, size_t 
 {
 	int r = send_parts(sb, groups, n_groups, e);
 
-	return r >= 0 ? launch_await(sb, e) : r;
+	r = r < 0 ? r : launch_await(sb, e);
+	return r < 0 ? r : launch_pass_init(sb, e);
 }
 
 const struct tier_ops tier_container = {

@@ -232,7 +232,7 @@ int container_survey(struct tier_sandbox *sb, struct err *e)
 /* What the two have in common: what is around pid 1 is around everything that it forks. */
 static reading_check *const around[] = {
 	reading_same_namespaces, reading_status, reading_rlimits,   reading_affinity,
-	check_scratch,           check_landlock, reading_execution,
+	check_scratch,           check_landlock, reading_execution, reading_starts,
 };
 
 static reading_check *const of_command[] = {

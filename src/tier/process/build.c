@@ -125,7 +125,7 @@ static void take_foreground(const struct builder *b)
 	}
 }
 
-static int raise_walls(const struct builder *b, const struct material *m, bool *ret_bounded,
+static int raise_walls(const struct builder *b, const struct material *m, struct walls_raised *ret,
 		       struct err *e)
 {
 	const struct tier_spec *spec = b->spec;
@@ -139,7 +139,7 @@ static int raise_walls(const struct builder *b, const struct material *m, bool *
 	if (r >= 0) {
 		r = walls_enforce(spec->plan, m->ruleset, scratch, e);
 	}
-	return r >= 0 ? walls_seccomp(spec, m->kind, b->control, ret_bounded, e) : r;
+	return r >= 0 ? walls_seccomp(spec, m->kind, b->control, ret, e) : r;
 }
 
 /* A refusal, with what can be done about it where root's payload may not go somewhere. */
@@ -171,7 +171,7 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct m
 	_cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct init_exec_failure failure = {.early = INIT_EARLY_NO};
 	struct err e = {};
-	bool bounded = false;
+	struct walls_raised raised = {};
 	int listener, r = 0;
 	size_t i;
 
@@ -187,11 +187,11 @@ static _Noreturn void run_payload(struct builder *b, pid_t guard, const struct m
 	if (r >= 0 && chdir(p->cwd) < 0) {
 		r = err_sys(&e, errno, "cannot enter '%s'", p->cwd);
 	}
-	r = listener = r < 0 ? r : raise_walls(b, m, &bounded, &e);
+	r = listener = r < 0 ? r : raise_walls(b, m, &raised, &e);
 	if (r < 0) {
 		fail(b, &e);
 	}
-	if (builder_ready(b, m->abi, bounded, listener, proc) < 0 || !await_word(b)) {
+	if (builder_ready(b, m->abi, &raised, listener, proc) < 0 || !await_word(b)) {
 		_exit(125);
 	}
 	(void)umask(b->umask);

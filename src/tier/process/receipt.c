@@ -76,6 +76,7 @@ int process_receipt(struct tier_sandbox *sb, const struct tier_command *cmd, jso
 		reading_namespaces,  reading_status,  reading_directory, reading_descriptors,
 		reading_environment, reading_rlimits, reading_affinity,  check_landlock,
 		check_network,       check_signals,   check_scratch,     reading_execution,
+		reading_starts,
 	};
 	_cleanup_json_ json_t *out = json_object();
 	int r = reading_run(sb, cmd, out, checks, ARRAY_SIZE(checks), e);
