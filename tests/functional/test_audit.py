@@ -298,7 +298,7 @@ def test_every_event_fits_the_schema(atoll, live, world):
         errors = [error.message for error in validator.iter_errors(event)]
         assert errors == [], (event, errors)
         seen.add(event["event"])
-    assert {"created", "receipt", "started", "exec", "exec_failed", "exec_ended", "denied", "limit", "ended", "torn_down",
+    assert {"created", "receipt", "started", "program", "exec", "exec_failed", "exec_ended", "denied", "limit", "ended", "torn_down",
             "checkpoint"} <= seen
 
 
@@ -319,6 +319,7 @@ def test_report(atoll, world):
     text = atoll.tool("audit", "report", "--owner", "ann").out
     assert "owner ann, account one" in text and "never used     host.example:443" in text and second not in text
     assert atoll.tool("audit", "report").out.endswith("2 sandboxes, 0 reviews overdue\n")
+    assert sum(n for path, n in row["programs"].items() if path.endswith("/unshare")) == 1
 
 
 def test_a_review_is_recorded(atoll, live, world):
