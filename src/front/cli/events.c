@@ -10,14 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/json.h"
-#include "base/utf8.h"
 #include "front/cli/cli.h"
 #include "front/cli/commands.h"
 #include "front/cli/sandboxes.h"
+#include "front/cli/trails.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
 
@@ -29,41 +27,15 @@ struct events_options {
 	bool follow;
 };
 
-/* Members that are documents of their own: `atoll inspect` shows them, and --json does. */
-static bool is_document(const json_t *value)
+static void print_line(const char *text, size_t len)
 {
-	return json_is_object(value) && json_object_size(value) > 4;
-}
+	struct line l;
 
-static void print_line(const char *line)
-{
-	_cleanup_json_ json_t *event = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
-	const char *time = json_string_value(json_object_get(event, "time"));
-	const char *name = json_string_value(json_object_get(event, "event"));
-	_cleanup_buf_ struct buf out = {};
-	const char *key;
-	json_t *value;
-
-	if (!time || !name) {
+	if (line_parse(text, len, &l)) {
+		(void)trail_print(stdout, &l, false);
+	} else {
 		printf("(a line that was cut short by a death)\n");
-		return;
 	}
-	buf_init(&out, 1024 * 1024);
-	json_object_foreach(json_object_get(event, "data"), key, value)
-	{
-		_cleanup_free_ char *text =
-			json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-
-		(void)buf_addf(&out, " %s=", key);
-		(void)utf8_neutralise(&out,
-				      is_document(value) ? "{...}"
-				      : text             ? text
-							 : "",
-				      is_document(value) ? 5
-				      : text             ? strlen(text)
-							 : 0);
-	}
-	printf("%s %-10s%s\n", time, name, buf_str(&out));
 }
 
 int sandbox_find_record(const struct state *s, const char *word, char id[STATE_ID_SIZE],
@@ -135,7 +107,7 @@ static int print_record(int fd, const struct events_options *o, struct err *e)
 		if (o->json) {
 			(void)fwrite(line, 1, (size_t)n, stdout);
 		} else {
-			print_line(line);
+			print_line(line, (size_t)n - (line[n - 1] == '\n'));
 		}
 	}
 	if (in) {
