@@ -137,6 +137,7 @@ int ledger_retire(struct ledger *l, const char *sandbox, const char *why, struct
 typedef int ledger_anchor_fn(void *arg, const struct ledger_anchor_row *row, struct err *e);
 
 /* Those of one sandbox (NULL: all) in their order; the whole table is verified on the way, also
- * where only some are told of. -EBADMSG, with the row, where it does not hold. */
+ * where only some are told of. -EBADMSG, with the row, where it does not hold: what was told of
+ * before that stands for nothing either. */
 int ledger_anchors(struct ledger *l, const char *sandbox, ledger_anchor_fn *fn, void *arg,
 		   struct err *e);
