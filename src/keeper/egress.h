@@ -38,6 +38,7 @@ struct egress {
 	pid_t pid;
 	uint64_t counted[GATEWAY_DENIALS]; /* of its numbers, what is among the denials */
 	uint64_t connections;
+	uint64_t bytes;      /* of connections that are over, both ways */
 	struct egress_more { /* of those that are not in the trail one by one */
 		uint64_t connections, up, down;
 	} more;

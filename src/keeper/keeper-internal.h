@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "keeper/account.h"
 #include "keeper/command.h"
 #include "keeper/control.h"
 #include "keeper/denial.h"
@@ -47,6 +48,7 @@ struct keeper {
 	struct limits limits;
 	struct scratch scratch;
 	struct egress egress;
+	struct account account;
 	struct copy copy;
 	struct copy_more more[PLAN_MORE_MAX]; /* of plan.more */
 	struct deny_layers hidden;            /* what the policy hides in the places of the view */

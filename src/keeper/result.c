@@ -299,6 +299,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r : json_put(doc, "tier", json_string(tier_name(k->plan.tier)));
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
 	r = r < 0 ? r : json_put(doc, "limits", limits_of(k, c));
+	r = r < 0 ? r : json_put(doc, "account", account_to_json(k));
 	r = r < 0 ? r : json_put(doc, "denials", denials_of(k, c));
 	r = r < 0 ? r
 		  : json_put(doc, "workspace",
@@ -340,6 +341,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
 	r = r < 0 ? r : json_put(doc, "gateway", gateway_of(k));
+	r = r < 0 ? r : json_put(doc, "account", account_to_json(k));
 	r = r < 0 ? r
 		  : json_put(doc, "learned",
 			     k->plan.learn ? learned_to_json(&k->egress.learned) : json_null());

@@ -180,10 +180,12 @@ static int check_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	bool money = b->dimension == LEDGER_MONEY;
 
 	if (money && !q->priced) {
-		return err_set(e, ERR_POLICY, EDQUOT,
-			       "account '%s' has a budget of money, and no prices '%s' in %s are "
-			       "in force; add them: 'atoll account price add'",
-			       b->account, q->account->prices, q->account->currency);
+		return err_set(
+			e, ERR_POLICY, EDQUOT,
+			"account '%s' has a budget of money, and no prices '%s' in %s are "
+			"in force; add them: 'atoll account price %s --currency %s --set ...'",
+			b->account, q->account->prices, q->account->currency, q->account->prices,
+			q->account->currency);
 	}
 	if (money && b->spent >= b->amount) {
 		return refuse(q, b, asked, e);

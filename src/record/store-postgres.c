@@ -23,8 +23,8 @@
 #define LOCK "418364349548"
 
 /* How long it waits for the lock, and for a server that does not answer. */
-#define SETTINGS                                                   \
-	"SET lock_timeout = '10s'; SET statement_timeout = '12s';" \
+#define SETTINGS                                                 \
+	"SET lock_timeout = '4s'; SET statement_timeout = '5s';" \
 	" SET idle_in_transaction_session_timeout = '30s'; SET client_encoding = 'UTF8'"
 
 /* pg_type.h; fixed for ever. */
@@ -204,7 +204,7 @@ int store_open_postgres(struct store **ret, const char *url, struct err *e)
 		.close = postgres_close,
 	};
 	const char *const keys[] = {"dbname", "connect_timeout", "application_name", NULL};
-	const char *const values[] = {url, "10", "atoll", NULL};
+	const char *const values[] = {url, "5", "atoll", NULL};
 	struct postgres_store *s = calloc(1, sizeof(*s));
 	int r;
 

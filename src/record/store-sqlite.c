@@ -26,7 +26,7 @@
 #include "record/store.h"
 
 /* Hundreds of starts at the same time, each of which has it for a millisecond. */
-#define BUSY_MS 10000
+#define BUSY_MS 5000
 
 struct sqlite_store {
 	struct store store;

@@ -23,6 +23,7 @@ static const struct cli_command *const commands[] = {
 	&cli_reap_command,
 	&cli_gc_command, /* the same */
 	&cli_policy_command,
+	&cli_account_command,
 	&cli_doctor_command,
 	&cli_completion_command,
 	&cli_version_command,
