@@ -18,9 +18,10 @@ enum { CONFIG_VERSION, CONFIG_LEDGER, CONFIG_SETTLE, CONFIG_KEYS };
 
 static const struct schema_key keys[CONFIG_KEYS] = {
 	[CONFIG_VERSION] = {.path = "version", .type = TYPE_INT, .min = 1, .max = 1},
-	[CONFIG_LEDGER] = {.path = "ledger", .type = TYPE_TEXT},
+	[CONFIG_LEDGER] = {.path = "ledger", .type = TYPE_TEXT, .rule = MERGE_FREE},
 	[CONFIG_SETTLE] = {.path = "settle_every",
 			   .type = TYPE_DURATION,
+			   .rule = MERGE_FREE,
 			   .min = SECOND,
 			   .max = 600 * SECOND},
 };

@@ -555,7 +555,7 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 	[KEY_ACCOUNT] = {.path = "governance.account",
 			 .type = TYPE_NAME,
 			 .rule = MERGE_SAME,
-			 .doc = "The account that it belongs to.",
+			 .doc = "The account that it spends from: nothing starts beyond its budgets.",
 			 .say = "It belongs to the account {}."},
 	[KEY_PURPOSE] = {.path = "governance.purpose",
 			 .type = TYPE_TEXT,
