@@ -267,6 +267,14 @@ static json_t *gateway_of(const struct keeper *k)
 						: json_null();
 }
 
+/* What both results have of it. */
+static int put_of_sandbox(const struct keeper *k, json_t *doc)
+{
+	int r = json_put(doc, "more", keeper_more(k));
+
+	return r < 0 ? r : json_put(doc, "account", account_to_json(k));
+}
+
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
@@ -299,7 +307,6 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r : json_put(doc, "tier", json_string(tier_name(k->plan.tier)));
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
 	r = r < 0 ? r : json_put(doc, "limits", limits_of(k, c));
-	r = r < 0 ? r : json_put(doc, "account", account_to_json(k));
 	r = r < 0 ? r : json_put(doc, "denials", denials_of(k, c));
 	r = r < 0 ? r
 		  : json_put(doc, "workspace",
@@ -308,7 +315,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r
 		  : json_put(doc, "workspace_mode",
 			     json_string(workspace_mode_name(k->plan.workspace_mode)));
-	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
+	r = r < 0 ? r : put_of_sandbox(k, doc);
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
@@ -341,13 +348,12 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));
 	r = r < 0 ? r : json_put(doc, "gateway", gateway_of(k));
-	r = r < 0 ? r : json_put(doc, "account", account_to_json(k));
 	r = r < 0 ? r
 		  : json_put(doc, "learned",
 			     k->plan.learn ? learned_to_json(&k->egress.learned) : json_null());
 	r = r < 0 ? r : json_put(doc, "learned_more", json_boolean(k->egress.learned.more));
 	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
-	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
+	r = r < 0 ? r : put_of_sandbox(k, doc);
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }

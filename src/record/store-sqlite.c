@@ -5,8 +5,11 @@
  * WAL, so that whoever looks waits for nobody; a transaction begins IMMEDIATE, so that it never has
  * to be given up half-way because somebody else has written meanwhile. synchronous=NORMAL: what was
  * committed survives the death of any process, and power loss takes at most the last transactions,
- * whole ones. The file and its directory are the caller's alone; SQLite gives its log and its index
- * the mode of the file. No link is followed on the way: the path is that of the open directory.
+ * whole ones. What is in the log is brought into the file, which waits for the disk, when a
+ * connection is closed that has made it long: a keeper does that when its front has the result. The
+ * log stays where it is meanwhile, for a new one would wait for the disk as well. The file and its
+ * directory are the caller's alone; SQLite gives its log and its index the mode of the file. No
+ * link is followed on the way: the path is that of the open directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +31,15 @@
 /* Hundreds of starts at the same time, each of which has it for a millisecond. */
 #define BUSY_MS 5000
 
+/* Pages in the log: from here on whoever closes brings them into the file, and whoever writes. Who
+ * comes first to a ledger that nobody has open reads the log. */
+#define LOG_LONG 200
+#define LOG_MOST 2000
+
 struct sqlite_store {
 	struct store store;
 	sqlite3 *db;
+	int log; /* pages in it, at the last commit here */
 };
 
 static struct sqlite_store *of(struct store *s)
@@ -171,8 +180,34 @@ static int sqlite_clock(struct store *s, int64_t *ret_ms, struct err *e)
 	return 0;
 }
 
+/* Begins it anew, unless somebody else is at work on it, who may do so. What a checkpoint has done
+ * is forgotten by who finds nobody there, so no other kind of it would ever make the log shorter.
+ */
+static void shorten_log(struct sqlite_store *s)
+{
+	(void)sqlite3_busy_timeout(s->db, 0);
+	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	(void)sqlite3_busy_timeout(s->db, BUSY_MS);
+}
+
+static int count_log(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite_store *s = arg;
+
+	(void)db;
+	(void)name;
+	s->log = pages;
+	if (pages >= LOG_MOST) {
+		shorten_log(s);
+	}
+	return SQLITE_OK;
+}
+
 static void sqlite_close(struct store *s)
 {
+	if (of(s)->log >= LOG_LONG) {
+		shorten_log(of(s));
+	}
 	(void)sqlite3_close(of(s)->db);
 	free(s);
 }
@@ -283,6 +318,8 @@ int store_open_sqlite(struct store **ret, int home, struct err *e)
 		r = fail(s->db, rc, e);
 	} else {
 		(void)sqlite3_busy_timeout(s->db, BUSY_MS);
+		(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		(void)sqlite3_wal_hook(s->db, count_log, s);
 		r = set_up(&s->store, e);
 	}
 	if (r < 0) {

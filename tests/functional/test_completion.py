@@ -11,7 +11,7 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "policy",
+COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "policy", "account",
             "doctor",
             "completion", "version"]
 POLICY = {"new", "show", "check", "explain", "schema"}

@@ -635,6 +635,10 @@ static void test_anchors(void **state)
 			 -EINVAL);
 }
 
+static const char once_more[] =
+	"INSERT INTO anchor SELECT 7, prev, time, sandbox, size, head, root, "
+	"signature, retired FROM anchor WHERE n = 6";
+
 /* Whatever is done to the rows is seen, whichever sandbox is asked about. */
 static void test_anchors_that_were_changed(void **state)
 {
@@ -653,8 +657,7 @@ static void test_anchors_that_were_changed(void **state)
 		"UPDATE anchor SET retired = 'so' WHERE n = 4",
 		"UPDATE anchor SET n = 7 WHERE n = 6",
 		"UPDATE anchor SET n = -n WHERE n = 1",
-		"INSERT INTO anchor SELECT 7, prev, time, sandbox, size, head, root, signature,"
-		" retired FROM anchor WHERE n = 6",
+		once_more,
 	};
 	struct fixture *f = *state;
 	struct store *s = fixture_store(f);
