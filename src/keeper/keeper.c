@@ -184,7 +184,6 @@ static int prepare(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = keeper_record(k, "created", created_event(k), e);
 	}
-	r = r < 0 ? r : account_reserve(k, e);
 	if (r >= 0 && needs_scratch(k)) {
 		r = scratch_make(&k->scratch, k->spec.host_uid, k->spec.host_gid, e);
 	}
@@ -434,6 +433,9 @@ static int start(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = ask_main(k, e);
 	}
+	/* The others are at work on what they were asked for, and nothing of the payload has run.
+	 */
+	r = r < 0 ? r : account_reserve(k, e);
 	if (r >= 0 && k->tier->survey) {
 		r = k->tier->survey(&k->sandbox, e);
 	}

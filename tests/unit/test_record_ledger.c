@@ -770,6 +770,7 @@ static void test_places(void **state)
 	assert_int_equal(symlinkat("../elsewhere", f->home, "ledger/ledger.db"), 0);
 	assert_true(ledger_open(&l, &c, &e) < 0);
 	assert_int_equal(unlinkat(f->home, "ledger/ledger.db", 0), 0);
+	assert_int_equal(unlinkat(f->home, "ledger/ledger.db-wal", 0), 0);
 	{
 		_cleanup_fd_ int fd =
 			openat(f->home, "ledger/ledger.db", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
