@@ -24,6 +24,9 @@ EXACT = {
     "--": {"--help", "--version"},
     "policy ": POLICY,
     "policy sh": {"show"},
+    "account set-budget acme ": {"money", "cpu", "memory", "wall", "egress", "sandboxes", "tokens"},
+    "account show ": {"acme", "team-a"},
+    "run --account te": {"team-a"},
     "run --tr": {"--trust"},
     "run --trust ": LEVELS,
     "run --trust l": {"low"},
@@ -102,6 +105,8 @@ class Place:
             "HOME": str(base / "home"), "XDG_CONFIG_HOME": "", "TERM": "dumb", "ATOLL_TEST_VARIABLE": "1",
             "PATH": f"{base}/bin:/usr/bin:/bin"})
 
+        for account in ("acme", "team-a"):
+            assert atoll.tool("account", "create", account).status == 0
         self.shells = {}
 
     def shell(self, shell):

@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "ledger-fixture.h"
@@ -15,16 +16,10 @@ extern char **environ;
 #define NOBODY 65534
 
 static struct {
-	bool postgres;
 	pid_t pid;
 	char dir[64];
 	char url[160];
 } server;
-
-void fixture_use(bool postgres)
-{
-	server.postgres = postgres;
-}
 
 static void find_program(const char *name, char path[256])
 {
@@ -49,6 +44,7 @@ static pid_t start(char *const argv[])
 		    (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))) {
 			_exit(126);
 		}
+		(void)prctl(PR_SET_PDEATHSIG, SIGINT); /* a test that is killed leaves no server */
 		(void)execv(argv[0], argv);
 		_exit(127);
 	}
@@ -115,7 +111,6 @@ int fixture_server_start(void **state)
 	server.pid = start(serve);
 	assert_int_equal(chdir(was), 0);
 	wait_for_it();
-	fixture_use(true);
 	return 0;
 }
 
@@ -126,7 +121,6 @@ int fixture_server_stop(void **state)
 	(void)state;
 	(void)kill(server.pid, SIGINT);
 	(void)waitpid(server.pid, NULL, 0);
-	fixture_use(false);
 	return nftw(dir, unit_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -139,8 +133,8 @@ struct store *fixture_store(struct fixture *f)
 {
 	struct store *s = NULL;
 	struct err e = {};
-	int r = server.postgres ? store_open_postgres(&s, server.url, &e)
-				: store_open_sqlite(&s, f->home, &e);
+	int r = f->postgres ? store_open_postgres(&s, server.url, &e)
+			    : store_open_sqlite(&s, f->home, &e);
 
 	if (r < 0) {
 		fail_msg("%s", e.msg);
@@ -154,14 +148,14 @@ struct ledger *fixture_open(struct fixture *f)
 	struct ledger *l = NULL;
 	struct err e = {};
 
-	c.store = server.postgres ? fixture_store(f) : NULL;
+	c.store = f->postgres ? fixture_store(f) : NULL;
 	if (ledger_open(&l, &c, &e) < 0) {
 		fail_msg("%s", e.msg);
 	}
 	return l;
 }
 
-int fixture_setup(void **state)
+static int set_up(void **state, bool postgres)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
@@ -174,7 +168,8 @@ int fixture_setup(void **state)
 	}
 	f->home = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->now_ms = NOON;
-	if (server.postgres) {
+	f->postgres = postgres;
+	if (postgres) {
 		struct store *s = fixture_store(f);
 
 		assert_true(store_run(s, "DROP SCHEMA public CASCADE", NULL, 0, NULL, NULL, NULL) >=
@@ -185,6 +180,16 @@ int fixture_setup(void **state)
 	f->l = fixture_open(f);
 	*state = f;
 	return 0;
+}
+
+int fixture_sqlite(void **state)
+{
+	return set_up(state, false);
+}
+
+int fixture_postgres(void **state)
+{
+	return set_up(state, true);
 }
 
 int fixture_teardown(void **state)

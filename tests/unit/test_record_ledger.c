@@ -827,25 +827,35 @@ static void test_faults(void **state)
 	unit_faults(reserve_under_faults);
 }
 
-#define ON(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-
-#define BOTH                                                                                   \
-	ON(test_accounts), ON(test_depth), ON(test_close), ON(test_budgets_that_are_none),     \
-		ON(test_reserve_before_spend), ON(test_who_is_there_no_more),                  \
-		ON(test_more_than_reserved), ON(test_a_budget_that_is_lowered),                \
-		ON(test_what_binds_the_parent), ON(test_sandboxes_at_once),                    \
-		ON(test_return_of_the_dead), ON(test_money), ON(test_rounding),                \
-		ON(test_prices_with_dates), ON(test_tokens), ON(test_large_numbers),           \
-		ON(test_periods), ON(test_clock_set_back), ON(test_anchors),                   \
-		ON(test_anchors_that_were_changed), ON(test_report), ON(test_a_later_version), \
-		ON(test_faults)
-
 int main(void)
 {
-	const struct CMUnitTest sqlite[] = {BOTH, ON(test_no_room), ON(test_places)};
-	const struct CMUnitTest postgres[] = {BOTH};
-	int failed = cmocka_run_group_tests_name("sqlite", sqlite, NULL, NULL);
+	const struct CMUnitTest tests[] = {
+		ON_BOTH(test_accounts),
+		ON_BOTH(test_depth),
+		ON_BOTH(test_close),
+		ON_BOTH(test_budgets_that_are_none),
+		ON_BOTH(test_reserve_before_spend),
+		ON_BOTH(test_who_is_there_no_more),
+		ON_BOTH(test_more_than_reserved),
+		ON_BOTH(test_a_budget_that_is_lowered),
+		ON_BOTH(test_what_binds_the_parent),
+		ON_BOTH(test_sandboxes_at_once),
+		ON_BOTH(test_return_of_the_dead),
+		ON_BOTH(test_money),
+		ON_BOTH(test_rounding),
+		ON_BOTH(test_prices_with_dates),
+		ON_BOTH(test_tokens),
+		ON_BOTH(test_large_numbers),
+		ON_BOTH(test_periods),
+		ON_BOTH(test_clock_set_back),
+		ON_BOTH(test_anchors),
+		ON_BOTH(test_anchors_that_were_changed),
+		ON_BOTH(test_report),
+		ON_BOTH(test_a_later_version),
+		ON_BOTH(test_faults),
+		ON_SQLITE(test_no_room),
+		ON_SQLITE(test_places),
+	};
 
-	return failed + cmocka_run_group_tests_name("postgres", postgres, fixture_server_start,
-						    fixture_server_stop);
+	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }

@@ -242,7 +242,7 @@ static void test_killed_at_every_write(void **state)
 		budget(f->l, "org", "wall", "total", spent + 100);
 	}
 	assert_true(n > 10);
-	print_message("killed at %d calls\n", n - 1);
+	print_message("# killed at %d calls\n", n - 1);
 	s->ops->close(s);
 }
 
@@ -468,19 +468,17 @@ static void test_random_operations(void **state)
 			check_sums(s, "org");
 		}
 	}
-	print_message("spent %ld on %ld days\n", (long)model_spent(&m, 0, 0), (long)m.today);
+	print_message("# spent %ld on %ld days\n", (long)model_spent(&m, 0, 0), (long)m.today);
 	s->ops->close(s);
 }
 
-#define ON(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON(test_parallel_starts), ON(test_killed_at_every_write),
-					   ON(test_random_operations)};
-	int failed;
+	const struct CMUnitTest tests[] = {
+		ON_BOTH(test_parallel_starts),
+		ON_BOTH(test_killed_at_every_write),
+		ON_BOTH(test_random_operations),
+	};
 
-	failed = cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
-	return failed + cmocka_run_group_tests_name("postgres", tests, fixture_server_start,
-						    fixture_server_stop);
+	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }

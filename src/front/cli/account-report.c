@@ -316,6 +316,7 @@ const struct cli_command cli_account_usage_command = {
 	.name = "account usage",
 	.summary = "what was used, day by day",
 	.operands = "[ACCOUNT]",
+	.operand.kind = CLI_ACCOUNT,
 	.max_operands = 1,
 	.about = "What accounts have used, day by day (UTC), each with those below it.\n",
 	.options = usage_options,
@@ -350,6 +351,8 @@ const struct cli_command cli_account_report_command = {
 	.run = report,
 };
 
+static const char *const names[] = {"default", NULL};
+
 static const struct cli_option price_options[] = {
 	CLI_TAKES("--set", "ITEM=PRICE", CLI_TEXT, "a price of a new sheet", .take = take_set,
 		  .repeat = true),
@@ -370,6 +373,7 @@ const struct cli_command cli_account_price_command = {
 	.name = "account price",
 	.summary = "show price sheets, or add one",
 	.operands = "[NAME]",
+	.operand = {.kind = CLI_WORDS, .choices = names},
 	.max_operands = 1,
 	.about = "Show price sheets, or with --set add one. A price is for a CPU, a GiB of memory "
 		 "or "

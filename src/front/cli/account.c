@@ -66,7 +66,7 @@ int account_ask_all(json_t *request, const char *key, const char *by, json_t **r
 
 struct options {
 	const char *parent, *currency, *prices, *per, *warn, *model;
-	bool json;
+	bool json, quiet;
 	struct cli_operands words;
 };
 
@@ -141,6 +141,15 @@ static int list(const struct cli_command *c, int argc, char **argv)
 	}
 	if (o.json) {
 		return cli_print_json(TAKE_PTR(rows));
+	}
+	json_array_foreach(rows, i, row)
+	{
+		if (o.quiet) {
+			printf("%s\n", text_of(row, "account"));
+		}
+	}
+	if (o.quiet) {
+		return cli_written();
 	}
 	printf("%-24s %-24s %-8s %-12s %9s  %s\n", "ACCOUNT", "PARENT", "CURRENCY", "PRICES",
 	       "SANDBOXES", "STATE");
@@ -259,7 +268,7 @@ static int set_budget(const struct cli_command *c, int argc, char **argv)
 #define JSON_OPTION   CLI_FLAG("--json", "as JSON", MEMBER(json))
 
 static const struct cli_option create_options[] = {
-	CLI_TAKES("--parent", "ACCOUNT", CLI_TEXT,
+	CLI_TAKES("--parent", "ACCOUNT", CLI_ACCOUNT,
 		  "the account above: what binds it binds this one", MEMBER(parent)),
 	CLI_TAKES("--currency", "CODE", CLI_TEXT, "of the budgets of money (the parent's, or USD)",
 		  MEMBER(currency)),
@@ -279,6 +288,7 @@ static const struct cli_command create_command = {
 	.name = "account create",
 	.summary = "make an account",
 	.operands = "ACCOUNT",
+	.operand.kind = CLI_ACCOUNT,
 	.max_operands = 1,
 	.about = "Make an account. Sandboxes whose policy names it (governance.account) reserve of "
 		 "its\n"
@@ -293,6 +303,12 @@ static const struct cli_option json_options[] = {
 	{},
 };
 
+static const struct cli_option list_options[] = {
+	CLI_FLAG("--quiet", "names only", MEMBER(quiet)),
+	JSON_OPTION,
+	{},
+};
+
 static const struct cli_example list_examples[] = {
 	CLI_EXAMPLE("atoll account list"),
 	{},
@@ -302,7 +318,7 @@ static const struct cli_command list_command = {
 	.name = "account list",
 	.summary = "list accounts",
 	.about = "List the accounts of the ledger.\n",
-	.options = json_options,
+	.options = list_options,
 	.examples = list_examples,
 	.run = list,
 };
@@ -317,6 +333,7 @@ static const struct cli_command show_command = {
 	.name = "account show",
 	.summary = "show an account and every budget that binds it",
 	.operands = "ACCOUNT",
+	.operand.kind = CLI_ACCOUNT,
 	.max_operands = 1,
 	.about = "Show an account, and every budget that binds it, of its own and of the accounts\n"
 		 "above: what is spent, what running sandboxes have reserved, what is left.\n",
@@ -326,6 +343,9 @@ static const struct cli_command show_command = {
 };
 
 static const char *const periods[] = {"day", "month", "total", NULL};
+
+static const char *const dimensions[] = {"money",  "cpu",       "memory", "wall",
+					 "egress", "sandboxes", "tokens", NULL};
 
 static const struct cli_option budget_options[] = {
 	CLI_TAKES("--per", "PERIOD", CLI_WORDS, "what it is for, else total:", MEMBER(per),
@@ -351,6 +371,8 @@ static const struct cli_command budget_command = {
 	.name = "account set-budget",
 	.summary = "set a budget of an account",
 	.operands = "ACCOUNT DIMENSION AMOUNT",
+	.operand.kind = CLI_ACCOUNT,
+	.further = {.kind = CLI_WORDS, .choices = dimensions},
 	.max_operands = 3,
 	.about =
 		"Set a budget: of money, cpu, memory, wall, egress, sandboxes (at once) or "
@@ -371,6 +393,7 @@ static const struct cli_command close_command = {
 	.name = "account close",
 	.summary = "let nothing start on an account any more",
 	.operands = "ACCOUNT",
+	.operand.kind = CLI_ACCOUNT,
 	.max_operands = 1,
 	.about = "Close an account: nothing starts on it, or on one below it, any more. What runs "
 		 "goes\n"
