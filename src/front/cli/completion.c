@@ -77,8 +77,9 @@ static void bash_command(const struct cli_command *c)
 	}
 	(void)printf("'\n\t\toperand=%s operand_words='", bash_kinds[c->operand.kind]);
 	put_words(&c->operand);
-	(void)printf("' further=%s ends=%s\n\t\t;;\n",
-		     bash_kinds[cli_operand_value(c, false)->kind], c->ends_at_operand ? "1" : "");
+	(void)printf("' further=%s further_words='", bash_kinds[cli_operand_value(c, false)->kind]);
+	put_words(cli_operand_value(c, false));
+	(void)printf("' ends=%s\n\t\t;;\n", c->ends_at_operand ? "1" : "");
 }
 
 static void bash_commands(void)
