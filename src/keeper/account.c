@@ -113,6 +113,7 @@ int account_reserve(struct keeper *k, struct err *e)
 	}
 	r = ledger_reserve(a->ledger, &v, &reply, e);
 	if (r < 0) {
+		a->unsure = ledger_is_remote(a->ledger) && e->kind == ERR_SYSTEM;
 		ledger_close(a->ledger);
 		a->ledger = NULL;
 		return r;
@@ -195,6 +196,11 @@ int account_release(struct keeper *k, struct err *e)
 	struct ledger_usage u;
 	int r;
 
+	if (a->unsure) {
+		return err_set(e, ERR_SYSTEM, EIO,
+			       "what sandbox %s may have reserved waits for 'atoll reap'",
+			       k->home.id);
+	}
 	if (!a->ledger) {
 		return 0;
 	}

@@ -27,6 +27,7 @@ struct account {
 	int64_t memory_ns;
 	uint64_t bytes; /* through the gateway, at the last settlement */
 	bool warned;
+	bool unsure;   /* it may have reserved: nobody has said that it has not */
 	char why[256]; /* what the ledger last said that was not "ok" */
 	json_t *spent; /* its last word */
 };

@@ -55,6 +55,11 @@ void ledger_close(struct ledger *l)
 	free(l);
 }
 
+bool ledger_is_remote(const struct ledger *l)
+{
+	return !l->store;
+}
+
 int ledger_call(struct ledger *l, json_t *request, json_t **reply, struct err *e)
 {
 	_cleanup_json_ json_t *taken = request, *got = NULL;

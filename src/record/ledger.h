@@ -50,6 +50,9 @@ struct ledger_config {
 int ledger_open(struct ledger **ret, const struct ledger_config *c, struct err *e);
 void ledger_close(struct ledger *l);
 
+/* It is in another process: what failed for want of an answer may have been done. */
+bool ledger_is_remote(const struct ledger *l);
+
 static inline void cleanup_ledger(struct ledger **l)
 {
 	ledger_close(*l);

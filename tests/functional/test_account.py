@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pathlib
+import shutil
 import sqlite3
 import subprocess
 
@@ -257,6 +258,44 @@ def test_a_server_that_goes(world, server, base, atoll):
     assert books.ok("reap").out.startswith("removed: 1 ")
     assert books.stands("org", "wall")[1] == 0
     assert books.run(policy, "true").status == 0
+
+
+# Between a keeper and atoll-ledger: it ends when it has the answer to a reservation, which nobody else gets.
+THIEF = """#!/usr/bin/python3
+import socket, struct, subprocess, sys
+front, (ours, theirs) = socket.socket(fileno=0), socket.socketpair()
+subprocess.Popen([{real!r}], stdin=theirs)
+theirs.close()
+def move(a, b):
+    head = a.recv(4, socket.MSG_WAITALL)
+    text = a.recv(struct.unpack("=I", head)[0], socket.MSG_WAITALL) if len(head) == 4 else sys.exit()
+    return text, lambda: b.sendall(head + text)
+while True:
+    asked, send = move(front, ours)
+    send()
+    _, send = move(ours, front)
+    if b'"reserve"' in asked:
+        sys.exit()
+    send()
+"""
+
+
+def test_an_answer_that_is_lost(world, server, base, atoll):
+    """The ledger has reserved, and the keeper has not heard of it: nothing starts, and the next command gives it back."""
+    books = Books(atoll, base, f"version: 1\nledger: {server.url}\nsettle_every: 1s\n")
+    books.account("org", "wall 1h")
+    real = next(p for p in (atoll.binary.parent / "../libexec/atoll/atoll-ledger", atoll.binary.parent / "atoll-ledger") if p.exists())
+    (base / "bin").mkdir()
+    shutil.copy(atoll.binary, base / "bin/atoll")
+    (base / "bin/atoll-ledger").write_text(THIEF.format(real=str(real.resolve())))
+    (base / "bin/atoll-ledger").chmod(0o755)
+    own, atoll.binary = atoll.binary, base / "bin/atoll"
+    result = books.run(books.policy("org", "time: {wall: 10m}\n"), "true")
+    atoll.binary = own
+    assert (result.status, result.reason) == (125, "error:system") and "atoll-ledger does not answer" in result.err, result
+    assert books.stands("org", "wall") == (0, 600000)
+    assert books.ok("reap").out.startswith("removed: 1 ")
+    assert books.stands("org", "wall") == (1000, 0)
 
 
 def test_no_room_for_the_ledger(file, world, need_user):
