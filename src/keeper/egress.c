@@ -553,6 +553,9 @@ static int take_connection(struct keeper *k, const struct gateway_message *m, st
 	    learned_allowed(&k->egress.learned, k->plan.net[m->rule], m->text) < 0) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
+	if (__builtin_add_overflow(k->egress.bytes, m->up + m->down, &k->egress.bytes)) {
+		k->egress.bytes = UINT64_MAX;
+	}
 	if (k->egress.connections == EGRESS_CONNECTIONS_TOLD) {
 		add_more(&k->egress.more, m);
 		return 0;

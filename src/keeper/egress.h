@@ -42,6 +42,7 @@ struct egress {
 	uint64_t counted[GATEWAY_DENIALS]; /* of its numbers, what is among the denials */
 	uint32_t named; /* the last address that a name in the trail stands for */
 	uint64_t names, connections;
+	uint64_t bytes;      /* of connections that are over, both ways */
 	struct egress_more { /* of those that are not in the trail one by one */
 		uint64_t connections, up, down;
 	} more;

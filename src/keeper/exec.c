@@ -495,7 +495,7 @@ static bool front_has_gone(struct command *c, int64_t now)
 
 int64_t keeper_settle(struct keeper *k)
 {
-	int64_t now = clock_now_ns(), next = INT64_MAX;
+	int64_t next = account_settle(k), now = clock_now_ns();
 	size_t i;
 
 	for (i = k->n_commands; i-- > 0;) {

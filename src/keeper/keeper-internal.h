@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "keeper/account.h"
 #include "keeper/calls.h"
 #include "keeper/command.h"
 #include "keeper/control.h"
@@ -50,6 +51,7 @@ struct keeper {
 	struct limits limits;
 	struct scratch scratch;
 	struct egress egress;
+	struct account account;
 	struct copy copy;
 	struct copy_more more[PLAN_MORE_MAX]; /* of plan.more */
 	struct deny_layers hidden;            /* what the policy hides in the places of the view */

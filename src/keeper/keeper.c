@@ -139,10 +139,13 @@ static int write_state(const struct keeper *k, struct err *e)
 		json_pack("{s:i, s:o, s:b, s:s, s:O?}", "keeper", (int)getpid(), "groups",
 			  group_paths(&k->limits.group, k->home.id), "scratch", needs_scratch(k),
 			  "tier", tier_name(k->plan.tier), "copy", k->copy.note);
-	int failed = doc && k->name ? json_put(doc, "name", json_string(k->name)) : 0;
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
+	int failed = doc && k->name ? json_put(doc, "name", json_string(k->name)) : 0;
 
+	if (doc && failed >= 0 && k->plan.account) {
+		failed = json_put(doc, "account", json_string(k->plan.account));
+	}
 	text = doc && failed >= 0 ? json_canonical(doc, &len) : NULL;
 	if (!text) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
@@ -515,6 +518,9 @@ static int start(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = ask_main(k, e);
 	}
+	/* The others are at work on what they were asked for, and nothing of the payload has run.
+	 */
+	r = r < 0 ? r : account_reserve(k, e);
 	if (r >= 0 && k->tier->survey) {
 		r = k->tier->survey(&k->sandbox, e);
 	}
@@ -779,6 +785,9 @@ static void finish(struct keeper *k)
 	    !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
 	}
+	if (account_release(k, &e) < 0) {
+		clean = false; /* whoever reaps it returns what it holds */
+	}
 	if (k->recording) {
 		record_end(k, clean, &e);
 	}
@@ -813,6 +822,7 @@ static void keeper_done(struct keeper *k)
 	}
 	deny_layers_done(&k->hidden);
 	egress_done(&k->egress);
+	account_done(&k->account);
 	log_done(&k->log);
 	control_done(&k->control);
 	trail_done(&k->trail);

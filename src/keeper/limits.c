@@ -37,10 +37,12 @@
 const char *limit_name(enum limit l)
 {
 	static const char *const names[] = {
-		[LIMIT_NONE] = "none",       [LIMIT_WALL] = "wall",       [LIMIT_CPU_TIME] = "cpu",
-		[LIMIT_IDLE] = "idle",       [LIMIT_MEMORY] = "memory",   [LIMIT_OUTPUT] = "output",
-		[LIMIT_STARTS] = "starts",   [LIMIT_SCRATCH] = "scratch", [LIMIT_COPY] = "copy",
-		[LIMIT_SESSION] = "session", [LIMIT_PAUSED] = "paused",
+		[LIMIT_NONE] = "none",     [LIMIT_WALL] = "wall",
+		[LIMIT_CPU_TIME] = "cpu",  [LIMIT_IDLE] = "idle",
+		[LIMIT_MEMORY] = "memory", [LIMIT_OUTPUT] = "output",
+		[LIMIT_STARTS] = "starts", [LIMIT_SCRATCH] = "scratch",
+		[LIMIT_COPY] = "copy",     [LIMIT_SESSION] = "session",
+		[LIMIT_PAUSED] = "paused", [LIMIT_ACCOUNT] = "account",
 	};
 
 	return names[l];
@@ -440,6 +442,9 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 	l->last_look_ns = now;
 	look_whether_alone(l, unused);
 	l->due_ns = now + next_look(l, now, memory) * MS;
+	if (l->exhausted) {
+		return LIMIT_ACCOUNT;
+	}
 	if (l->wall > 0 && now - l->started_ns >= l->wall) {
 		return LIMIT_WALL;
 	}

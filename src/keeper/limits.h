@@ -38,6 +38,7 @@ enum limit {
 	LIMIT_COPY,
 	LIMIT_SESSION,
 	LIMIT_PAUSED,
+	LIMIT_ACCOUNT,
 };
 
 /* Directories of the host that have no limit of their own; FD_NONE: there is none. */
@@ -76,6 +77,7 @@ struct limits {
 	int64_t paused_ns;    /* those that are over */
 	int64_t paused_at_ns; /* since when it is; 0: it is not */
 	uint64_t last_cpu_ns;
+	bool exhausted; /* its account has nothing left */
 	bool connected; /* there is an open connection, as far as its gateway says */
 	uint64_t last_bytes;
 	uint64_t peak_memory;

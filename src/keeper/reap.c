@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/account.h"
 #include "keeper/copy.h"
 #include "keeper/group.h"
 #include "keeper/kept.h"
@@ -62,6 +63,17 @@ static int settle(const struct state_sandbox *sb, struct err *e)
 	return copy_settle(sb, note, e);
 }
 
+/* What it had reserved of its account, if it had one. */
+static int give_back(const struct state *s, const struct state_sandbox *sb, json_t *note,
+		     struct err *e)
+{
+	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	const char *account = json_string_value(json_object_get(doc, "account"));
+
+	return account ? account_return(s, sb->id, account, note, e) : 0;
+}
+
 static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
 {
 	json_t *note = json_pack("{s:s}", "why", "the keeper ended without tearing down");
@@ -71,6 +83,7 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	r = undo(sb, note, e);
+	r = r < 0 ? r : give_back(s, sb, note, e);
 	if (r < 0) {
 		json_decref(note);
 		return r;

@@ -277,6 +277,14 @@ static json_t *gateway_of(const struct keeper *k)
 						: json_null();
 }
 
+/* What both results have of it. */
+static int put_of_sandbox(const struct keeper *k, json_t *doc)
+{
+	int r = json_put(doc, "more", keeper_more(k));
+
+	return r < 0 ? r : json_put(doc, "account", account_to_json(k));
+}
+
 json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 {
 	_cleanup_json_ json_t *doc = json_object();
@@ -317,7 +325,7 @@ json_t *keeper_command_result(const struct keeper *k, const struct command *c)
 	r = r < 0 ? r
 		  : json_put(doc, "workspace_mode",
 			     json_string(workspace_mode_name(k->plan.workspace_mode)));
-	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
+	r = r < 0 ? r : put_of_sandbox(k, doc);
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
@@ -355,7 +363,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 			     k->plan.learn ? learned_to_json(&k->egress.learned) : json_null());
 	r = r < 0 ? r : json_put(doc, "learned_more", json_boolean(k->egress.learned.more));
 	r = r < 0 ? r : json_put(doc, "copy_reduced", copy_loss_to_json(&k->copy));
-	r = r < 0 ? r : json_put(doc, "more", keeper_more(k));
+	r = r < 0 ? r : put_of_sandbox(k, doc);
 	r = r < 0 ? r : json_put(doc, "torn_down", json_boolean(clean));
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }

@@ -7,15 +7,27 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/sign.h"
+#include "keeper/anchor.h"
 #include "keeper/state.h"
 #include "record/checkpoint.h"
 #include "record/key.h"
 #include "record/trail.h"
 
+/* What is sealed, and could not be anchored everywhere, says so, and that is sealed. */
+static int note_failure(struct trail *t, const struct sign_key *key, const struct err *why,
+			struct err *e)
+{
+	struct checkpoint c;
+	int r = trail_add(t, "anchor_failed", json_pack("{s:o}", "why", json_text(why->msg)), e);
+
+	return r < 0 ? r : checkpoint_add(t, key, &c, e);
+}
+
 int seal(const struct state *s, struct trail *t, struct err *e)
 {
 	struct checkpoint c;
 	struct sign_key key;
+	struct err why = {};
 	int r = key_need(s->home, e);
 
 	r = r < 0 ? r : key_load(s->home, &key, e);
@@ -23,6 +35,9 @@ int seal(const struct state *s, struct trail *t, struct err *e)
 		return r;
 	}
 	r = checkpoint_add(t, &key, &c, e);
+	if (r >= 0 && anchor_trail(s, t, &c, &why) < 0) {
+		r = note_failure(t, &key, &why, e);
+	}
 	sign_key_done(&key);
 	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sealing: what ends a piece of a trail. A checkpoint signs it with the key of the installation.
- * A sandbox that ends is sealed by its keeper after its result was told; one whose keeper died by
+ * Sealing: what ends a piece of a trail. A checkpoint signs it with the key of the installation,
+ * and is anchored (anchor.h); where that fails the trail says so, and is sealed once more. A
+ * sandbox that ends is sealed by its keeper after its result was told; one whose keeper died by
  * whoever finds it; and whoever adds to a trail later (an apply, an expiry) seals it again.
  */
 #pragma once

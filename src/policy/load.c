@@ -625,7 +625,8 @@ static int open_document(struct loader *l)
 	}
 	at = here(l);
 	if (l->event.type == YAML_STREAM_END_EVENT) {
-		return origin_fail(&at, l->e, "the document is empty; a policy is a mapping");
+		return origin_fail(&at, l->e, "the document is empty; %s is a mapping",
+				   l->p ? "a policy" : "it");
 	}
 	if (l->event.data.document_start.version_directive ||
 	    l->event.data.document_start.tag_directives.start !=
@@ -634,7 +635,7 @@ static int open_document(struct loader *l)
 	}
 	r = next(l);
 	if (r >= 0 && l->event.type != YAML_MAPPING_START_EVENT) {
-		return wrong_type(l, "policy", "a mapping");
+		return wrong_type(l, l->p ? "policy" : "the document", "a mapping");
 	}
 	return r;
 }
@@ -653,11 +654,89 @@ static int close_document(struct loader *l)
 	}
 	at.line = 1;
 	at.column = 1;
-	if (!l->p->v[KEY_VERSION].set) {
+	if (l->p && !l->p->v[KEY_VERSION].set) {
 		return origin_fail(&at, l->e, "version is missing; add 'version: %d'",
 				   POLICY_VERSION);
 	}
 	return 0;
+}
+
+/* The only mapping of a document that is no policy. */
+struct flat {
+	const struct schema_key *keys;
+	size_t n;
+	struct value *v;
+};
+
+static int take_flat_value(struct loader *l, const struct flat *f, const struct origin *at,
+			   const char *key)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (strcmp(f->keys[i].path, key) != 0) {
+			continue;
+		}
+		if (f->v[i].set) {
+			return origin_fail(at, l->e,
+					   "duplicate key '%s'; it was first given on line %zu",
+					   key, f->v[i].at.line);
+		}
+		return l->event.type == YAML_SCALAR_EVENT ? take_scalar(l, &f->keys[i], &f->v[i])
+							  : wrong_type(l, key, "a single value");
+	}
+	return origin_fail(at, l->e, "unknown key '%s'", shown(key).s);
+}
+
+static int take_flat(struct loader *l, const struct flat *f)
+{
+	int r;
+
+	while ((r = next(l)) >= 0 && !at_end(l)) {
+		char key[KEY_PATH_SIZE / 2];
+		struct origin at = here(l);
+
+		r = take_key(l, "", key, sizeof(key));
+		r = r < 0 ? r : next(l);
+		r = r < 0 ? r : take_flat_value(l, f, &at, key);
+		if (r < 0) {
+			return r;
+		}
+	}
+	return r;
+}
+
+/* From the first byte to the last: a policy, or else `f`. */
+static int load(struct loader *l, const struct flat *f)
+{
+	struct origin start = {.layer = l->layer, .file = l->file, .line = 1, .column = 1};
+	int r;
+
+	if (l->len > POLICY_DOCUMENT_MAX) {
+		return origin_fail(&start, l->e, "the document is larger than 1 MiB");
+	}
+	if (fault_hit() || !yaml_parser_initialize(&l->parser)) {
+		return err_set(l->e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	yaml_parser_set_input_string(&l->parser, (const unsigned char *)l->text, l->len);
+	yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);
+	r = open_document(l);
+	if (r >= 0) {
+		r = f ? take_flat(l, f) : take_section(l, "");
+	}
+	if (r >= 0) {
+		r = close_document(l);
+	}
+	drop_event(l);
+	yaml_parser_delete(&l->parser);
+	return r < 0 ? r : 0;
+}
+
+int policy_load_flat(const char *file, const char *text, size_t len, const struct schema_key *keys,
+		     size_t n, struct value *v, struct err *e)
+{
+	struct loader l = {.text = text, .len = len, .file = file, .layer = LAYER_FILE, .e = e};
+	const struct flat f = {keys, n, v};
+
+	return load(&l, &f);
 }
 
 int policy_load(const char *file, enum layer layer, const char *text, size_t len,
@@ -665,31 +744,14 @@ int policy_load(const char *file, enum layer layer, const char *text, size_t len
 {
 	struct loader l = {
 		.text = text, .len = len, .file = file, .layer = layer, .p = ret, .e = e};
-	struct origin start = {.layer = layer, .file = file, .line = 1, .column = 1};
 	int r;
 
 	*ret = (struct policy){};
-	if (len > POLICY_DOCUMENT_MAX) {
-		return origin_fail(&start, e, "the document is larger than 1 MiB");
-	}
-	if (fault_hit() || !yaml_parser_initialize(&l.parser)) {
-		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-	}
-	yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, len);
-	yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-	r = open_document(&l);
-	if (r >= 0) {
-		r = take_section(&l, "");
-	}
-	if (r >= 0) {
-		r = close_document(&l);
-	}
-	drop_event(&l);
-	yaml_parser_delete(&l.parser);
+	r = load(&l, NULL);
 	if (r < 0) {
 		policy_done(ret);
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int policy_read_fd(int fd, const char *file, struct buf *ret, struct err *e)

@@ -566,11 +566,14 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		       .rule = MERGE_SAME,
 		       .doc = "The person or service that answers for the sandbox.",
 		       .say = "{} answers for it."},
-	[KEY_ACCOUNT] = {.path = "governance.account",
-			 .type = TYPE_NAME,
-			 .rule = MERGE_SAME,
-			 .doc = "The account that it belongs to.",
-			 .say = "It belongs to the account {}."},
+	[KEY_ACCOUNT] =
+		{.path = "governance.account",
+		 .type = TYPE_NAME,
+		 .rule = MERGE_SAME,
+		 .doc =
+			 "The account that it spends from: nothing starts beyond its budgets.",
+		 .say =
+			 "It belongs to the account {}."},
 	[KEY_PURPOSE] = {.path = "governance.purpose",
 			 .type = TYPE_TEXT,
 			 .rule = MERGE_SAME,

@@ -26,6 +26,7 @@
 #include "policy/setting.h"
 
 #define FLOOR_PATH    "/etc/atoll/floor.yaml"
+#define CONFIG        "/atoll/config.yaml"
 #define TEMPLATES     "/atoll/templates"
 #define TEMPLATES_DIR "/etc" TEMPLATES
 
@@ -101,8 +102,8 @@ int source_file(const char *file, struct policy *ret, struct err *e)
 
 /* ---- templates ---- */
 
-/* The caller's own templates; "" where there is no place for any. */
-static int own_templates(char *const *environ, char out[PATH_MAX], struct err *e)
+/* Something of the caller's own configuration; "" where there is no place for any. */
+static int own_place(char *const *environ, const char *what, char out[PATH_MAX], struct err *e)
 {
 	const char *config = environ_get(environ, "XDG_CONFIG_HOME");
 	const char *home = environ_get(environ, "HOME");
@@ -113,13 +114,12 @@ static int own_templates(char *const *environ, char out[PATH_MAX], struct err *e
 		return 0;
 	}
 	if (config && config[0] == '/') {
-		n = snprintf(out, PATH_MAX, "%s%s", config, TEMPLATES);
+		n = snprintf(out, PATH_MAX, "%s%s", config, what);
 	} else if (home && home[0] == '/') {
-		n = snprintf(out, PATH_MAX, "%s/.config%s", home, TEMPLATES);
+		n = snprintf(out, PATH_MAX, "%s/.config%s", home, what);
 	}
 	return n < 0 || n >= PATH_MAX ? err_set(e, ERR_USER, ENAMETOOLONG,
-						"--template: the path of your configuration is too "
-						"long")
+						"the path of your configuration is too long")
 				      : 0;
 }
 
@@ -159,7 +159,7 @@ static int open_first(const char *word, char *const *environ, char ***ret_places
 	char own[PATH_MAX];
 	const char *const dirs[] = {own, TEMPLATES_DIR};
 	size_t n = 0;
-	int r = own_templates(environ, own, e);
+	int r = own_place(environ, TEMPLATES, own, e);
 
 	if (r < 0) {
 		return r;
@@ -231,4 +231,34 @@ int source_template(const char *word, char *const *environ, struct policy *ret, 
 	}
 	r = check_owner(fd, *last, "a template must belong to root or to you", e);
 	return r < 0 ? r : load_fd(fd, *last, LAYER_TEMPLATE, ret, e);
+}
+
+/* ---- configuration ---- */
+
+int source_config(enum config_place place, char *const *environ, char path[PATH_MAX],
+		  const struct schema_key *keys, size_t n, struct value *v, struct err *e)
+{
+	_cleanup_buf_ struct buf text = {};
+	_cleanup_fd_ int fd = FD_NONE;
+	int r = 0;
+
+	if (place == CONFIG_OF_HOST) {
+		(void)snprintf(path, PATH_MAX, "/etc" CONFIG);
+	} else {
+		r = own_place(environ, CONFIG, path, e);
+	}
+	if (r < 0 || path[0] == '\0') {
+		return r;
+	}
+	fd = open_document(path);
+	if (fd < 0) {
+		/* A link that leads nowhere is a mistake. */
+		return fd == -ENOENT && !is_there(path) ? 0
+							: err_sys(e, -fd, "cannot open '%s'", path);
+	}
+	buf_init(&text, POLICY_DOCUMENT_MAX);
+	r = check_owner(fd, path, "a configuration must belong to root or to you", e);
+	r = r < 0 ? r : policy_read_fd(fd, path, &text, e);
+	r = r < 0 ? r : policy_load_flat(path, buf_str(&text), text.len, keys, n, v, e);
+	return r < 0 ? r : 1;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the documents of a policy come from: the floor, a template, a file of the caller's. */
+/* Where documents come from: the floor, a template, a file of the caller's, the configuration. */
 #pragma once
+
+#include <limits.h>
 
 #include "policy/value.h"
 
@@ -17,5 +19,13 @@ int source_floor(const char *path, struct policy *ret, struct err *e);
  */
 int source_template(const char *word, char *const *environ, struct policy *ret, char ***ret_places,
 		    struct err *e);
+
+/*
+ * config.yaml of the host, or the caller's own, into v[i] for keys[i]. `path` gets its name, which
+ * the values borrow. 1; 0 where there is none.
+ */
+enum config_place { CONFIG_OF_HOST, CONFIG_OF_CALLER };
+int source_config(enum config_place place, char *const *environ, char path[PATH_MAX],
+		  const struct schema_key *keys, size_t n, struct value *v, struct err *e);
 
 int source_file(const char *file, struct policy *ret, struct err *e);

@@ -11,7 +11,7 @@ from harness import runner, shells
 INSTALLED = runner.BIN.parent.parent / "share"
 
 LEVELS = {"none", "low", "medium", "high", "full"}
-COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "audit", "policy",
+COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "audit", "policy", "account",
             "doctor",
             "completion", "version"]
 AUDIT = {"verify", "show", "report", "export", "prove", "review", "key", "schema"}
@@ -28,6 +28,9 @@ EXACT = {
     "audit show --class de": {"denial"},
     "audit export --format ": {"ocsf", "csv"},
     "policy sh": {"show"},
+    "account set-budget acme ": {"money", "cpu", "memory", "wall", "egress", "sandboxes", "tokens"},
+    "account show ": {"acme", "team-a"},
+    "run --account te": {"team-a"},
     "run --tr": {"--trust"},
     "run --trust ": LEVELS,
     "run --trust l": {"low"},
@@ -106,6 +109,8 @@ class Place:
             "HOME": str(base / "home"), "XDG_CONFIG_HOME": "", "TERM": "dumb", "ATOLL_TEST_VARIABLE": "1",
             "PATH": f"{base}/bin:/usr/bin:/bin"})
 
+        for account in ("acme", "team-a"):
+            assert atoll.tool("account", "create", account).status == 0
         self.shells = {}
 
     def shell(self, shell):

@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -141,6 +142,39 @@ class Creation(Sweep):
             assert not (self.atoll.home / "sandboxes" / os.readlink(names / name)).exists(), what
 
 
+class Spending(Sweep):
+    """The same for a sandbox that spends of an account: nothing stays reserved, and no sum is another one's."""
+
+    def __init__(self, atoll):
+        assert atoll.tool("account", "create", "org").status == 0
+        assert atoll.tool("account", "set-budget", "org", "wall", "1000h").status == 0
+        self.spent = 0
+        super().__init__(atoll)
+
+    def command(self):
+        run, *rest = super().command()
+        return [run, "--account", "org", "--wall", "10m", *rest]
+
+    def settle(self, what):
+        super().settle(what)
+        with sqlite3.connect(self.atoll.home / "ledger/ledger.db") as ledger:
+            def ask(question):
+                return ledger.execute(question).fetchone()[0] or 0
+            assert ask("select count(*) from reservation where state = 'open'") == 0, what
+            spent = ask("select sum(amount) from used where dimension = 'wall'")
+            assert spent == ask("select sum(settled) from hold where dimension = 'wall'"), what
+            assert ask("select count(*) from hold") == 7 * ask("select count(*) from reservation"), what
+            assert ask("select sum(amount) from used where dimension = 'sandboxes'") == ask("select count(*) from reservation"), what
+        # Of a dead one one settlement period counts, ten seconds, and what it had lived.
+        assert self.spent <= spent <= self.spent + 30000, what
+        self.spent = spent
+
+
+@pytest.fixture
+def spending(atoll):
+    return Spending(atoll)
+
+
 @pytest.fixture
 def creation(atoll):
     return Creation(atoll)
@@ -155,6 +189,16 @@ def sweep(atoll):
 @pytest.mark.parametrize("clock, victim", SHORT)
 def test_kill_at_some_system_calls(sweep, world, clock, victim):
     sweep.every(clock, victim, STEP)
+
+
+def test_spending_killed_at_some_system_calls(spending, world):
+    spending.every("keeper", "keeper", STEP)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("clock, victim", PAIRS)
+def test_spending_killed_at_every_system_call(spending, clock, victim):
+    spending.every(clock, victim, 1)
 
 
 @pytest.mark.parametrize("victim", ["front", "keeper", "init"])

@@ -91,7 +91,7 @@ def place(base, atoll):
 def commands(atoll, *group):
     """Every command of which a --help tells, as words."""
     said = atoll.tool(*group, "--help").out.split("\nexamples:")[0]
-    for word in re.findall(r"^  ([a-z]+) +\S", said, re.M):
+    for word in re.findall(r"^  ([a-z][a-z-]*) +\S", said, re.M):
         yield [*group, word]
         yield from commands(atoll, *group, word)
 

@@ -7,11 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "keeper/account.h"
+#include "policy/config.h"
+#include "record/ledger.h"
+
+extern char **environ;
 
 int anchors_add(struct anchor_list *a, const struct anchor_row *row, struct err *e)
 {
@@ -69,6 +75,31 @@ int anchors_read_file(struct anchor_list *a, const char *path, struct err *e)
 		r = anchors_add(a, &row, e);
 	}
 	return r >= 0 && ferror(in) ? err_sys(e, errno, "cannot read '%s'", path) : r;
+}
+
+static int add_row(void *arg, const struct ledger_anchor_row *in, struct err *e)
+{
+	struct anchor_row row = {.retired = in->retired != NULL,
+				 .at.size = in->retired ? 0 : (uint64_t)in->size};
+
+	(void)snprintf(row.sandbox, sizeof(row.sandbox), "%s", in->sandbox);
+	(void)snprintf(row.at.head, sizeof(row.at.head), "%s", in->head);
+	return anchors_add(arg, &row, e);
+}
+
+int anchors_read_ledger(struct anchor_list *a, int home, struct err *e)
+{
+	_cleanup_(config_done) struct config config = {};
+	_cleanup_ledger_ struct ledger *l = NULL;
+	int r = config_load(environ, &config, e);
+
+	/* Whoever only looks makes no ledger. */
+	if (r >= 0 && strcmp(config.ledger, "sqlite") == 0 &&
+	    faccessat(home, "ledger/ledger.db", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		return 0;
+	}
+	r = r < 0 ? r : account_open_ledger(home, &l, NULL, e);
+	return r < 0 ? r : ledger_anchors(l, NULL, add_row, a, e);
 }
 
 static int by_place(const void *a, const void *b)

@@ -27,6 +27,9 @@ struct anchor_list {
  */
 int anchors_read_file(struct anchor_list *a, const char *path, struct err *e);
 
+/* What the ledger knows, where there is one. -EBADMSG where its own chain does not hold. */
+int anchors_read_ledger(struct anchor_list *a, int home, struct err *e);
+
 /* When all are there. */
 void anchors_sort(struct anchor_list *a);
 

@@ -169,6 +169,7 @@ static int verify_one(const struct state *s, const char *id, void *arg, struct e
 /* Records that were anchored, and are not there. */
 static int find_missing(const struct state *s, struct verifying *v, struct err *e)
 {
+	bool retired = false;
 	int r = 0;
 
 	for (size_t i = 0; i < v->anchors.n && r >= 0; i++) {
@@ -178,9 +179,12 @@ static int find_missing(const struct state *s, struct verifying *v, struct err *
 		struct reader in;
 		struct err why = {};
 
-		/* The last row of each sandbox says how long it was. */
-		if (row->retired || (i + 1 < v->anchors.n &&
-				     strcmp(v->anchors.rows[i + 1].sandbox, row->sandbox) == 0)) {
+		/* The last row of each sandbox says how long it was, and the first one whether it
+		 * was removed by who may do that. */
+		retired = (i > 0 && strcmp(row[-1].sandbox, row->sandbox) == 0 && retired) ||
+			  row->retired;
+		if (retired || (i + 1 < v->anchors.n &&
+				strcmp(v->anchors.rows[i + 1].sandbox, row->sandbox) == 0)) {
 			continue;
 		}
 		if (reader_open(&in, s->trail, row->sandbox, &why) != -ENOENT) {
@@ -232,6 +236,30 @@ static int verify_file(struct verifying *v, struct err *e)
 	return tell(v, &verdict, e);
 }
 
+/* A ledger whose own chain is broken is a finding like any other, and vouches for nothing. */
+static int read_ledger(const struct state *s, struct verifying *v, struct err *e)
+{
+	struct verdict verdict = {.word = "broken"};
+	struct anchor_list known = {};
+	struct err why = {};
+	int r = anchors_read_ledger(&known, s->home, &why);
+
+	for (size_t i = 0; i < known.n && r >= 0; i++) {
+		r = anchors_add(&v->anchors, &known.rows[i], e);
+	}
+	anchors_done(&known);
+	if (r >= 0 || !why.code) {
+		return r;
+	}
+	if (r != -EBADMSG) {
+		*e = why;
+		return r;
+	}
+	(void)snprintf(verdict.report.sandbox, sizeof(verdict.report.sandbox), "ledger");
+	(void)snprintf(verdict.report.why, sizeof(verdict.report.why), "%.200s", why.msg);
+	return tell(v, &verdict, e);
+}
+
 static int run(const struct state *s, const struct cli_operands *words, struct verifying *v,
 	       struct err *e)
 {
@@ -239,6 +267,7 @@ static int run(const struct state *s, const struct cli_operands *words, struct v
 	int r = o->key ? key_read(o->key, &v->keys, e) : key_list(s->home, &v->keys, e);
 
 	r = r < 0 || !o->anchors ? r : anchors_read_file(&v->anchors, o->anchors, e);
+	r = r < 0 || o->file ? r : read_ledger(s, v, e);
 	if (r < 0) {
 		return r;
 	}

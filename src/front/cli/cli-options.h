@@ -25,6 +25,7 @@ enum cli_values {
 	CLI_SANDBOX,   /* the id or the name of a running sandbox */
 	CLI_KEPT,      /* of one whose copy is kept */
 	CLI_EITHER,    /* of one or the other */
+	CLI_ACCOUNT,   /* an account of the ledger */
 	CLI_COMMAND,   /* a command with its own arguments, to the end */
 	CLI_VALUES,
 };

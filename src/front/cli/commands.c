@@ -3,15 +3,32 @@
 #include "front/cli/commands.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_run_command,        &cli_create_command,  &cli_exec_command,
-	&cli_shell_command,      &cli_cp_command,      &cli_diff_command,
-	&cli_apply_command,      &cli_discard_command, &cli_graduate_command,
-	&cli_ps_command,         &cli_inspect_command, &cli_events_command,
-	&cli_logs_command,       &cli_pause_command,   &cli_resume_command,
-	&cli_stop_command,       &cli_rm_command,      &cli_reap_command,
+	&cli_run_command,
+	&cli_create_command,
+	&cli_exec_command,
+	&cli_shell_command,
+	&cli_cp_command,
+	&cli_diff_command,
+	&cli_apply_command,
+	&cli_discard_command,
+	&cli_graduate_command,
+	&cli_ps_command,
+	&cli_inspect_command,
+	&cli_events_command,
+	&cli_logs_command,
+	&cli_pause_command,
+	&cli_resume_command,
+	&cli_stop_command,
+	&cli_rm_command,
+	&cli_reap_command,
 	&cli_gc_command, /* the same */
-	&cli_audit_command,      &cli_policy_command,  &cli_doctor_command,
-	&cli_completion_command, &cli_version_command, NULL,
+	&cli_audit_command,
+	&cli_policy_command,
+	&cli_account_command,
+	&cli_doctor_command,
+	&cli_completion_command,
+	&cli_version_command,
+	NULL,
 };
 
 static const struct cli_option options[] = {

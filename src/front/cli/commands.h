@@ -25,6 +25,7 @@ extern const struct cli_command cli_discard_command;
 extern const struct cli_command cli_graduate_command;
 extern const struct cli_command cli_audit_command;
 extern const struct cli_command cli_policy_command;
+extern const struct cli_command cli_account_command;
 extern const struct cli_command cli_doctor_command;
 extern const struct cli_command cli_completion_command;
 extern const struct cli_command cli_version_command;

@@ -57,6 +57,7 @@ static const char *const bash_kinds[CLI_VALUES] = {
 	[CLI_WORKSPACE] = "workspace", [CLI_PROFILE] = "words",   [CLI_TEMPLATE] = "template",
 	[CLI_VARIABLE] = "variable",   [CLI_PROGRAM] = "program", [CLI_SANDBOX] = "sandbox",
 	[CLI_KEPT] = "kept",           [CLI_EITHER] = "either",   [CLI_COMMAND] = "command",
+	[CLI_ACCOUNT] = "account",
 };
 
 static void bash_command(const struct cli_command *c)
@@ -76,8 +77,9 @@ static void bash_command(const struct cli_command *c)
 	}
 	(void)printf("'\n\t\toperand=%s operand_words='", bash_kinds[c->operand.kind]);
 	put_words(&c->operand);
-	(void)printf("' further=%s ends=%s\n\t\t;;\n",
-		     bash_kinds[cli_operand_value(c, false)->kind], c->ends_at_operand ? "1" : "");
+	(void)printf("' further=%s further_words='", bash_kinds[cli_operand_value(c, false)->kind]);
+	put_words(cli_operand_value(c, false));
+	(void)printf("' ends=%s\n\t\t;;\n", c->ends_at_operand ? "1" : "");
 }
 
 static void bash_commands(void)
@@ -126,6 +128,7 @@ static const struct {
 	[CLI_SANDBOX] = {"_atoll_sandboxes", "", false},
 	[CLI_KEPT] = {"_atoll_kept", "", false},
 	[CLI_EITHER] = {"_atoll_either", "", false},
+	[CLI_ACCOUNT] = {"_atoll_accounts", "", false},
 	[CLI_COMMAND] = {"_atoll_payload", "", false},
 };
 
@@ -251,6 +254,7 @@ static const struct {
 	[CLI_SANDBOX] = {"-f -a '(__atoll_sandboxes)'", "", false},
 	[CLI_KEPT] = {"-f -a '(__atoll_kept)'", "", false},
 	[CLI_EITHER] = {"-f -a '(__atoll_sandboxes; __atoll_kept)'", "", false},
+	[CLI_ACCOUNT] = {"-f -a '(__atoll_accounts)'", "", false},
 	[CLI_COMMAND] = {"-f -a '(__atoll_payload)'", "", false},
 };
 

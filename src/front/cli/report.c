@@ -187,8 +187,14 @@ static void say_limit(const json_t *result, const char *name)
 {
 	const json_t *list = json_object_get(result, "limits");
 	size_t len = strlen(name), i;
+	const char *why =
+		json_string_value(json_object_get(json_object_get(result, "account"), "why"));
 	json_t *limit;
 
+	if (strcmp(name, "account") == 0) {
+		cli_say("stopped for its account: %s", why ? why : "nothing is left");
+		return;
+	}
 	json_array_foreach(list, i, limit)
 	{
 		const char *n = json_string_value(json_object_get(limit, "name"));

@@ -119,7 +119,7 @@ static const struct cli_option options[] = {
 		  CLI_OF_KEY("time.keep"), SETS),
 	CLI_TAKES("--owner", "TEXT", CLI_TEXT, "who answers for it", CLI_OF_KEY("governance.owner"),
 		  SETS),
-	CLI_TAKES("--account", "NAME", CLI_TEXT, "the account that it belongs to",
+	CLI_TAKES("--account", "NAME", CLI_ACCOUNT, "the account that it spends from",
 		  CLI_OF_KEY("governance.account"), SETS),
 	CLI_TAKES("--purpose", "TEXT", CLI_TEXT, "what it is for", CLI_OF_KEY("governance.purpose"),
 		  SETS),

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Anchors of trails, in the ledger and outside. */
+#include "keeper/anchor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "keeper/account.h"
+#include "keeper/state.h"
+#include "policy/config.h"
+#include "record/checkpoint.h"
+#include "record/ledger.h"
+#include "record/trail.h"
+
+extern char **environ;
+
+/* How long somebody outside may take. */
+#define OUTSIDE_NS 15000000000LL
+#define OUTSIDE_S  "15"
+#define LOOK_MS    5
+
+static int in_ledger(const struct state *s, const struct trail *t, const char *head,
+		     const struct checkpoint *c, int64_t *ret_n, struct err *e)
+{
+	_cleanup_ledger_ struct ledger *l = NULL;
+	char signature[2 * SIGN_SIZE + 1], root[DIGEST_HEX_SIZE];
+	uint8_t raw[DIGEST_SIZE];
+	int r = account_open_ledger(s->home, &l, NULL, e);
+
+	hex_encode(c->signature, SIGN_SIZE, signature);
+	merkle_root(&t->tree, raw);
+	hex_encode(raw, DIGEST_SIZE, root);
+	return r < 0 ? r
+		     : ledger_anchor(l, t->sandbox, (int64_t)t->seq, head, root, signature, ret_n,
+				     e);
+}
+
+static char *anchor_line(const struct trail *t, const char *head, const struct checkpoint *c,
+			 int64_t n)
+{
+	char signature[2 * SIGN_SIZE + 1];
+	_cleanup_json_ json_t *doc = NULL;
+
+	hex_encode(c->signature, SIGN_SIZE, signature);
+	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I}", "sandbox", t->sandbox, "size",
+			(json_int_t)t->seq, "head", head, "root", c->root, "time", c->time, "key",
+			c->key, "signature", signature, "ledger", (json_int_t)n);
+	return doc ? json_canonical(doc, NULL) : NULL;
+}
+
+/* ---- outside ---- */
+
+static int to_file(const char *path, const char *line, struct err *e)
+{
+	_cleanup_fd_ int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	_cleanup_buf_ struct buf b = {};
+	struct stat st;
+
+	buf_init(&b, 65536);
+	(void)buf_addf(&b, "%s\n", line);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		return err_sys(e, errno, "cannot open the file of anchors '%s'", path);
+	}
+	if (!S_ISREG(st.st_mode)) {
+		return err_set(e, ERR_USER, EINVAL, "'%s' is no file to add anchors to", path);
+	}
+	return write(fd, b.data, b.len) == (ssize_t)b.len && fdatasync(fd) == 0
+		       ? 0
+		       : err_sys(e, errno ? errno : EIO, "cannot write an anchor to '%s'", path);
+}
+
+/* The line is its standard input; what it says goes nowhere. */
+static _Noreturn void become(char *const *argv, int input)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *const env[] = {path, NULL};
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int i = 1; i < 32; i++) {
+		(void)signal(i, SIG_DFL);
+	}
+	if (null < 0 || dup2(input, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
+	    setpgid(0, 0) < 0) {
+		_exit(127);
+	}
+	(void)close_range(3, ~0U, 0);
+	execve(argv[0], argv, env);
+	_exit(127);
+}
+
+/* False: its time was up, and it is dead. */
+static bool await(pid_t pid, int *ret_status)
+{
+	int64_t until = clock_now_ns() + OUTSIDE_NS;
+
+	while (clock_now_ns() < until) {
+		pid_t n = waitpid(pid, ret_status, WNOHANG);
+
+		if (n == pid) {
+			return true;
+		}
+		if (n < 0 && errno != EINTR) {
+			return false;
+		}
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	(void)kill(-pid, SIGKILL);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, ret_status, 0);
+	return false;
+}
+
+static int to_program(const char *what, char *const *argv, const char *line, struct err *e)
+{
+	_cleanup_fd_ int input = memfd_create("anchor", MFD_CLOEXEC);
+	int status = 0, r = input < 0 ? -errno : buf_write_fd(input, line, strlen(line));
+	pid_t pid = -1;
+
+	if (r >= 0 && (write(input, "\n", 1) != 1 || lseek(input, 0, SEEK_SET) < 0)) {
+		r = -errno;
+	}
+	if (r >= 0) {
+		pid = fork();
+		r = pid < 0 ? -errno : 0;
+	}
+	if (r < 0) {
+		return err_sys(e, -r, "cannot anchor by %s", what);
+	}
+	if (pid == 0) {
+		become(argv, input);
+	}
+	if (!await(pid, &status)) {
+		return err_set(e, ERR_SYSTEM, ETIMEDOUT, "%s did not take an anchor in %s s", what,
+			       OUTSIDE_S);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0
+		       ? 0
+		       : err_set(e, ERR_SYSTEM, EIO, "%s did not take an anchor (exit status %d)",
+				 what, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+}
+
+static int outside(const char *where, const char *line, struct err *e)
+{
+	static char sh[] = "/bin/sh", c[] = "-c", curl[] = "/usr/bin/curl", quiet[] = "-fsS",
+		    time[] = "--max-time", seconds[] = OUTSIDE_S, data[] = "--data-binary",
+		    in[] = "@-", header[] = "-H", type[] = "Content-Type: application/json",
+		    end[] = "--";
+	char *rest = (char *)where;
+
+	if (strncmp(where, "file:", 5) == 0) {
+		return to_file(where + 5, line, e);
+	}
+	if (strncmp(where, "command:", 8) == 0) {
+		char *argv[] = {sh, c, rest + 8, NULL};
+
+		return to_program("the command", argv, line, e);
+	}
+	char *argv[] = {curl, quiet, time, seconds, data, in, header, type, end, rest, NULL};
+
+	return access(curl, X_OK) < 0 ? err_set(e, ERR_SYSTEM, ENOENT,
+						"an anchor that is sent by HTTP needs curl, which "
+						"is not installed; install it, or use command:")
+				      : to_program("the server", argv, line, e);
+}
+
+int anchor_trail(const struct state *s, const struct trail *t, const struct checkpoint *c,
+		 struct err *e)
+{
+	_cleanup_(config_done) struct config config = {};
+	_cleanup_free_ char *line = NULL;
+	char head[DIGEST_HEX_SIZE];
+	int64_t n = 0;
+	int r = config_load(environ, &config, e);
+
+	hex_encode(t->prev, DIGEST_SIZE, head);
+	r = r < 0 ? r : in_ledger(s, t, head, c, &n, e);
+	if (r < 0 || !config.anchor) {
+		return r;
+	}
+	line = anchor_line(t, head, c, n);
+	return line ? outside(config.anchor, line, e)
+		    : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reserving, settling, releasing: the way of one sandbox through the ledger.
+ *
+ *     reserve -> open -> settle, settle, ... -> release -> closed
+ *                    \-> (its keeper is dead) -> return -> returned
+ *
+ * A reservation holds, of each dimension, the most that the sandbox can use in its life. It is made
+ * in one transaction that nobody else is in, with the look at every budget that binds the account,
+ * its own and those of the accounts above: spent + held + asked <= amount for each, or nothing is
+ * made. So spent + held is never above a budget when something is reserved, whoever else comes at
+ * the same time, and wherever anybody dies: a transaction is there or it is not.
+ *
+ * Settling moves what has been used from held to spent, which changes no sum as long as it is
+ * within the ceiling. What is above it is spent all the same, for it has been used, and the answer
+ * is that the sandbox must end. Usage is what has been used since the start, never a difference: a
+ * settlement that is said twice, or after its answer was lost, counts once, and one that says less
+ * than the last one changes nothing.
+ *
+ * Of a sandbox that died nobody knows what it has used since it was last settled. It counts as the
+ * most that can have been used in one settlement period (`step`), within the ceiling.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "record/ledger-internal.h"
+
+/* A sandbox as the ledger has it. */
+struct held {
+	char account[LEDGER_NAME_MAX + 1];
+	char state[16];
+	int64_t sheet;
+	int64_t heartbeat;
+	int64_t ceiling[LEDGER_DIMENSIONS];
+	int64_t step[LEDGER_DIMENSIONS];
+	int64_t settled[LEDGER_DIMENSIONS];
+};
+
+/* Those that the keeper tells of; money and tokens follow from others. */
+static const enum ledger_dimension told[] = {LEDGER_CPU, LEDGER_MEMORY, LEDGER_WALL, LEDGER_EGRESS};
+
+static int take_held(void *arg, const struct store_cell *cells, struct err *e)
+{
+	struct held *h = arg;
+
+	(void)e;
+	(void)snprintf(h->account, sizeof(h->account), "%s", cells[0].text ? cells[0].text : "");
+	(void)snprintf(h->state, sizeof(h->state), "%s", cells[1].text ? cells[1].text : "");
+	h->sheet = cells[2].num;
+	h->heartbeat = cells[3].num;
+	return 0;
+}
+
+static int take_line(void *arg, const struct store_cell *cells, struct err *e)
+{
+	struct held *h = arg;
+	int d = ledger_dimension_of(cells[0].text ? cells[0].text : "");
+
+	if (d < 0) {
+		return err_set(e, ERR_SYSTEM, EBADMSG, "the ledger holds something unknown");
+	}
+	h->ceiling[d] = cells[1].num;
+	h->step[d] = cells[2].num;
+	h->settled[d] = cells[3].num;
+	return 0;
+}
+
+/* 1: it is there, and open; 0: it is not (any more). */
+static int find_held(struct ledger_call *c, const char *sandbox, struct held *h, struct err *e)
+{
+	int r;
+
+	*h = (struct held){};
+	r = store_ask(c->s, e, take_held, h,
+		      "SELECT account, state, sheet, heartbeat FROM reservation WHERE sandbox = $1",
+		      S_TEXT(sandbox));
+	if (r <= 0 || strcmp(h->state, "open") != 0) {
+		return r < 0 ? r : 0;
+	}
+	r = store_ask(c->s, e, take_line, h,
+		      "SELECT dimension, ceiling, step, settled FROM hold WHERE sandbox = $1",
+		      S_TEXT(sandbox));
+	return r < 0 ? r : 1;
+}
+
+static int no_such(const char *sandbox, struct err *e)
+{
+	return err_set(e, ERR_POLICY, ESTALE, "the ledger holds nothing for sandbox %s", sandbox);
+}
+
+/* Counts it as used today, for the account and all above it. */
+static int use(struct ledger_call *c, const char *account, enum ledger_dimension d,
+	       const char *model, int64_t amount, struct err *e)
+{
+	return amount == 0 ? 0
+			   : store_do(c->s, e,
+				      "INSERT INTO used (account, dimension, model, day, amount)"
+				      " SELECT above, CAST($1 AS TEXT), CAST($2 AS TEXT),"
+				      " CAST($3 AS BIGINT), CAST($4 AS BIGINT)"
+				      " FROM chain WHERE account = $5"
+				      " ON CONFLICT (account, dimension, model, day)"
+				      " DO UPDATE SET amount = used.amount + excluded.amount",
+				      S_TEXT(ledger_dimension(d)), S_TEXT(model),
+				      S_INT(ledger_day(c->now_ms)), S_INT(amount), S_TEXT(account));
+}
+
+static int add_line(struct ledger_call *c, const char *sandbox, enum ledger_dimension d,
+		    const struct ledger_ceiling *l, struct err *e)
+{
+	return store_do(c->s, e,
+			"INSERT INTO hold (sandbox, dimension, ceiling, step, settled)"
+			" VALUES ($1, $2, $3, $4, 0)",
+			S_TEXT(sandbox), S_TEXT(ledger_dimension(d)), S_INT(l->most),
+			S_INT(l->step));
+}
+
+/* ---- reserve ---- */
+
+struct asking {
+	struct ledger_call *c;
+	const struct ledger_account *account;
+	const struct ledger_ceiling *of;
+	bool priced;
+};
+
+static const char *const remedies[LEDGER_DIMENSIONS] = {
+	[LEDGER_MONEY] = "ask for less time, memory or traffic",
+	[LEDGER_CPU] = "ask for less (time.cpu)",
+	[LEDGER_MEMORY] = "ask for less (execution.limits.memory, time.wall, time.session)",
+	[LEDGER_WALL] = "ask for less (time.wall, time.session)",
+	[LEDGER_EGRESS] = "ask for less (network.limits.bytes)",
+	[LEDGER_SANDBOXES] = "wait until one has ended",
+	[LEDGER_TOKENS] = "ask for less",
+};
+
+/* "; the ledger's clock is at ..., ahead of this host's": why a period does not begin. */
+static void say_clock(const struct ledger_call *c, char text[128])
+{
+	char day[16];
+
+	text[0] = '\0';
+	if (c->now_ms - c->host_ms > LEDGER_DAY_MS) {
+		ledger_day_text(ledger_day(c->now_ms), day);
+		(void)snprintf(text, 128,
+			       " (the ledger has seen the day %s, which this host's clock has not "
+			       "reached)",
+			       day);
+	}
+}
+
+static int refuse(const struct asking *q, const struct ledger_budget *b, int64_t asked,
+		  struct err *e)
+{
+	int64_t left = b->amount - b->spent - b->held;
+	char amount[64], is_left[64], held[64], wanted[64], clock[128];
+	const char *currency = q->account->currency;
+	bool total = strcmp(b->period, "total") == 0;
+
+	ledger_amount_text(b->dimension, b->amount, currency, amount);
+	ledger_amount_text(b->dimension, left > 0 ? left : 0, currency, is_left);
+	ledger_amount_text(b->dimension, b->held, currency, held);
+	ledger_amount_text(b->dimension, asked, currency, wanted);
+	say_clock(q->c, clock);
+	return err_set(e, ERR_POLICY, EDQUOT,
+		       "the budget of account '%s' of %s (%s%s%s) has %s left, beside %s that "
+		       "running sandboxes have reserved, and this one asks for %s%s; %s, or raise "
+		       "it: 'atoll account set-budget %s %s AMOUNT%s%s'",
+		       b->account, ledger_dimension(b->dimension), amount, total ? "" : " in a ",
+		       total ? "" : b->period, is_left, held, wanted, clock, remedies[b->dimension],
+		       b->account, ledger_dimension(b->dimension), total ? "" : " --per ",
+		       total ? "" : b->period);
+}
+
+static int check_budget(void *arg, const struct ledger_budget *b, struct err *e)
+{
+	const struct asking *q = arg;
+	int64_t asked = q->of[b->dimension].most, sum;
+	bool money = b->dimension == LEDGER_MONEY;
+
+	if (money && !q->priced) {
+		return err_set(
+			e, ERR_POLICY, EDQUOT,
+			"account '%s' has a budget of money, and no prices '%s' in %s are "
+			"in force; add them: 'atoll account price %s --currency %s --set ...'",
+			b->account, q->account->prices, q->account->currency, q->account->prices,
+			q->account->currency);
+	}
+	if (money && b->spent >= b->amount) {
+		return refuse(q, b, asked, e);
+	}
+	return asked > 0 && (__builtin_add_overflow(b->spent, b->held, &sum) ||
+			     __builtin_add_overflow(sum, asked, &sum) || sum > b->amount)
+		       ? refuse(q, b, asked, e)
+		       : 0;
+}
+
+static int check_closed(struct ledger_call *c, const char *account, struct err *e)
+{
+	int64_t closed = 0;
+	int r = store_ask(c->s, e, store_number, &closed,
+			  "SELECT COUNT(*) FROM chain JOIN account a ON a.name = above"
+			  " WHERE account = $1 AND a.closed IS NOT NULL",
+			  S_TEXT(account));
+
+	return r < 0    ? r
+	       : closed ? err_set(e, ERR_POLICY, EPERM,
+				  "the account '%s', or one above it, is closed; use another one",
+				  account)
+			: 0;
+}
+
+static int take_ceilings(struct ledger_call *c, struct ledger_ceiling of[LEDGER_DIMENSIONS],
+			 struct err *e)
+{
+	const json_t *most = json_object_get(c->in, "most"), *step = json_object_get(c->in, "step");
+	int r = 0;
+
+	for (int d = 0; d < LEDGER_DIMENSIONS && r >= 0; d++) {
+		const char *word = ledger_dimension((enum ledger_dimension)d);
+
+		if (d != LEDGER_MONEY) {
+			r = ledger_amount(most, word, 0, &of[d].most, e);
+			r = r < 0 ? r : ledger_amount(step, word, 0, &of[d].step, e);
+		}
+	}
+	return r;
+}
+
+/* What all of it costs, to the end and in one step. */
+static int price(const struct ledger_prices *p, struct ledger_ceiling of[LEDGER_DIMENSIONS],
+		 struct err *e)
+{
+	int64_t most[LEDGER_DIMENSIONS], step[LEDGER_DIMENSIONS];
+	int r;
+
+	for (int d = 0; d < LEDGER_DIMENSIONS; d++) {
+		most[d] = of[d].most;
+		step[d] = of[d].step;
+	}
+	r = ledger_cost(p, most, &of[LEDGER_MONEY].most, e);
+	return r < 0 ? r : ledger_cost(p, step, &of[LEDGER_MONEY].step, e);
+}
+
+static int add_reservation(struct ledger_call *c, const char *sandbox, const char *account,
+			   int64_t sheet, struct err *e)
+{
+	const char *person, *boot;
+	int64_t keeper;
+	int r = ledger_text(c, "user", 256, "", &person, e);
+
+	r = r < 0 ? r : ledger_text(c, "boot", 64, "", &boot, e);
+	r = r < 0 ? r : ledger_amount(c->in, "keeper", 0, &keeper, e);
+	return r < 0 ? r
+		     : store_do(c->s, e,
+				"INSERT INTO reservation (sandbox, account, person, sheet, keeper,"
+				" boot, state, idle, created, heartbeat)"
+				" VALUES ($1, $2, $3, $4, $5, $6, 'open', 0, $7, $7)",
+				S_TEXT(sandbox), S_TEXT(account), S_TEXT(person), S_INT(sheet),
+				S_INT(keeper), S_TEXT(boot), S_INT(c->now_ms));
+}
+
+static json_t *amounts(const struct ledger_ceiling of[LEDGER_DIMENSIONS])
+{
+	json_t *out = json_object();
+
+	for (int d = 0; out && d < LEDGER_DIMENSIONS; d++) {
+		if (json_put(out, ledger_dimension((enum ledger_dimension)d),
+			     json_integer(of[d].most)) < 0) {
+			json_decref(out);
+			return NULL;
+		}
+	}
+	return out;
+}
+
+int ledger_op_reserve(struct ledger_call *c, struct err *e)
+{
+	struct ledger_ceiling of[LEDGER_DIMENSIONS] = {};
+	struct ledger_prices prices = {};
+	struct ledger_account a;
+	struct asking q = {.c = c, .account = &a, .of = of};
+	const char *sandbox, *account;
+	struct held h;
+	int r = ledger_name(c, "sandbox", &sandbox, e);
+
+	r = r < 0 ? r : ledger_name(c, "account", &account, e);
+	r = r < 0 ? r : take_ceilings(c, of, e);
+	r = r < 0 ? r : ledger_find(c, account, &a, e);
+	r = r < 0 ? r : check_closed(c, account, e);
+	r = r < 0 ? r : ledger_prices_find(c, &a, &prices, e);
+	r = r < 0 ? r : price(&prices, of, e);
+	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	if (r < 0) {
+		return r;
+	}
+	if (*h.state) {
+		return err_set(e, ERR_USER, EEXIST, "sandbox %s has reserved already", sandbox);
+	}
+	q.priced = prices.sheet != 0;
+	r = ledger_budgets(c, account, check_budget, &q, e);
+	r = r < 0 ? r : add_reservation(c, sandbox, account, prices.sheet, e);
+	for (int d = 0; r >= 0 && d < LEDGER_DIMENSIONS; d++) {
+		r = add_line(c, sandbox, (enum ledger_dimension)d, &of[d], e);
+	}
+	r = r < 0 ? r : use(c, account, LEDGER_SANDBOXES, "", 1, e);
+	if (r < 0) {
+		return r;
+	}
+	return json_put(c->out, "reserved", amounts(of)) < 0 ||
+			       json_put(c->out, "currency", json_string(a.currency)) < 0
+		       ? ledger_no_memory(e)
+		       : 0;
+}
+
+/* ---- settle ---- */
+
+static int set_line(struct ledger_call *c, const char *sandbox, const struct held *h,
+		    enum ledger_dimension d, int64_t settled, struct err *e)
+{
+	int r = settled == h->settled[d]
+			? 0
+			: store_do(c->s, e,
+				   "UPDATE hold SET settled = $1 WHERE sandbox = $2"
+				   " AND dimension = $3",
+				   S_INT(settled), S_TEXT(sandbox), S_TEXT(ledger_dimension(d)));
+
+	return r < 0 ? r : use(c, h->account, d, "", settled - h->settled[d], e);
+}
+
+/* What it has used so far becomes what it has spent. */
+static int move(struct ledger_call *c, const char *sandbox, struct held *h,
+		const int64_t used[LEDGER_DIMENSIONS], struct err *e)
+{
+	struct ledger_prices prices;
+	int64_t now[LEDGER_DIMENSIONS] = {}, before = 0, after = 0;
+	int r = ledger_prices_of(c, h->sheet, &prices, e);
+
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		enum ledger_dimension d = told[i];
+
+		now[d] = used[d] > h->settled[d] ? used[d] : h->settled[d];
+	}
+	r = r < 0 ? r : ledger_cost(&prices, h->settled, &before, e);
+	r = r < 0 ? r : ledger_cost(&prices, now, &after, e);
+	/* Money has that of tokens in it, too. */
+	now[LEDGER_MONEY] = h->settled[LEDGER_MONEY] + after - before;
+	r = r < 0 ? r : set_line(c, sandbox, h, LEDGER_MONEY, now[LEDGER_MONEY], e);
+	for (size_t i = 0; i < ARRAY_SIZE(told) && r >= 0; i++) {
+		r = set_line(c, sandbox, h, told[i], now[told[i]], e);
+		h->settled[told[i]] = now[told[i]];
+	}
+	h->settled[LEDGER_MONEY] = now[LEDGER_MONEY];
+	return r < 0 ? r : 0;
+}
+
+struct judging {
+	const struct held *h;
+	const char *currency;
+	const char
+		*model; /* NULL: a settlement; what tokens have used up is told to who uses them */
+	enum ledger_answer answer;
+	char why[256];
+};
+
+/* Worse than what was found so far. */
+static void judge(struct judging *j, const struct ledger_budget *b, enum ledger_answer answer,
+		  const char *what)
+{
+	char amount[64];
+
+	if (answer <= j->answer) {
+		return;
+	}
+	j->answer = answer;
+	ledger_amount_text(b->dimension, b->amount, j->currency, amount);
+	(void)snprintf(j->why, sizeof(j->why), "%s of account '%s' of %s (%s, %s)", what,
+		       b->account, ledger_dimension(b->dimension), amount, b->period);
+}
+
+static int judge_budget(void *arg, const struct ledger_budget *b, struct err *e)
+{
+	struct judging *j = arg;
+	const enum ledger_dimension d = b->dimension;
+	bool concerned =
+		d == LEDGER_MONEY ||
+		(d == LEDGER_TOKENS
+			 ? j->model && (!*b->model || strcmp(b->model, j->model) == 0)
+			 : d != LEDGER_SANDBOXES && (j->h->ceiling[d] > 0 || j->h->settled[d] > 0));
+
+	(void)e;
+	if (!concerned) {
+		return 0;
+	}
+	if (b->spent >= b->amount) {
+		judge(j, b, LEDGER_EXHAUSTED, "nothing is left of the budget");
+	} else if (d != LEDGER_TOKENS && j->h->settled[d] > j->h->ceiling[d]) {
+		judge(j, b, LEDGER_EXHAUSTED, "more was used than was reserved from the budget");
+	} else if (b->warn > 0 && (__int128)b->spent * 100 >= (__int128)b->amount * b->warn) {
+		judge(j, b, LEDGER_WARN, "little is left of the budget");
+	}
+	return 0;
+}
+
+static int answer(struct ledger_call *c, const struct held *h, const char *model, struct err *e)
+{
+	static const char *const words[] = {
+		[LEDGER_OK] = "ok", [LEDGER_WARN] = "warn", [LEDGER_EXHAUSTED] = "exhausted"};
+	struct judging j = {.h = h, .model = model};
+	struct ledger_account a;
+	int r = ledger_find(c, h->account, &a, e);
+
+	j.currency = a.currency;
+	r = r < 0 ? r : ledger_budgets(c, h->account, judge_budget, &j, e);
+	if (r < 0) {
+		return r;
+	}
+	return json_put(c->out, "answer", json_string(words[j.answer])) < 0 ||
+			       json_put(c->out, "why", json_text(j.why)) < 0
+		       ? ledger_no_memory(e)
+		       : 0;
+}
+
+/* The reservation that a request is about, and what the sandbox has used. */
+static int take_usage(struct ledger_call *c, const char **sandbox, struct held *h,
+		      int64_t used[LEDGER_DIMENSIONS], struct err *e)
+{
+	const json_t *in = json_object_get(c->in, "used");
+	int r = ledger_name(c, "sandbox", sandbox, e);
+
+	for (size_t i = 0; i < ARRAY_SIZE(told) && r >= 0; i++) {
+		r = ledger_amount(in, ledger_dimension(told[i]), 0, &used[told[i]], e);
+	}
+	r = r < 0 ? r : find_held(c, *sandbox, h, e);
+	return r != 0 ? r : no_such(*sandbox, e);
+}
+
+int ledger_op_settle(struct ledger_call *c, struct err *e)
+{
+	int64_t used[LEDGER_DIMENSIONS] = {};
+	const char *sandbox;
+	struct held h;
+	int r = take_usage(c, &sandbox, &h, used, e);
+
+	r = r < 0 ? r : move(c, sandbox, &h, used, e);
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "UPDATE reservation SET heartbeat = $1, idle = $2 WHERE sandbox = $3",
+			     S_INT(c->now_ms), S_INT(json_is_true(json_object_get(c->in, "idle"))),
+			     S_TEXT(sandbox));
+	return r < 0 ? r : answer(c, &h, NULL, e);
+}
+
+static int finish(struct ledger_call *c, const char *sandbox, const struct held *h,
+		  const char *state, struct err *e)
+{
+	_cleanup_json_ json_t *spent = json_object();
+	struct ledger_account a;
+	int r = store_do(c->s, e,
+			 "UPDATE reservation SET state = $1, idle = 0, heartbeat = $2"
+			 " WHERE sandbox = $3",
+			 S_TEXT(state), S_INT(c->now_ms), S_TEXT(sandbox));
+
+	r = r < 0 ? r : ledger_find(c, h->account, &a, e);
+	if (r < 0) {
+		return r;
+	}
+	for (int d = 0; d < LEDGER_DIMENSIONS; d++) {
+		if (!spent || (d != LEDGER_SANDBOXES &&
+			       json_put(spent, ledger_dimension((enum ledger_dimension)d),
+					json_integer(h->settled[d])) < 0)) {
+			return ledger_no_memory(e);
+		}
+	}
+	return json_object_set(c->out, "spent", spent) < 0 ||
+			       json_put(c->out, "currency", json_string(a.currency)) < 0
+		       ? ledger_no_memory(e)
+		       : 0;
+}
+
+int ledger_op_release(struct ledger_call *c, struct err *e)
+{
+	int64_t used[LEDGER_DIMENSIONS] = {};
+	const char *sandbox;
+	struct held h;
+	int r = take_usage(c, &sandbox, &h, used, e);
+
+	r = r < 0 ? r : move(c, sandbox, &h, used, e);
+	return r < 0 ? r : finish(c, sandbox, &h, "settled", e);
+}
+
+int ledger_op_return(struct ledger_call *c, struct err *e)
+{
+	int64_t used[LEDGER_DIMENSIONS] = {};
+	const char *sandbox;
+	struct held h;
+	int r = ledger_name(c, "sandbox", &sandbox, e);
+
+	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	if (r <= 0) {
+		return r < 0                                        ? r
+		       : json_put(c->out, "held", json_false()) < 0 ? ledger_no_memory(e)
+								    : 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		enum ledger_dimension d = told[i];
+		int64_t left = h.ceiling[d] - h.settled[d];
+
+		used[d] = h.settled[d] + (left <= 0 ? 0 : h.step[d] < left ? h.step[d] : left);
+	}
+	r = move(c, sandbox, &h, used, e);
+	r = r < 0 ? r : finish(c, sandbox, &h, "returned", e);
+	return r < 0 ? r : json_put(c->out, "held", json_true()) < 0 ? ledger_no_memory(e) : 0;
+}
+
+/* ---- tokens ---- */
+
+int ledger_op_tokens(struct ledger_call *c, struct err *e)
+{
+	const char *sandbox, *model, *version;
+	int64_t in, out, cost = 0;
+	struct held h;
+	int r = ledger_name(c, "sandbox", &sandbox, e);
+
+	r = r < 0 ? r : ledger_text(c, "model", 128, NULL, &model, e);
+	r = r < 0 ? r : ledger_text(c, "version", 128, "", &version, e);
+	r = r < 0 ? r : ledger_amount(c->in, "in", -1, &in, e);
+	r = r < 0 ? r : ledger_amount(c->in, "out", -1, &out, e);
+	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	if (r <= 0) {
+		return r < 0 ? r : no_such(sandbox, e);
+	}
+	r = ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
+	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, "", in + out, e);
+	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, model, in + out, e);
+	r = r < 0 ? r : use(c, h.account, LEDGER_MONEY, "", cost, e);
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "UPDATE hold SET settled = settled + CASE dimension"
+			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END,"
+			     " ceiling = ceiling + CASE dimension"
+			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE 0 END"
+			     " WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
+			     S_INT(cost), S_INT(in + out), S_TEXT(sandbox));
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "INSERT INTO model_use (sandbox, model, version, tokens_in,"
+			     " tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
+			     " ON CONFLICT (sandbox, model, version) DO UPDATE SET"
+			     " tokens_in = model_use.tokens_in + excluded.tokens_in,"
+			     " tokens_out = model_use.tokens_out + excluded.tokens_out,"
+			     " money = model_use.money + excluded.money",
+			     S_TEXT(sandbox), S_TEXT(model), S_TEXT(version), S_INT(in), S_INT(out),
+			     S_INT(cost));
+	if (r < 0) {
+		return r;
+	}
+	h.settled[LEDGER_MONEY] += cost;
+	/* What tokens cost was not in the ceiling, and takes nothing away from what was. */
+	h.ceiling[LEDGER_MONEY] += cost;
+	r = answer(c, &h, model, e);
+	return r < 0                                               ? r
+	       : json_put(c->out, "money", json_integer(cost)) < 0 ? ledger_no_memory(e)
+								   : 0;
+}
