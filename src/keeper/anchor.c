@@ -88,7 +88,7 @@ static int to_file(const char *path, const char *line, struct err *e)
 /* The line is its standard input; what it says goes nowhere. */
 static _Noreturn void become(char *const *argv, int input)
 {
-	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const env[] = {path, NULL};
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -160,10 +160,9 @@ static int to_program(const char *what, char *const *argv, const char *line, str
 
 static int outside(const char *where, const char *line, struct err *e)
 {
-	static char sh[] = "/bin/sh", c[] = "-c", curl[] = "/usr/bin/curl", quiet[] = "-fsS",
-		    time[] = "--max-time", seconds[] = OUTSIDE_S, data[] = "--data-binary",
-		    in[] = "@-", header[] = "-H", type[] = "Content-Type: application/json",
-		    end[] = "--";
+	char sh[] = "/bin/sh", c[] = "-c", curl[] = "/usr/bin/curl", quiet[] = "-fsS",
+	     time[] = "--max-time", seconds[] = OUTSIDE_S, data[] = "--data-binary", in[] = "@-",
+	     header[] = "-H", type[] = "Content-Type: application/json", end[] = "--";
 	char *rest = (char *)where;
 
 	if (strncmp(where, "file:", 5) == 0) {
@@ -183,7 +182,7 @@ static int outside(const char *where, const char *line, struct err *e)
 }
 
 int anchor_trail(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		 struct err *e)
+		 bool wait, struct err *e)
 {
 	_cleanup_(config_done) struct config config = {};
 	_cleanup_free_ char *line = NULL;
@@ -193,7 +192,7 @@ int anchor_trail(const struct state *s, const struct trail *t, const struct chec
 
 	hex_encode(t->prev, DIGEST_SIZE, head);
 	r = r < 0 ? r : in_ledger(s, t, head, c, &n, e);
-	if (r < 0 || !config.anchor) {
+	if (r < 0 || !config.anchor || !wait) {
 		return r;
 	}
 	line = anchor_line(t, head, c, n);

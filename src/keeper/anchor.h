@@ -7,11 +7,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct checkpoint;
 struct err;
 struct state;
 struct trail;
 
-/* A trail that was just sealed by this checkpoint. */
+/* A trail that was just sealed by this checkpoint. Outside only for who can `wait`: it may take
+ * seconds. */
 int anchor_trail(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		 struct err *e);
+		 bool wait, struct err *e);

@@ -48,6 +48,9 @@ struct keeper {
 	struct control control;
 	struct trail trail;
 	bool recording; /* the trail is open */
+	int64_t checkpoint_ns,
+		checkpoint_due_ns; /* how often it is signed meanwhile; 0: it is not */
+	uint64_t signed_seq;       /* what it had when it was, the last time */
 	struct limits limits;
 	struct scratch scratch;
 	struct egress egress;
@@ -118,6 +121,10 @@ int keeper_find_denied(struct keeper *k, struct err *e);
 /* keeper.c: the receipt is read for a command that is held, or for the sandbox (NULL). */
 int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e);
 json_t *keeper_started_event(const struct command *c, size_t room);
+
+/* checkpoints.c: signs the trail meanwhile, if it is time; returns when it is again
+ * (clock_now_ns()), or INT64_MAX. What cannot be signed ends the sandbox: k->error. */
+int64_t keeper_checkpoint(struct keeper *k);
 
 /* watch.c: from release to the death of everything inside. */
 int keeper_watch(struct keeper *k, struct err *e);

@@ -21,6 +21,7 @@
 #include "keeper/kept.h"
 #include "keeper/log.h"
 #include "keeper/scratch.h"
+#include "keeper/retire.h"
 #include "keeper/seal.h"
 #include "keeper/state.h"
 
@@ -336,5 +337,10 @@ int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct er
 	failed = failed < 0 ? failed : r;
 	free(waiting.list);
 	ret->logs = log_reap(s, how == REAP_ALL, look);
+	if (how != REAP_PASSING) {
+		r = retire_trails(s, how == REAP_ALL || look, look, failed < 0 ? NULL : e);
+		ret->trails = r > 0 ? r : 0;
+		failed = failed < 0 || r > 0 ? failed : r;
+	}
 	return failed;
 }

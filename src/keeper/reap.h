@@ -23,6 +23,7 @@ enum reap {
 struct reaped {
 	int orphans; /* sandboxes whose keeper was dead */
 	int logs; /* sandboxes whose kept output goes: for its age, or because there is too much */
+	int trails;  /* sandboxes whose record goes (config.yaml, trail_keep) */
 	int expired; /* copies, the oldest of more than KEPT_MAX, and those that had waited for as
 			long as their policy says */
 };

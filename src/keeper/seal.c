@@ -3,6 +3,7 @@
 #include "keeper/seal.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/json.h"
@@ -23,7 +24,7 @@ static int note_failure(struct trail *t, const struct sign_key *key, const struc
 	return r < 0 ? r : checkpoint_add(t, key, &c, e);
 }
 
-int seal(const struct state *s, struct trail *t, struct err *e)
+static int seal_now(const struct state *s, struct trail *t, bool wait, struct err *e)
 {
 	struct checkpoint c;
 	struct sign_key key;
@@ -35,11 +36,21 @@ int seal(const struct state *s, struct trail *t, struct err *e)
 		return r;
 	}
 	r = checkpoint_add(t, &key, &c, e);
-	if (r >= 0 && anchor_trail(s, t, &c, &why) < 0) {
+	if (r >= 0 && anchor_trail(s, t, &c, wait, &why) < 0) {
 		r = note_failure(t, &key, &why, e);
 	}
 	sign_key_done(&key);
 	return r;
+}
+
+int seal(const struct state *s, struct trail *t, struct err *e)
+{
+	return seal_now(s, t, true, e);
+}
+
+int seal_meanwhile(const struct state *s, struct trail *t, struct err *e)
+{
+	return seal_now(s, t, false, e);
 }
 
 int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,

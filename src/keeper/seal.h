@@ -15,6 +15,9 @@ struct trail;
 
 int seal(const struct state *s, struct trail *t, struct err *e);
 
+/* The same for a trail that goes on: nobody outside is waited for. */
+int seal_meanwhile(const struct state *s, struct trail *t, struct err *e);
+
 /*
  * Adds an event to the trail of a sandbox that has ended, and seals it; takes `data`, whose maker
  * ran out of memory when it is NULL. -ENOENT without *e set: it has none.

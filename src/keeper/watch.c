@@ -686,7 +686,7 @@ int keeper_watch(struct keeper *k, struct err *e)
 
 	while (r >= 0 && !k->ended_ns) {
 		struct pollfd w[W_COUNT];
-		int64_t due = keeper_settle(k), calls;
+		int64_t due = keeper_settle(k), signing = keeper_checkpoint(k), calls;
 
 		if (k->error.code) {
 			r = -k->error.code; /* what cannot be recorded does not go on */
@@ -694,6 +694,7 @@ int keeper_watch(struct keeper *k, struct err *e)
 		}
 		calls = fill(k, signals, w);
 		due = calls < due ? calls : due;
+		due = signing < due ? signing : due;
 		if (poll(w, W_COMMANDS + k->n_commands * COMMAND_POLLS,
 			 patience(k->limits.due_ns, due)) < 0) {
 			if (errno != EINTR) {

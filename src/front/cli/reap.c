@@ -30,15 +30,20 @@ static int reap(const struct cli_command *c, int argc, char **argv)
 	r = r < 0 ? r : reap_run(&s, o.dry_run ? REAP_LOOK : REAP_ALL, &n, &e);
 	state_done(&s);
 	if (o.json) {
-		int printed = cli_print_json(json_pack("{s:i, s:i, s:i, s:b}", "orphans", n.orphans,
-						       "expired", n.expired, "logs", n.logs,
-						       "removed", !o.dry_run));
+		int printed = cli_print_json(json_pack(
+			"{s:i, s:i, s:i, s:i, s:b}", "orphans", n.orphans, "expired", n.expired,
+			"logs", n.logs, "trails", n.trails, "removed", !o.dry_run));
 
 		return r < 0 ? cli_fail(&e) : printed;
 	}
 	printf("%s%d without a keeper, %d cop%s and %d log%s whose time is up\n",
 	       o.dry_run ? "would be removed: " : "removed: ", n.orphans, n.expired,
 	       n.expired == 1 ? "y" : "ies", n.logs, n.logs == 1 ? "" : "s");
+	if (n.trails > 0) {
+		printf("%s%d record%s whose time is up\n",
+		       o.dry_run ? "would be removed: " : "removed: ", n.trails,
+		       n.trails == 1 ? "" : "s");
+	}
 	return r < 0 ? cli_fail(&e) : cli_written();
 }
 
