@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import signal
 import stat
 import subprocess
@@ -143,6 +144,12 @@ def test_two_first_starts_make_one_key(atoll, world):
 
 # ---- verifying ----
 
+def forget_anchors(atoll):
+    """What the chain and the signature show by themselves (test_anchor.py has the rest)."""
+    assert runner.eventually(lambda: verdicts(atoll)[1] and all(row["anchored"] for row in verdicts(atoll)[1].values()), 20)
+    shutil.rmtree(atoll.home / "ledger")
+
+
 def broken(atoll, path, data, *words):
     """The verdict on these bytes in the place of the record."""
     path.write_bytes(data)
@@ -154,6 +161,7 @@ def broken(atoll, path, data, *words):
 def test_damage_is_named(atoll, world):
     """H6: flips, drops, reorder, duplication: the first record that is not as it was is named."""
     sandbox, path = run(atoll)
+    forget_anchors(atoll)
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     for n, line in enumerate(lines):
@@ -198,6 +206,7 @@ def test_a_chain_made_anew_has_no_signature(atoll, world):
     lines = path.read_bytes().splitlines()
     forged = [line.replace(b'"true"', b'"ls"') for line in lines]
     assert forged != lines
+    forget_anchors(atoll)
     status, row = broken(atoll, path, b"".join(rehash(forged)))
     assert (status, row["verdict"], row["bad_record"]) == (1, "broken", len(lines) - 1), row
     status, row = broken(atoll, path, b"".join(rehash(forged)[:-1]))
@@ -228,6 +237,7 @@ def test_anchors_show_what_is_missing(atoll, world):
     row = {"sandbox": first, "size": len(lines), "head": hashlib.sha256(lines[-1]).hexdigest()}
     anchors.write_text(json.dumps(row) + "\n")
     words = ("--anchors", str(anchors))
+    forget_anchors(atoll)
     status, rows = verdicts(atoll, *words)
     assert status == 0 and rows[first]["anchored"] == len(lines)
     whole = path.read_bytes()
@@ -256,6 +266,7 @@ def test_texts_from_a_payload_are_shown_safely(atoll, world):
 # ---- showing, reporting, exporting ----
 
 def test_show_filters(atoll, world):
+    assert atoll.tool("account", "create", "one").status == 0
     first, _ = run(atoll, options=("--owner", "ann", "--account", "one"))
     second, _ = run(atoll, "/bin/sh", "-c", "exit 3", options=("--owner", "bob"))
 
@@ -303,6 +314,7 @@ def test_every_event_fits_the_schema(atoll, live, world):
 
 
 def test_report(atoll, world):
+    assert atoll.tool("account", "create", "one").status == 0
     first, _ = run(atoll, "/bin/sh", "-c", "unshare -U true", options=(
         "--owner", "ann", "--account", "one", "--purpose", "a try", "--scope", "customers", "--review", "daily",
         "--allow", "host.example:443", "--workspace", f"{atoll.workspace}:copy"))
