@@ -34,15 +34,16 @@ extern char **environ;
 #define OUTSIDE_S  "15"
 #define LOOK_MS    5
 
-static int in_ledger(const struct state *s, const struct trail *t, const char *head,
-		     const struct checkpoint *c, int64_t *ret_n, struct err *e)
+int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
+		     int64_t *ret_n, struct err *e)
 {
 	_cleanup_ledger_ struct ledger *l = NULL;
-	char signature[2 * SIGN_SIZE + 1], root[DIGEST_HEX_SIZE];
+	char signature[2 * SIGN_SIZE + 1], root[DIGEST_HEX_SIZE], head[DIGEST_HEX_SIZE];
 	uint8_t raw[DIGEST_SIZE];
 	int r = account_open_ledger(s->home, &l, NULL, e);
 
 	hex_encode(c->signature, SIGN_SIZE, signature);
+	hex_encode(t->prev, DIGEST_SIZE, head);
 	merkle_root(&t->tree, raw);
 	hex_encode(raw, DIGEST_SIZE, root);
 	return r < 0 ? r
@@ -50,13 +51,13 @@ static int in_ledger(const struct state *s, const struct trail *t, const char *h
 				     e);
 }
 
-static char *anchor_line(const struct trail *t, const char *head, const struct checkpoint *c,
-			 int64_t n)
+static char *anchor_line(const struct trail *t, const struct checkpoint *c, int64_t n)
 {
-	char signature[2 * SIGN_SIZE + 1];
+	char signature[2 * SIGN_SIZE + 1], head[DIGEST_HEX_SIZE];
 	_cleanup_json_ json_t *doc = NULL;
 
 	hex_encode(c->signature, SIGN_SIZE, signature);
+	hex_encode(t->prev, DIGEST_SIZE, head);
 	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I}", "sandbox", t->sandbox, "size",
 			(json_int_t)t->seq, "head", head, "root", c->root, "time", c->time, "key",
 			c->key, "signature", signature, "ledger", (json_int_t)n);
@@ -181,21 +182,19 @@ static int outside(const char *where, const char *line, struct err *e)
 				      : to_program("the server", argv, line, e);
 }
 
-int anchor_trail(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		 bool wait, struct err *e)
+int anchor_place(char **ret, struct err *e)
 {
 	_cleanup_(config_done) struct config config = {};
-	_cleanup_free_ char *line = NULL;
-	char head[DIGEST_HEX_SIZE];
-	int64_t n = 0;
 	int r = config_load(environ, &config, e);
 
-	hex_encode(t->prev, DIGEST_SIZE, head);
-	r = r < 0 ? r : in_ledger(s, t, head, c, &n, e);
-	if (r < 0 || !config.anchor || !wait) {
-		return r;
-	}
-	line = anchor_line(t, head, c, n);
-	return line ? outside(config.anchor, line, e)
-		    : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	*ret = r < 0 ? NULL : TAKE_PTR(config.anchor);
+	return r;
+}
+
+int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c, int64_t n,
+		   struct err *e)
+{
+	_cleanup_free_ char *line = anchor_line(t, c, n);
+
+	return line ? outside(place, line, e) : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }

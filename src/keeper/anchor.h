@@ -7,14 +7,20 @@
  */
 #pragma once
 
-#include <stdbool.h>
+#include <stdint.h>
 
 struct checkpoint;
 struct err;
 struct state;
 struct trail;
 
-/* A trail that was just sealed by this checkpoint. Outside only for who can `wait`: it may take
- * seconds. */
-int anchor_trail(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		 bool wait, struct err *e);
+/* In the ledger: a trail that was just sealed by this checkpoint. *ret_n: the row. */
+int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
+		     int64_t *ret_n, struct err *e);
+
+/* Where else config.yaml wants it: free(); NULL: nowhere. */
+int anchor_place(char **ret, struct err *e);
+
+/* Outside, which may take seconds. */
+int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c, int64_t n,
+		   struct err *e);

@@ -3,8 +3,11 @@
 #include "keeper/seal.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/sign.h"
@@ -24,11 +27,45 @@ static int note_failure(struct trail *t, const struct sign_key *key, const struc
 	return r < 0 ? r : checkpoint_add(t, key, &c, e);
 }
 
-static int seal_now(const struct state *s, struct trail *t, bool wait, struct err *e)
+enum seal_how {
+	SEAL_MEANWHILE, /* nobody outside */
+	SEAL_WAIT,      /* for whoever is outside */
+	SEAL_LEAVE,     /* whoever is outside is told by a child that goes on alone */
+};
+
+/* Tells who is outside, and the trail what came of it. */
+static int tell_outside(struct trail *t, const struct sign_key *key, const struct checkpoint *c,
+			int64_t n, enum seal_how how, struct err *e)
+{
+	_cleanup_free_ char *place = NULL;
+	struct err why = {};
+	pid_t child = 0;
+	int r = anchor_place(&place, &why);
+
+	if (r >= 0 && !place) {
+		return 0;
+	}
+	if (r >= 0 && how == SEAL_LEAVE) {
+		child = fork();
+		if (child > 0) {
+			return 0; /* it has the lock, and what it writes is the last */
+		}
+	}
+	/* Where there can be no child, it takes as long as it takes. */
+	r = r < 0 ? r : anchor_outside(place, t, c, n, &why);
+	r = r < 0 ? note_failure(t, key, &why, e) : 0;
+	if (how == SEAL_LEAVE && child == 0) {
+		_exit(r < 0);
+	}
+	return r;
+}
+
+static int seal_now(const struct state *s, struct trail *t, enum seal_how how, struct err *e)
 {
 	struct checkpoint c;
 	struct sign_key key;
 	struct err why = {};
+	int64_t n = 0;
 	int r = key_need(s->home, e);
 
 	r = r < 0 ? r : key_load(s->home, &key, e);
@@ -36,8 +73,10 @@ static int seal_now(const struct state *s, struct trail *t, bool wait, struct er
 		return r;
 	}
 	r = checkpoint_add(t, &key, &c, e);
-	if (r >= 0 && anchor_trail(s, t, &c, wait, &why) < 0) {
+	if (r >= 0 && anchor_in_ledger(s, t, &c, &n, &why) < 0) {
 		r = note_failure(t, &key, &why, e);
+	} else if (r >= 0 && how != SEAL_MEANWHILE) {
+		r = tell_outside(t, &key, &c, n, how, e);
 	}
 	sign_key_done(&key);
 	return r;
@@ -45,12 +84,12 @@ static int seal_now(const struct state *s, struct trail *t, bool wait, struct er
 
 int seal(const struct state *s, struct trail *t, struct err *e)
 {
-	return seal_now(s, t, true, e);
+	return seal_now(s, t, SEAL_LEAVE, e);
 }
 
 int seal_meanwhile(const struct state *s, struct trail *t, struct err *e)
 {
-	return seal_now(s, t, false, e);
+	return seal_now(s, t, SEAL_MEANWHILE, e);
 }
 
 int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,
@@ -68,7 +107,7 @@ int seal_event(const struct state *s, const char *sandbox, const char *event, js
 		return r;
 	}
 	r = trail_add(&trail, event, json_incref(taken), e);
-	r = r < 0 ? r : seal(s, &trail, e);
+	r = r < 0 ? r : seal_now(s, &trail, SEAL_WAIT, e);
 	trail_done(&trail);
 	return r;
 }

@@ -13,6 +13,8 @@ struct err;
 struct state;
 struct trail;
 
+/* The end of a keeper, who writes no more: where somebody outside is to be told (anchor.h), a child
+ * does that, and has the trail from then on. */
 int seal(const struct state *s, struct trail *t, struct err *e);
 
 /* The same for a trail that goes on: nobody outside is waited for. */
