@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness import runner, trail
+from harness import runner
 from harness.books import Books
 
 PG = max(glob.glob("/usr/lib/postgresql/*/bin"), default="/usr/lib/postgresql/bin")

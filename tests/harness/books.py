@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from . import runner
+from . import runner, trail
 
 # Root has the configuration in /etc alone, so there something is laid over /etc.
 OVER = 'mount -t overlay none -o lowerdir="$0":/etc /etc && exec "$@"'
