@@ -24,7 +24,9 @@
 #include "keeper/state.h"
 #include "policy/config.h"
 #include "record/checkpoint.h"
+#include "record/key.h"
 #include "record/ledger.h"
+#include "record/pending.h"
 #include "record/trail.h"
 
 extern char **environ;
@@ -34,33 +36,62 @@ extern char **environ;
 #define OUTSIDE_S  "15"
 #define LOOK_MS    5
 
-int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		     int64_t *ret_n, struct err *e)
+/* One that was on its way, or is. */
+static int put_in_ledger(void *arg, const struct pending *p, struct err *e)
 {
-	_cleanup_ledger_ struct ledger *l = NULL;
-	char signature[2 * SIGN_SIZE + 1], root[DIGEST_HEX_SIZE], head[DIGEST_HEX_SIZE];
-	uint8_t raw[DIGEST_SIZE];
-	int r = account_open_ledger(s->home, &l, NULL, e);
+	char signature[2 * SIGN_SIZE + 1];
+	int64_t n;
 
-	hex_encode(c->signature, SIGN_SIZE, signature);
-	hex_encode(t->prev, DIGEST_SIZE, head);
-	merkle_root(&t->tree, raw);
-	hex_encode(raw, DIGEST_SIZE, root);
-	return r < 0 ? r
-		     : ledger_anchor(l, t->sandbox, (int64_t)t->seq, head, root, signature, ret_n,
-				     e);
+	hex_encode(p->checkpoint.signature, SIGN_SIZE, signature);
+	return ledger_anchor(arg, p->checkpoint.sandbox, (int64_t)p->size, p->head,
+			     p->checkpoint.root, signature, &n, e);
 }
 
-static char *anchor_line(const struct trail *t, const struct checkpoint *c, int64_t n)
+int anchor_pending(const struct state *s, struct err *e)
+{
+	_cleanup_ledger_ struct ledger *l = NULL;
+	struct key_list keys;
+	int r = 0;
+
+	if (faccessat(s->home, "ledger/pending.jsonl", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		return 0;
+	}
+	r = key_list(s->home, &keys, e);
+	r = r < 0 ? r : account_open_ledger(s->home, &l, NULL, e);
+	return r < 0 ? r : pending_take(s->home, &keys, put_in_ledger, l, e);
+}
+
+int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
+		     struct err *e)
+{
+	_cleanup_(config_done) struct config config = {};
+	_cleanup_ledger_ struct ledger *l = NULL;
+	struct pending p = {.checkpoint = *c, .size = t->seq};
+	bool many = false;
+	int r = config_load(environ, &config, e);
+
+	hex_encode(t->prev, DIGEST_SIZE, p.head);
+	if (r < 0) {
+		return r;
+	}
+	if (strcmp(config.ledger, "sqlite") == 0) {
+		r = pending_add(s->home, &p, &many, e);
+		return r >= 0 && many ? anchor_pending(s, e) : r;
+	}
+	r = account_open_ledger(s->home, &l, NULL, e);
+	return r < 0 ? r : put_in_ledger(l, &p, e);
+}
+
+static char *anchor_line(const struct trail *t, const struct checkpoint *c)
 {
 	char signature[2 * SIGN_SIZE + 1], head[DIGEST_HEX_SIZE];
 	_cleanup_json_ json_t *doc = NULL;
 
 	hex_encode(c->signature, SIGN_SIZE, signature);
 	hex_encode(t->prev, DIGEST_SIZE, head);
-	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I}", "sandbox", t->sandbox, "size",
+	doc = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "sandbox", t->sandbox, "size",
 			(json_int_t)t->seq, "head", head, "root", c->root, "time", c->time, "key",
-			c->key, "signature", signature, "ledger", (json_int_t)n);
+			c->key, "signature", signature);
 	return doc ? json_canonical(doc, NULL) : NULL;
 }
 
@@ -191,10 +222,10 @@ int anchor_place(char **ret, struct err *e)
 	return r;
 }
 
-int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c, int64_t n,
+int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c,
 		   struct err *e)
 {
-	_cleanup_free_ char *line = anchor_line(t, c, n);
+	_cleanup_free_ char *line = anchor_line(t, c);
 
 	return line ? outside(place, line, e) : err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 }

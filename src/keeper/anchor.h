@@ -3,24 +3,26 @@
  * Anchoring: saying elsewhere how far a trail has come, so that its end cannot be cut off, nor all
  * of it removed, without that being noticed. Always in the ledger; and where config.yaml says so
  * (`anchor`), outside: a line of JSON, {"sandbox", "size", "head", "root", "time", "key",
- * "signature", "ledger"}, is added to a file, given to a command, or sent by HTTP.
+ * "signature"}, is added to a file, given to a command, or sent by HTTP.
  */
 #pragma once
-
-#include <stdint.h>
 
 struct checkpoint;
 struct err;
 struct state;
 struct trail;
 
-/* In the ledger: a trail that was just sealed by this checkpoint. *ret_n: the row. */
+/* In the ledger, or on its way there (record/pending.h): a trail that was just sealed by this
+ * checkpoint. */
 int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		     int64_t *ret_n, struct err *e);
+		     struct err *e);
+
+/* Brings into the ledger what is on its way. How many, or -errno. */
+int anchor_pending(const struct state *s, struct err *e);
 
 /* Where else config.yaml wants it: free(); NULL: nowhere. */
 int anchor_place(char **ret, struct err *e);
 
 /* Outside, which may take seconds. */
-int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c, int64_t n,
+int anchor_outside(const char *place, const struct trail *t, const struct checkpoint *c,
 		   struct err *e);

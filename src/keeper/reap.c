@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "keeper/account.h"
+#include "keeper/anchor.h"
 #include "keeper/copy.h"
 #include "keeper/group.h"
 #include "keeper/kept.h"
@@ -338,6 +339,8 @@ int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct er
 	free(waiting.list);
 	ret->logs = log_reap(s, how == REAP_ALL, look);
 	if (how != REAP_PASSING) {
+		r = look ? 0 : anchor_pending(s, failed < 0 ? NULL : e);
+		failed = failed < 0 || r > 0 ? failed : r;
 		r = retire_trails(s, how == REAP_ALL || look, look, failed < 0 ? NULL : e);
 		ret->trails = r > 0 ? r : 0;
 		failed = failed < 0 || r > 0 ? failed : r;

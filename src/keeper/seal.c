@@ -35,7 +35,7 @@ enum seal_how {
 
 /* Tells who is outside, and the trail what came of it. */
 static int tell_outside(struct trail *t, const struct sign_key *key, const struct checkpoint *c,
-			int64_t n, enum seal_how how, struct err *e)
+			enum seal_how how, struct err *e)
 {
 	_cleanup_free_ char *place = NULL;
 	struct err why = {};
@@ -52,7 +52,7 @@ static int tell_outside(struct trail *t, const struct sign_key *key, const struc
 		}
 	}
 	/* Where there can be no child, it takes as long as it takes. */
-	r = r < 0 ? r : anchor_outside(place, t, c, n, &why);
+	r = r < 0 ? r : anchor_outside(place, t, c, &why);
 	r = r < 0 ? note_failure(t, key, &why, e) : 0;
 	if (how == SEAL_LEAVE && child == 0) {
 		_exit(r < 0);
@@ -65,7 +65,6 @@ static int seal_now(const struct state *s, struct trail *t, enum seal_how how, s
 	struct checkpoint c;
 	struct sign_key key;
 	struct err why = {};
-	int64_t n = 0;
 	int r = key_need(s->home, e);
 
 	r = r < 0 ? r : key_load(s->home, &key, e);
@@ -73,10 +72,10 @@ static int seal_now(const struct state *s, struct trail *t, enum seal_how how, s
 		return r;
 	}
 	r = checkpoint_add(t, &key, &c, e);
-	if (r >= 0 && anchor_in_ledger(s, t, &c, &n, &why) < 0) {
+	if (r >= 0 && anchor_in_ledger(s, t, &c, &why) < 0) {
 		r = note_failure(t, &key, &why, e);
 	} else if (r >= 0 && how != SEAL_MEANWHILE) {
-		r = tell_outside(t, &key, &c, n, how, e);
+		r = tell_outside(t, &key, &c, how, e);
 	}
 	sign_key_done(&key);
 	return r;

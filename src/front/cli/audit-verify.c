@@ -16,6 +16,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/sandboxes.h"
 #include "front/cli/trails.h"
+#include "keeper/anchor.h"
 #include "record/key.h"
 #include "record/reader.h"
 #include "record/verify.h"
@@ -242,7 +243,9 @@ static int read_ledger(const struct state *s, struct verifying *v, struct err *e
 	struct verdict verdict = {.word = "broken"};
 	struct anchor_list known = {};
 	struct err why = {};
-	int r = anchors_read_ledger(&known, s->home, &why);
+	int r = anchor_pending(s, &why);
+
+	r = r < 0 ? r : anchors_read_ledger(&known, s->home, &why);
 
 	for (size_t i = 0; i < known.n && r >= 0; i++) {
 		r = anchors_add(&v->anchors, &known.rows[i], e);
