@@ -292,6 +292,55 @@ def test_show_filters(atoll, world):
         assert done.status == 125 and why in done.err, done
 
 
+def test_show_follows(live, atoll):
+    """Until the seal, with filters; a sandbox that has ended is shown as ever."""
+    box = live("--name", "told")
+    follower = subprocess.Popen([str(atoll.binary), "audit", "show", "--follow", "--json", "--class", "life", "--class", "record",
+                                 "told"], env=atoll.environment(), stdout=subprocess.PIPE, text=True)
+    assert box.shell("true").status == 0
+    assert atoll.tool("rm", "--force", "told").status == 0
+    out = follower.communicate(timeout=20 * runner.SLOW)[0]
+    names = [json.loads(line)["event"] for line in out.splitlines()]
+    assert follower.returncode == 0
+    assert names == ["created", "exec", "exec_ended", "ended", "torn_down", "checkpoint"]
+    again = atoll.tool("audit", "show", "-f", "--json", "--class", "life", "--class", "record", box.id)
+    assert again.out == out
+    for words in ((), (box.id, box.id)):
+        assert atoll.tool("audit", "show", "--follow", *words).status == 125
+
+
+FULL = """
+set -e
+mount -t tmpfs -o size=2m,mode=0700 none "$1"
+export ATOLL_HOME=$1
+"$2" run --quiet --workspace :none -- true
+id=$("$2" create --workspace :none)
+head -c 4M /dev/zero >"$1/filler" 2>/dev/null || true
+set +e
+"$2" run --workspace :none -- true 2>"$3/refused"; echo "run $?"
+"$2" exec $id -- sh -c 'while :; do /bin/true; done' 2>"$3/ended"; echo "exec $?"
+for i in 1 2 3 4 5 6 7 8 9 10; do "$2" ps --quiet | grep -q . || break; sleep 0.2; done
+echo "left $("$2" ps --quiet | wc -l)"
+rm "$1/filler"
+"$2" run --quiet --workspace :none -- true; echo "again $?"
+"$2" rm --force $id 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10; do umount "$1" 2>/dev/null && break; sleep 0.1; done
+"""
+
+
+def test_a_full_disk(atoll, need_root, world):
+    """Nothing starts that cannot be recorded, and what runs is ended; afterwards all is as before."""
+    place, out = atoll.base / "small", atoll.base / "out"
+    place.mkdir(mode=0o700)
+    out.mkdir()
+    done = subprocess.run(["unshare", "--mount", "--", "/bin/sh", "-c", FULL, "sh", place, atoll.binary, out],
+                          capture_output=True, text=True, cwd=out, env=atoll.environment(), check=False, timeout=60 * runner.SLOW)
+    said = done.stdout.splitlines()
+    assert "run 125" in said and "left 0" in said and "again 0" in said, done
+    assert "exec 0" not in said, done
+    assert "No space left" in (out / "refused").read_text()
+
+
 def test_every_event_fits_the_schema(atoll, live, world):
     schema = json.loads(atoll.tool("audit", "schema").out)
     validator = jsonschema.Draft202012Validator(schema)

@@ -11,6 +11,7 @@
 struct show_options {
 	struct trail_filter filter; /* first: options are taken into it */
 	bool json;
+	bool follow;
 };
 
 static int print_event(void *arg, const struct line *l, const char *text, size_t len, struct err *e)
@@ -30,7 +31,8 @@ static int show_one(const struct state *s, const char *id, void *arg, struct err
 {
 	struct show_options *o = arg;
 
-	return trail_read(s, id, &o->filter, print_event, o, e);
+	return o->follow ? trail_follow(s, id, &o->filter, print_event, o, e)
+			 : trail_read(s, id, &o->filter, print_event, o, e);
 }
 
 static int show(const struct cli_command *c, int argc, char **argv)
@@ -44,6 +46,9 @@ static int show(const struct cli_command *c, int argc, char **argv)
 	r = r == 0 ? trail_filter_settle(&o.filter, c->name) : r;
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
+	}
+	if (o.follow && words.n != 1) {
+		return cli_complain(c->name, "--follow needs one sandbox, which is followed");
 	}
 	r = state_open(&s, &e);
 	r = r < 0 ? r : trails_each(&s, &words, show_one, &o, &e);
@@ -67,6 +72,8 @@ static const struct cli_option show_options[] = {
 		  .offset = offsetof(struct show_options, filter.owner)),
 	CLI_TAKES("--account", "NAME", CLI_TEXT, "only of sandboxes of this account",
 		  .offset = offsetof(struct show_options, filter.account)),
+	CLI_FLAG("--follow", "go on until the record of the one sandbox has its end", .letter = 'f',
+		 .offset = offsetof(struct show_options, follow)),
 	CLI_FLAG("--json", "the lines of the records as they stand",
 		 .offset = offsetof(struct show_options, json)),
 	{},
@@ -85,9 +92,7 @@ const struct cli_command cli_audit_show_command = {
 	.operands = "[SANDBOX...]",
 	.operand.kind = CLI_EITHER,
 	.max_operands = SIZE_MAX,
-	.about = "Print events, the oldest record first. Without SANDBOX, of every record; "
-		 "'atoll events\n"
-		 "--follow' goes on while one is written.\n",
+	.about = "Print events, the oldest record first. Without SANDBOX, of every record.\n",
 	.notes = "What is printed is not verified by it: 'atoll audit verify' does that.\n",
 	.options = show_options,
 	.examples = show_examples,

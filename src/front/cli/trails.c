@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,9 @@
 #include "front/cli/sandboxes.h"
 #include "policy/scalar.h"
 #include "record/reader.h"
+
+/* A record grows by whole lines; nobody tells who reads it. */
+#define FOLLOW_MS 100
 
 /* ---- all of them ---- */
 
@@ -252,6 +256,60 @@ int trail_read(const struct state *s, const char *id, const struct trail_filter 
 		if (taken && trail_filter_passes(f, &l) && (r = fn(arg, &l, text, len, e)) < 0) {
 			break;
 		}
+	}
+	reader_close(&in);
+	return r < 0 ? r : 0;
+}
+
+/* 1: there was a whole line; 0: not yet. */
+static int next_whole(struct reader *in, const char **ret, size_t *ret_len, struct err *e)
+{
+	long at = ftell(in->in);
+	int r = reader_next(in, ret, ret_len, e);
+
+	if (r > 0 && in->cut) {
+		/* It is being written. */
+		in->number--;
+		return fseek(in->in, at, SEEK_SET) < 0
+			       ? err_sys(e, errno, "cannot read the record of sandbox %s",
+					 in->sandbox)
+			       : 0;
+	}
+	if (r == 0) {
+		clearerr(in->in);
+	}
+	return r;
+}
+
+int trail_follow(const struct state *s, const char *id, const struct trail_filter *f,
+		 trail_event_fn *fn, void *arg, struct err *e)
+{
+	bool over = false;
+	struct reader in;
+	const char *text;
+	size_t len = 0;
+	struct line l;
+	int r = reader_open(&in, s->trail, id, e);
+
+	if (r < 0) {
+		return r;
+	}
+	while ((r = next_whole(&in, &text, &len, e)) >= 0) {
+		if (r > 0) {
+			if (line_parse(text, len, &l)) {
+				over = over || strcmp(l.event, "torn_down") == 0 ||
+				       strcmp(l.event, "reaped") == 0;
+				r = trail_filter_passes(f, &l) ? fn(arg, &l, text, len, e) : 0;
+			}
+			if (r < 0) {
+				break;
+			}
+			continue;
+		}
+		if (fflush(stdout) != 0 || (over && reader_wait(&in, 0))) {
+			break;
+		}
+		(void)poll(NULL, 0, FOLLOW_MS);
 	}
 	reader_close(&in);
 	return r < 0 ? r : 0;

@@ -56,6 +56,11 @@ typedef int trail_event_fn(void *arg, const struct line *l, const char *text, si
 int trail_read(const struct state *s, const char *id, const struct trail_filter *f,
 	       trail_event_fn *fn, void *arg, struct err *e);
 
+/* The same of a sandbox that may still run: goes on until its record has an end, and somebody has
+ * sealed it or nobody writes to it any more. */
+int trail_follow(const struct state *s, const char *id, const struct trail_filter *f,
+		 trail_event_fn *fn, void *arg, struct err *e);
+
 /* The data of an event; NULL: it is no JSON, or memory ran out. */
 json_t *trail_data(const struct line *l);
 
