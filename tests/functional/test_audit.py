@@ -412,6 +412,16 @@ def test_an_escape_is_suspected(atoll, world):
 
 
 @needs_x86
+def test_a_storm_hides_no_escape(atoll, world):
+    """More refusals of one harmless kind than are looked at, and what matters behind them."""
+    storm = PROBE.replace("for words", "for _ in range(20100):\n    call(272, 0x10000000)\nfor words", 1)
+    result = atoll.run("/usr/bin/python3", "-c", storm, options=("--wall", "90s"), timeout=100)
+    assert result.status == 0 and result.document["escape_suspected"] is True, result
+    [data] = suspicion(atoll, result.document["sandbox"])
+    assert data["codes"]["kernel.surface"] == 3 and data["codes"]["namespace.new"] == 20100
+
+
+@needs_x86
 def test_a_suspicion_stops_it(atoll, world):
     result = atoll.run("/usr/bin/python3", "-c", PROBE, options=("--escape", "stop"))
     assert (result.status, result.reason) == (137, "escape"), result
