@@ -6,10 +6,12 @@ import io
 import json
 import os
 import platform
+import pty
 import signal
 import stat
 import subprocess
 import time
+import tty
 
 import jsonschema
 import pytest
@@ -251,6 +253,82 @@ def test_texts_from_a_payload_are_shown_safely(atoll, world):
         done = atoll.tool(*words)
         assert done.status == 0, done
         assert not any(c in done.out for c in "\x1b\x07\r\u202e"), words
+
+
+def test_no_file_in_its_place(atoll, world):
+    """Nothing waits for it, and the other records are looked at nevertheless."""
+    first, path = run(atoll)
+    second, _ = run(atoll)
+    path.unlink()
+    for make in (lambda: path.symlink_to(atoll.home / "keys" / "trail.pem"), lambda: os.mkfifo(path)):
+        make()
+        status, rows = verdicts(atoll)
+        assert status == 1 and rows[first]["verdict"] == "broken" and rows[second]["verdict"] == "intact", rows
+        assert rows[first]["why"] == "it is no file"
+        assert atoll.tool("events", first).status == atoll.tool("audit", "show", first).status == 125
+        path.unlink()
+
+
+def on_terminal(atoll, *words):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    with subprocess.Popen([atoll.binary, *words], env=atoll.environment(), stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        os.close(theirs)
+        out = b""
+        while part := read_terminal(ours):
+            out += part
+        assert process.wait() == 0
+    os.close(ours)
+    return out.decode()
+
+
+def read_terminal(fd):
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # EIO: nobody has the other end any more
+        return b""
+
+
+def test_lines_as_they_stand(atoll, world):
+    """A program gets the bytes of a record; a terminal gets nothing that moves its cursor."""
+    sandbox, path = run(atoll, "/bin/true", "\u202egnp.exe\u009b2J")
+    for words in (("audit", "show", "--json"), ("events", "--json"), ("audit", "export"), ("audit", "export", "--format", "csv")):
+        done = atoll.tool(*words, sandbox)
+        assert done.status == 0 and "\u202egnp.exe\u009b2J" in done.out
+        shown = on_terminal(atoll, *words, sandbox)
+        assert "gnp.exe" in shown and not any(c in shown for c in "\u202e\u009b"), words
+    assert atoll.tool("events", "--json", sandbox).out.encode() == path.read_bytes()
+
+
+def test_a_forged_record_is_shown_safely(atoll, world):
+    """Whoever writes a record, or names a file, cannot write to the terminal of who reports on it."""
+    sandbox, path = run(atoll)
+    bad = "\x1b]0;title\x07"
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    events[0]["data"]["plan"].update(trust=bad, tier=bad, workspace_mode=bad, workspace={"path": "/w"})
+    [ended] = [e for e in events if e["event"] == "ended"]
+    ended["data"]["reason"] = bad
+    path.write_text("".join(json.dumps(e, sort_keys=True, separators=(",", ":")) + "\n" for e in events))
+    (path.parent / f"{bad}.jsonl").write_bytes(path.read_bytes())
+    anchors = atoll.base / "anchors"
+    anchors.write_text(json.dumps({"sandbox": bad, "size": 1, "head": "0" * 64}) + "\n")
+    for words in (("audit", "report"), ("audit", "show"), ("audit", "verify"), ("events", sandbox),
+                  ("audit", "verify", "--anchors", str(anchors))):
+        done = atoll.tool(*words)
+        assert not any(c in done.out + done.err for c in "\x1b\x07"), words
+
+
+def test_events_of_several_segments(atoll, world):
+    sandbox, path = run(atoll)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]))
+    (path.parent / f"{sandbox}.2.jsonl").write_bytes(b"".join(lines[2:]))
+    assert verdicts(atoll)[0] == 0
+    assert atoll.tool("events", "--json", sandbox).out.encode() == whole
+    followed = atoll.tool("events", "--json", "--follow", sandbox)
+    assert json.loads(followed.out.splitlines()[-1])["event"] == "torn_down"
 
 
 # ---- showing, reporting, exporting ----

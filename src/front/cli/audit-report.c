@@ -399,7 +399,8 @@ static void print_review(const json_t *row)
 		return;
 	}
 	begin_line("review");
-	(void)printf("%s, %s %.10s\n", text_of(review, "every"),
+	put(text_of(review, "every"));
+	(void)printf(", %s %.10s\n",
 		     json_is_true(json_object_get(review, "overdue")) ? "OVERDUE since" : "next by",
 		     text_of(review, "due"));
 }
@@ -423,13 +424,17 @@ static void print_row(const json_t *row)
 	const json_t *path;
 	size_t i;
 
-	(void)printf("%s %.19sZ  trust %s, tier %s", text_of(row, "sandbox"),
-		     text_of(row, "created"), text_of(row, "trust"), text_of(row, "tier"));
+	(void)printf("%s %.19sZ  trust ", text_of(row, "sandbox"), text_of(row, "created"));
+	put(text_of(row, "trust"));
+	(void)fputs(", tier ", stdout);
+	put(text_of(row, "tier"));
 	if (*text_of(row, "name")) {
 		(void)fputs(", ", stdout);
 		put(text_of(row, "name"));
 	}
-	(void)printf(": %s\n", *text_of(row, "ended") ? text_of(row, "ended") : "runs");
+	(void)fputs(": ", stdout);
+	put(*text_of(row, "ended") ? text_of(row, "ended") : "runs");
+	(void)putchar('\n');
 	if (*text_of(row, "purpose")) {
 		begin_line("purpose");
 		put(text_of(row, "purpose"));
@@ -441,7 +446,9 @@ static void print_row(const json_t *row)
 		begin_line(strcmp(text_of(path, "mode"), "read-only") == 0 ? "could read"
 									   : "could change");
 		put(text_of(path, "path"));
-		(void)printf(" (%s)\n", text_of(path, "mode"));
+		(void)fputs(" (", stdout);
+		put(text_of(path, "mode"));
+		(void)fputs(")\n", stdout);
 	}
 	print_texts("could reach", json_object_get(row, "hosts"));
 	print_reached(json_object_get(row, "reached"));

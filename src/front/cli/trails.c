@@ -37,12 +37,22 @@ static int by_age(const void *a, const void *b)
 				    : strcmp(x->id, y->id);
 }
 
-/* The id, where the name is that of a first segment. */
-static bool take_name(const char *name, char id[STATE_ID_SIZE])
+bool trail_is_id(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!(text[i] >= 'a' && text[i] <= 'z') && !(text[i] >= '0' && text[i] <= '9') &&
+		    text[i] != '-') {
+			return false;
+		}
+	}
+	return len > 0 && len < STATE_ID_SIZE;
+}
+
+bool trail_take_name(const char *name, char id[STATE_ID_SIZE])
 {
 	size_t n = strcspn(name, ".");
 
-	if (n == 0 || n >= STATE_ID_SIZE || strcmp(name + n, ".jsonl") != 0) {
+	if (!trail_is_id(name, n) || strcmp(name + n, ".jsonl") != 0) {
 		return false;
 	}
 	memcpy(id, name, n);
@@ -63,7 +73,7 @@ static int find_all(const struct state *s, struct found **ret, size_t *ret_n, st
 		return err_sys(e, errno, "cannot list the records");
 	}
 	while (r >= 0 && (d = readdir(dir))) {
-		if (!take_name(d->d_name, id) ||
+		if (!trail_take_name(d->d_name, id) ||
 		    fstatat(s->trail, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 			continue;
 		}
@@ -270,7 +280,7 @@ int trail_print(FILE *out, const struct line *l, bool whose)
 	const char *key;
 	json_t *value;
 
-	buf_init(&text, 1024 * 1024);
+	buf_init(&text, 4 * TRAIL_MAX_LINE); /* what is neutralised is longer than it was */
 	json_object_foreach(data, key, value)
 	{
 		_cleanup_free_ char *plain =
@@ -288,6 +298,20 @@ int trail_print(FILE *out, const struct line *l, bool whose)
 		       whose ? " " : "", l->event, buf_str(&text)) < 0
 		       ? -EIO
 		       : 0;
+}
+
+void trail_print_json(const char *text, size_t len)
+{
+	_cleanup_buf_ struct buf safe = {};
+
+	if (isatty(STDOUT_FILENO)) {
+		buf_init(&safe, 8 * TRAIL_MAX_LINE);
+		(void)utf8_neutralise(&safe, text, len);
+		text = buf_str(&safe);
+		len = safe.len;
+	}
+	(void)fwrite(text, 1, len, stdout);
+	(void)putchar('\n');
 }
 
 bool trail_is_written(const struct state *s, const char *id)
