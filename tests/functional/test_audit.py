@@ -206,6 +206,45 @@ def test_a_chain_made_anew_has_no_signature(atoll, world):
     assert (status, row["verdict"]) == (1, "unsealed"), row
 
 
+@pytest.mark.parametrize("what", ["made anew", "cut off", "damaged"])
+def test_nobody_signs_what_somebody_else_has_left(atoll, world, what):
+    """What is added to a record later seals it again only if it was sealed, and is as it was."""
+    sandbox, path = run(atoll, "/bin/sh", "-c", "echo x >f; unshare -U true", options=("--workspace", f"{atoll.workspace}:copy"))
+    lines = [line for line in path.read_bytes().splitlines() if json.loads(line)["event"] not in ("checkpoint", "changed")]
+    if what == "made anew":
+        lines = [line.rstrip(b"\n") for line in rehash([line for line in lines if json.loads(line)["event"] != "denied"])]
+    elif what == "cut off":
+        lines = lines[:4]
+    else:
+        lines[2] = lines[2].replace(b'"time":"20', b'"time":"21')
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    verdict = "broken" if what == "damaged" else "unsealed"
+    status, rows = verdicts(atoll, sandbox)
+    assert status == 1 and rows[sandbox]["verdict"] == verdict, rows
+    assert atoll.tool("discard", sandbox).status == 0
+    assert json.loads(path.read_bytes().splitlines()[-1])["event"] == "discarded"
+    status, rows = verdicts(atoll, sandbox)
+    assert status == 1 and rows[sandbox]["verdict"] == verdict, rows
+    # Who has looked at it can sign it.
+    assert atoll.tool("audit", "review", sandbox).status == 0
+    assert verdicts(atoll, sandbox)[0] == (1 if what == "damaged" else 0)
+
+
+def test_a_reaper_waits_for_no_key(live, atoll):
+    """It is recorded once, and what is left of the sandbox goes; there is no seal."""
+    box = live()
+    keeper = box.keeper()
+    (atoll.home / "keys" / "trail.pem").chmod(0o644)
+    os.kill(keeper, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while runner.text_of(f"/proc/{keeper}/stat") and time.monotonic() < until:
+        time.sleep(0.01)
+    for _ in range(2):
+        status, rows = verdicts(atoll)
+        assert status == 1 and rows[box.id]["verdict"] == "unsealed", rows
+    assert [e["event"] for e in box.events()].count("reaped") == 1
+
+
 def test_another_key_is_not_trusted(atoll, world):
     _, path = run(atoll)
     own = atoll.base / "own.pub"

@@ -236,7 +236,7 @@ int review_record(const struct review *r, const char *event, json_t *changes, st
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	state_name_of(r->kept.home.id, id);
-	n = seal_event(&r->state, id, event, data, e);
+	n = seal_event(&r->state, id, event, data, SEAL_AGAIN, e);
 	return n == -ENOENT ? 0 : n;
 }
 
