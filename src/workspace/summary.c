@@ -9,8 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/digest.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "workspace/apply-internal.h"
 #include "workspace/change-internal.h"
 #include "workspace/change.h"
 
@@ -54,13 +56,18 @@ static int put_path(json_t *row, const char *path)
 	return json_put(row, "path_hex", json_string(hex));
 }
 
+static json_t *document(json_t *list, size_t n)
+{
+	return json_pack("{s:O, s:o*}", "files", list, "more",
+			 n > SUMMARY_MAX ? json_integer((json_int_t)(n - SUMMARY_MAX)) : NULL);
+}
+
 json_t *changes_summary(const struct changes *c, int upper)
 {
 	_cleanup_json_ json_t *list = json_array();
 	uint64_t room = SUMMARY_READ_MAX;
-	size_t n = c->n < SUMMARY_MAX ? c->n : SUMMARY_MAX;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < c->n && i < SUMMARY_MAX; i++) {
 		const struct change *change = &c->list[i];
 		json_t *row = json_pack("{s:s}", "change", change_word(change->kind));
 		char digest[DIGEST_HEX_SIZE];
@@ -74,6 +81,35 @@ json_t *changes_summary(const struct changes *c, int upper)
 			return NULL;
 		}
 	}
-	return json_pack("{s:O, s:o*}", "files", list, "more",
-			 c->n > n ? json_integer((json_int_t)(c->n - n)) : NULL);
+	return document(list, c->n);
+}
+
+json_t *apply_summary(const struct apply *a, struct err *e)
+{
+	static const enum change_kind kinds[] = {
+		[STEP_REMOVE] = CHANGE_DELETED,
+		[STEP_PUT] = CHANGE_ADDED,
+		[STEP_REPLACE] = CHANGE_MODIFIED,
+		[STEP_MODE] = CHANGE_MODE,
+	};
+	_cleanup_(steps_done) struct steps steps = {.stage = FD_NONE};
+	_cleanup_json_ json_t *list = json_array(), *doc = NULL;
+
+	if (journal_read(a, &steps, e) < 0) {
+		return NULL;
+	}
+	for (size_t i = 0; i < steps.n && i < SUMMARY_MAX; i++) {
+		json_t *row = json_pack("{s:s}", "change", change_word(kinds[steps.list[i].kind]));
+
+		if (!row || json_array_append_new(list, row) < 0 ||
+		    put_path(row, steps.list[i].path) < 0) {
+			(void)err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+			return NULL;
+		}
+	}
+	doc = document(list, steps.n);
+	if (!doc) {
+		(void)err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	return TAKE_PTR(doc);
 }

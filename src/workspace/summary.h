@@ -4,7 +4,9 @@
 
 #include <jansson.h>
 
+struct apply;
 struct changes;
+struct err;
 
 /* So many changes are listed, and so many bytes are read for their digests. */
 #define SUMMARY_MAX      1000
@@ -17,3 +19,6 @@ struct changes;
  * UTF-8. NULL: out of memory.
  */
 json_t *changes_summary(const struct changes *c, int upper);
+
+/* The same, without digests, of what an interrupted apply was about. NULL: *e says why. */
+json_t *apply_summary(const struct apply *a, struct err *e);

@@ -650,6 +650,40 @@ def test_changes_are_recorded_and_what_becomes_of_them(atoll, world):
     assert [entry["files"] for entry in row["applied"]] == [2, 1]
 
 
+def test_an_allowed_hazard_is_recorded_wherever_it_is(atoll, world):
+    """Behind more changes than are listed, and where it was an answer that allowed it."""
+    script = "i=1000; while [ $i -lt 2000 ]; do : >A$i; i=$((i+1)); done; echo all: >Makefile"
+    sandbox, _ = run(atoll, "/bin/sh", "-c", script, options=("--workspace", f"{atoll.workspace}:copy"))
+    assert atoll.tool("apply", "--allow-hazard", "Makefile", sandbox).status == 0
+    [applied] = told(atoll, sandbox, "applied")
+    assert len(applied["files"]) == 1000 and applied["more"] == 1
+    assert [row["path"] for row in applied["allowed"]] == ["Makefile"]
+    (atoll.workspace / "Makefile").unlink()
+    sandbox, _ = run(atoll, "/bin/sh", "-c", "echo 1 >1; echo all: >Makefile", options=("--workspace", f"{atoll.workspace}:copy"))
+    assert atoll.tool("apply", "--interactive", sandbox, stdin=b"n\ny\n").status == 0
+    [applied] = told(atoll, sandbox, "applied")
+    assert [row["path"] for row in applied["files"]] == [row["path"] for row in applied["allowed"]] == ["Makefile"]
+
+
+def test_what_was_interrupted_is_recorded(atoll, world):
+    """An apply that was killed, and is finished, has taken over what its journal says."""
+    target = atoll.workspace / "file"
+    target.write_text("x")
+    target.chmod(0o600)
+    sandbox, _ = run(atoll, "/bin/sh", "-c", "echo 1 >1", options=("--workspace", f"{atoll.workspace}:copy"))
+    for way, mode in (("--undo", 0o600), ("--continue", 0o640)):
+        step = {"kind": "mode", "path": b"file".hex(), "before": target.stat().st_ino, "before_ns": target.stat().st_mtime_ns,
+                "staged": 0, "written_ns": 0, "dir": False, "old_mode": 0o600, "new_mode": 0o640}
+        (atoll.home / "sandboxes" / sandbox / "apply.json").write_text(json.dumps({"steps": [step]}))
+        (atoll.workspace / f".atoll-apply-{sandbox}").mkdir(0o700)
+        done = atoll.tool("apply", way, "--keep", sandbox)
+        assert done.status == 0 and stat.S_IMODE(target.stat().st_mode) == mode, done
+        assert len(told(atoll, sandbox, "applied")) == (way == "--continue")
+    [applied] = told(atoll, sandbox, "applied")
+    assert applied["files"] == [{"path": "file", "change": "mode"}] and applied["caller"] == os.geteuid()
+    assert verdicts(atoll)[0] == 0
+
+
 def test_changes_of_one_that_lived(live, atoll):
     box = live("--workspace", f"{atoll.workspace}:copy")
     assert box.shell("echo x >made; printf b >'not utf8'$(printf '\\377')").status == 0
