@@ -684,7 +684,8 @@ static bool release_more(struct keeper *k, bool clean, struct err *e)
 	return clean;
 }
 
-/* What is different in one copy; where somebody was quicker, that one says what became of it. */
+/* What is different in one copy, or that it could not be found out; where somebody was quicker,
+ * that one says what became of it. */
 static void record_copy(struct keeper *k, const char *id)
 {
 	struct changes changes = {};
@@ -699,8 +700,9 @@ static void record_copy(struct keeper *k, const char *id)
 						 .dirs = &kept.dirs};
 		json_t *doc = NULL;
 
-		if (changes_find(kept.original, kept.upper, &view, true, &changes, &e) >= 0 &&
-		    changes.n > 0) {
+		if (changes_find(kept.original, kept.upper, &view, false, &changes, &e) < 0) {
+			doc = changes_unread(e.msg);
+		} else if (changes.n > 0) {
 			doc = changes_summary(&changes, kept.upper);
 		}
 		if (doc && json_put(doc, "copy", json_string(id)) >= 0) {

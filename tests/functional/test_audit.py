@@ -650,6 +650,34 @@ def test_changes_are_recorded_and_what_becomes_of_them(atoll, world):
     assert [entry["files"] for entry in row["applied"]] == [2, 1]
 
 
+DEEP = ("import os, sys\n"
+        "for i in range(60):\n"
+        "    name = chr(1) * 200\n"
+        "    os.mkdir(name)\n"
+        "    os.chdir(name)\n"
+        "for i in range(int(sys.argv[1])):\n"
+        "    open(str(i), 'w').close()\n")
+
+
+@pytest.mark.parametrize("files", [1200, 24000])
+def test_names_hide_no_changes(atoll, live, world, files):
+    """Paths that are more than a line of the record holds, or than anybody looks at, are said to be."""
+    box = live("--workspace", f"{atoll.workspace}:copy")
+    assert box.run("/usr/bin/python3", "-c", DEEP, str(files)).status == 0
+    assert atoll.tool("stop", box.id).status == 0
+    sandbox, _ = run(atoll, "/usr/bin/python3", "-c", DEEP, str(files), options=("--workspace", f"{atoll.workspace}:copy"))
+    for name in (box.id, sandbox):
+        [changed] = told(atoll, name, "changed")
+        assert changed["copy"] == name
+        if files == 1200:
+            assert len(changed["files"]) + changed["more"] == 1260
+            assert sum(len(row["path"]) for row in changed["files"]) <= 2 << 20
+        else:
+            assert changed["files"] == [] and changed["failed"], changed
+        assert atoll.tool("discard", name).status == 0
+    assert verdicts(atoll)[0] == 0
+
+
 def test_an_allowed_hazard_is_recorded_wherever_it_is(atoll, world):
     """Behind more changes than are listed, and where it was an answer that allowed it."""
     script = "i=1000; while [ $i -lt 2000 ]; do : >A$i; i=$((i+1)); done; echo all: >Makefile"

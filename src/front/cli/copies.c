@@ -241,28 +241,32 @@ static json_t *taken_document(const struct review *r)
 {
 	_cleanup_json_ json_t *doc = changes_summary(&r->changes, r->kept.upper);
 	_cleanup_json_ json_t *allowed = json_array();
-	size_t next = 0, n = 0;
+	size_t next = 0, more = 0, text = SUMMARY_TEXT_MAX;
 
 	/* All that are allowed, also behind the last change that is listed. */
 	for (size_t i = 0; i < r->changes.n; i++) {
+		const char *path = r->changes.list[i].path;
 		const struct hazard *h;
 
 		while ((h = review_hazard(r, i, &next))) {
-			if (n++ < SUMMARY_MAX &&
-			    json_array_append_new(allowed,
-						  json_pack("{s:o, s:s}", "path",
-							    json_text(r->changes.list[i].path),
+			if (json_array_size(allowed) == SUMMARY_MAX || strlen(path) > text) {
+				more++;
+				continue;
+			}
+			text -= strlen(path);
+			if (json_array_append_new(allowed,
+						  json_pack("{s:o, s:s}", "path", json_text(path),
 							    "hazard", h->code)) < 0) {
 				return NULL;
 			}
 		}
 	}
-	if (n > SUMMARY_MAX &&
-	    json_put(doc, "allowed_more", json_integer((json_int_t)(n - SUMMARY_MAX))) < 0) {
+	if (!doc ||
+	    (more > 0 && json_put(doc, "allowed_more", json_integer((json_int_t)more)) < 0) ||
+	    (json_array_size(allowed) > 0 && json_object_set(doc, "allowed", allowed) < 0)) {
 		return NULL;
 	}
-	return doc && (n == 0 || json_object_set(doc, "allowed", allowed) >= 0) ? TAKE_PTR(doc)
-										: NULL;
+	return TAKE_PTR(doc);
 }
 
 /* CLI_REFUSED where somebody has to decide, 0 where all is done; negative: *e says why. */
