@@ -358,6 +358,26 @@ def test_a_forged_record_is_shown_safely(atoll, world):
         assert not any(c in done.out + done.err for c in "\x1b\x07"), words
 
 
+def test_a_forged_record_spoils_no_report(atoll, world):
+    """Numbers, lengths and gaps that no keeper writes: the others are reported on nevertheless."""
+    forged, path = run(atoll, "/bin/sh", "-c", "unshare -U true")
+    other, _ = run(atoll)
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    [denied] = [e for e in events if e["event"] == "denied"]
+    del events[0]["data"]["caller"]
+    most = 2 ** 63 - 1
+    ended = {**denied, "event": "ended", "data": {"reason": "\u20ac" * 100}}
+    reached = {**denied, "event": "connection", "data": {"host": "\u20ac" * 200, "port": most, "bytes_up": most, "bytes_down": -most - 1}}
+    applied = {**denied, "event": "applied", "data": {"files": [1], "more": most}}
+    events += [{**denied, "data": {**denied["data"], "count": most}}] * 2 + [ended, reached, reached, applied]
+    path.write_text("".join(json.dumps(e, sort_keys=True, separators=(",", ":")) + "\n" for e in events))
+    done = atoll.tool("audit", "report", "--json")
+    assert done.status == 0 and done.err == "", done
+    rows = {row["sandbox"]: row for row in json.loads(done.out)}
+    assert set(rows) == {forged, other} and rows[forged]["refused"] == {"namespace.new": most}
+    assert atoll.tool("audit", "report").status == 0
+
+
 def test_events_of_several_segments(atoll, world):
     sandbox, path = run(atoll)
     whole = path.read_bytes()
