@@ -506,6 +506,9 @@ def test_one_record_is_proved(atoll, world):
         assert ("secret-of" in done.out) == (b"secret-of" in lines[number])
         proof.write_text(done.out)
         assert atoll.tool("audit", "prove", "--check", str(proof)).status == 0
+        for key in ("index", "size"):
+            proof.write_text(json.dumps({**document, key: document[key] + 1}))
+            assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1, key
         document["record"] = document["record"].replace('"time":"2', '"time":"3')
         proof.write_text(json.dumps(document))
         assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1
