@@ -27,7 +27,11 @@ static int take_file(struct reader *r, int fd, struct err *e)
 	return 0;
 }
 
-/* What is no file is none of ours, and opening it must not wait for anybody. */
+/* A segment is turned over when it is larger than that; so is what is read at once of a line. */
+#define SEGMENT_MAX (TRAIL_SEGMENT + TRAIL_MAX_LINE)
+
+/* What is no file, or larger than any of ours, is none, and opening it must not wait for anybody.
+ */
 static int open_segment(const struct reader *r, unsigned n)
 {
 	char name[TRAIL_FILE_SIZE];
@@ -36,7 +40,8 @@ static int open_segment(const struct reader *r, unsigned n)
 
 	trail_file(r->sandbox, n, name);
 	fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+	if (fd >= 0 &&
+	    (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)SEGMENT_MAX)) {
 		(void)fd_close(fd);
 		errno = EBADMSG;
 		return -EBADMSG;

@@ -299,11 +299,14 @@ def test_no_file_in_its_place(atoll, world):
     first, path = run(atoll)
     second, _ = run(atoll)
     path.unlink()
-    for make in (lambda: path.symlink_to(atoll.home / "keys" / "trail.pem"), lambda: os.mkfifo(path)):
+    large = atoll.base / "large"
+    large.touch()
+    os.truncate(large, 1 << 40)
+    for make in (lambda: path.symlink_to(atoll.home / "keys" / "trail.pem"), lambda: os.mkfifo(path), lambda: os.link(large, path)):
         make()
         status, rows = verdicts(atoll)
         assert status == 1 and rows[first]["verdict"] == "broken" and rows[second]["verdict"] == "intact", rows
-        assert rows[first]["why"] == "it is no file"
+        assert rows[first]["why"] == "it is no file of a record"
         assert atoll.tool("events", first).status == atoll.tool("audit", "show", first).status == 125
         path.unlink()
 
