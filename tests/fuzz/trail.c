@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records: what is no record is never taken for one, and every verdict names a record that is there. */
+/* Records: what is no record is never taken for one, and every verdict names a record that is
+ * there. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -61,8 +61,8 @@ static void test_documentation(void **state)
 		const char *row, *end;
 
 		(void)snprintf(head, sizeof(head), "\n| `%s` | ", kind->code);
-		(void)snprintf(tail, sizeof(tail), " | `%s` | %s | %s | %u |", kind->rule, kind->agent,
-			       kind->remedy, kind->weight);
+		(void)snprintf(tail, sizeof(tail), " | `%s` | %s | %s | %u |", kind->rule,
+			       kind->agent, kind->remedy, kind->weight);
 		row = strstr(text, head);
 		if (!row) {
 			fail_msg("docs/denials.md has no row for %s", kind->code);

@@ -140,7 +140,8 @@ static int verify_record(const struct state *s, const char *id, const struct ver
 	/* No file in its place is damage like any other, and hides nothing of the rest. */
 	if (r == -ELOOP || r == -EBADMSG) {
 		(void)snprintf(ret->report.sandbox, sizeof(ret->report.sandbox), "%s", id);
-		(void)snprintf(ret->report.why, sizeof(ret->report.why), "it is no file of a record");
+		(void)snprintf(ret->report.why, sizeof(ret->report.why),
+			       "it is no file of a record");
 		return 0;
 	}
 	if (r < 0) {
