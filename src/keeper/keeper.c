@@ -760,6 +760,25 @@ static void seal_record(struct keeper *k)
 	}
 }
 
+/* What was refused is known when nothing can be heard any more; the gateway tells the last of it
+ * when the command has ended. */
+static void judge_refusals(struct keeper *k)
+{
+	/* A command that ended by itself, and at its end a counter told of a refusal. */
+	bool ended = k->main && k->main->exited;
+
+	if (!k->recording) {
+		return;
+	}
+	if (keeper_suspect(k, &k->error) > 0 && k->plan.escape == ESCAPE_STOP && ended &&
+	    !ended_by_us(k)) {
+		k->caught = true;
+	}
+	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && ended && !ended_by_us(k)) {
+		k->denied = keeper_record_denial(k, &k->error) >= 0;
+	}
+}
+
 /* The end of every life, however far it came. */
 static void finish(struct keeper *k)
 {
@@ -776,11 +795,7 @@ static void finish(struct keeper *k)
 			      "the sandbox was killed from outside before its command ended; see "
 			      "whether the host ran out of memory (dmesg)");
 	}
-	/* A command that ended by itself, and at its end a counter told of a refusal. */
-	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->main && k->main->exited &&
-	    !ended_by_us(k)) {
-		k->denied = keeper_record_denial(k, &k->error) >= 0;
-	}
+	judge_refusals(k);
 	if (k->recording) {
 		record_end(k, clean, &e);
 	}
