@@ -33,22 +33,22 @@ bool calls_rest(struct calls *c, int64_t now_ns, int64_t *due_ns)
 	return c->resting;
 }
 
-/* What is refused beyond this is answered as ever, and only counted. */
+/* Whoever hides what he tries behind a storm of harmless calls is found out nevertheless: a kind of
+ * refusal that is new is recorded, however many there were. */
 static int count_refusal(struct keeper *k, const struct seccomp_denial *d, struct err *e)
 {
-	if (k->denials.total > KEEPER_MAX_DENIALS) {
-		k->denials.total++;
-		if (k->calls.too_many) {
-			return 0;
-		}
+	int r = 0;
+
+	if (k->denials.total > KEEPER_MAX_DENIALS && !k->calls.too_many) {
 		k->calls.too_many = true;
-		return keeper_record(k, "denied",
-				     json_pack("{s:s, s:I}", "code", "too-many", "count",
-					       (json_int_t)k->denials.total),
-				     e);
+		r = keeper_record(k, "denied",
+				  json_pack("{s:s, s:I}", "code", "too-many", "count",
+					    (json_int_t)k->denials.total),
+				  e);
 	}
-	return keeper_deny(k, denial_classify(d), d->foreign_abi ? "foreign ABI" : d->name, NULL, 1,
-			   e);
+	return r < 0 ? r
+		     : keeper_deny(k, denial_classify(d), d->foreign_abi ? "foreign ABI" : d->name,
+				   NULL, 1, e);
 }
 
 /* So much was refused by now that the sandbox ends for it. */

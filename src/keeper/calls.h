@@ -25,7 +25,7 @@ struct keeper;
 struct calls {
 	int64_t credit_ns, at_ns;
 	bool resting;
-	bool too_many; /* of refusals: nobody looks at them any more */
+	bool too_many; /* refusals: the record says so */
 };
 
 /* Whether the listener is to be left alone; *due_ns is then when to ask again. */

@@ -29,7 +29,7 @@
 
 struct message;
 
-/* After this many refused calls nobody looks which they are: they are refused and counted. */
+/* After this many refused calls the record says that there are too many. */
 #define KEEPER_MAX_DENIALS 20000
 
 struct keeper {

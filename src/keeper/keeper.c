@@ -690,7 +690,8 @@ static bool release_more(struct keeper *k, bool clean, struct err *e)
 	return clean;
 }
 
-/* What is different in one copy; where somebody was quicker, that one says what became of it. */
+/* What is different in one copy, or that it could not be found out; where somebody was quicker,
+ * that one says what became of it. */
 static void record_copy(struct keeper *k, const char *id)
 {
 	struct changes changes = {};
@@ -705,8 +706,9 @@ static void record_copy(struct keeper *k, const char *id)
 						 .dirs = &kept.dirs};
 		json_t *doc = NULL;
 
-		if (changes_find(kept.original, kept.upper, &view, true, &changes, &e) >= 0 &&
-		    changes.n > 0) {
+		if (changes_find(kept.original, kept.upper, &view, false, &changes, &e) < 0) {
+			doc = changes_unread(e.msg);
+		} else if (changes.n > 0) {
 			doc = changes_summary(&changes, kept.upper);
 		}
 		if (doc && json_put(doc, "copy", json_string(id)) >= 0) {
@@ -764,6 +766,25 @@ static void seal_record(struct keeper *k)
 	}
 }
 
+/* What was refused is known when nothing can be heard any more; the gateway tells the last of it
+ * when the command has ended. */
+static void judge_refusals(struct keeper *k)
+{
+	/* A command that ended by itself, and at its end a counter told of a refusal. */
+	bool ended = k->main && k->main->exited;
+
+	if (!k->recording) {
+		return;
+	}
+	if (keeper_suspect(k, &k->error) > 0 && k->plan.escape == ESCAPE_STOP && ended &&
+	    !ended_by_us(k)) {
+		k->caught = true;
+	}
+	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && ended && !ended_by_us(k)) {
+		k->denied = keeper_record_denial(k, &k->error) >= 0;
+	}
+}
+
 /* The end of every life, however far it came. */
 static void finish(struct keeper *k)
 {
@@ -780,11 +801,7 @@ static void finish(struct keeper *k)
 			      "the sandbox was killed from outside before its command ended; see "
 			      "whether the host ran out of memory (dmesg)");
 	}
-	/* A command that ended by itself, and at its end a counter told of a refusal. */
-	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && k->main && k->main->exited &&
-	    !ended_by_us(k)) {
-		k->denied = keeper_record_denial(k, &k->error) >= 0;
-	}
+	judge_refusals(k);
 	if (account_release(k, &e) < 0) {
 		clean = false; /* whoever reaps it returns what it holds */
 	}

@@ -90,7 +90,7 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 		json_decref(note);
 		return r;
 	}
-	r = seal_event(s, sb->id, "reaped", note, e);
+	r = seal_event(s, sb->id, "reaped", note, SEAL_FIRST, e);
 	r = r == -ENOENT ? 0 : r; /* it died before the first record */
 	if (r >= 0) {
 		r = settle(sb, e);
@@ -147,7 +147,7 @@ static int expire_one(const struct state *s, struct state_sandbox *sb, bool surp
 	r = seal_event(s, of, "copy_expired",
 		       json_pack("{s:s, s:s}", "why", surplus ? "too many wait" : "its time was up",
 				 "copy", sb->id),
-		       e);
+		       SEAL_AGAIN, e);
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
 }
 

@@ -15,7 +15,9 @@
 #include "keeper/state.h"
 #include "record/checkpoint.h"
 #include "record/key.h"
+#include "record/reader.h"
 #include "record/trail.h"
+#include "record/verify.h"
 
 /* What is sealed, and could not be anchored everywhere, says so, and that is sealed. */
 static int note_failure(struct trail *t, const struct sign_key *key, const struct err *why,
@@ -91,12 +93,36 @@ int seal_meanwhile(const struct state *s, struct trail *t, struct err *e)
 	return seal_now(s, t, SEAL_MEANWHILE, e);
 }
 
+/* Whether what stands there may be signed. Whoever cut something off, or made it anew, is not to
+ * find it signed the next time that somebody adds to it. */
+static int may_seal(const struct state *s, const char *sandbox, enum seal_what what, struct err *e)
+{
+	struct verify_report report;
+	struct key_list keys;
+	struct reader in;
+	int r;
+
+	if (what == SEAL_ASKED) {
+		return 1;
+	}
+	r = key_list(s->home, &keys, e);
+	r = r < 0 ? r : reader_open(&in, s->trail, sandbox, e);
+	if (r < 0) {
+		return r;
+	}
+	r = verify_run(&in, &(struct verify_trust){.keys = keys.keys, .n_keys = keys.n}, NULL, NULL,
+		       &report, e);
+	reader_close(&in);
+	return r < 0 ? r : report.good && (what == SEAL_FIRST || report.sealed == report.records);
+}
+
 int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,
-	       struct err *e)
+	       enum seal_what what, struct err *e)
 {
 	_cleanup_json_ json_t *taken = data;
 	struct trail trail;
-	int r;
+	struct err why = {};
+	int r, may;
 
 	if (!taken) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory for a trail event");
@@ -105,8 +131,16 @@ int seal_event(const struct state *s, const char *sandbox, const char *event, js
 	if (r < 0) {
 		return r;
 	}
+	may = may_seal(s, sandbox, what, &why);
 	r = trail_add(&trail, event, json_incref(taken), e);
-	r = r < 0 ? r : seal_now(s, &trail, SEAL_WAIT, e);
+	if (r >= 0 && may > 0) {
+		may = seal_now(s, &trail, SEAL_WAIT, &why);
+	}
 	trail_done(&trail);
+	/* As at the end of a sandbox: what was done is recorded, and 'atoll audit verify' says that
+	 * it is not sealed. Nothing that has to go waits for a key. */
+	if (r >= 0 && may < 0 && what == SEAL_ASKED) {
+		r = err_set(e, why.kind, why.code, "%s", why.msg);
+	}
 	return r;
 }

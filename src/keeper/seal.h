@@ -20,9 +20,16 @@ int seal(const struct state *s, struct trail *t, struct err *e);
 /* The same for a trail that goes on: nobody outside is waited for. */
 int seal_meanwhile(const struct state *s, struct trail *t, struct err *e);
 
+/* What is sealed with an event that is added later. */
+enum seal_what {
+	SEAL_AGAIN, /* what was sealed, and is as it was; another record stays without a seal */
+	SEAL_FIRST, /* what its keeper has left, if that holds together */
+	SEAL_ASKED, /* what is there: somebody has looked at it, and is told where it fails */
+};
+
 /*
  * Adds an event to the trail of a sandbox that has ended, and seals it; takes `data`, whose maker
  * ran out of memory when it is NULL. -ENOENT without *e set: it has none.
  */
 int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,
-	       struct err *e);
+	       enum seal_what what, struct err *e);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -26,16 +27,36 @@ static int take_file(struct reader *r, int fd, struct err *e)
 	return 0;
 }
 
-int reader_open(struct reader *r, int dir, const char *sandbox, struct err *e)
+/* A segment is turned over when it is larger than that; so is what is read at once of a line. */
+#define SEGMENT_MAX (TRAIL_SEGMENT + TRAIL_MAX_LINE)
+
+/* What is no file, or larger than any of ours, is none, and opening it must not wait for anybody.
+ */
+static int open_segment(const struct reader *r, unsigned n)
 {
 	char name[TRAIL_FILE_SIZE];
+	struct stat st;
+	int fd;
+
+	trail_file(r->sandbox, n, name);
+	fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0 &&
+	    (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)SEGMENT_MAX)) {
+		(void)fd_close(fd);
+		errno = EBADMSG;
+		return -EBADMSG;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+int reader_open(struct reader *r, int dir, const char *sandbox, struct err *e)
+{
 	int fd;
 
 	*r = (struct reader){.dir = dir, .segment = 1};
 	(void)snprintf(r->sandbox, sizeof(r->sandbox), "%s", sandbox);
-	trail_file(sandbox, 1, name);
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? err_sys(e, errno, "cannot open the record of sandbox %s", sandbox)
+	fd = open_segment(r, 1);
+	return fd < 0 ? err_sys(e, -fd, "cannot open the record of sandbox %s", sandbox)
 		      : take_file(r, fd, e);
 }
 
@@ -45,24 +66,29 @@ int reader_open_file(struct reader *r, int fd, struct err *e)
 	return take_file(r, fd, e);
 }
 
-/* 1: there is another segment, and it is open. */
-static int open_next(struct reader *r, struct err *e)
+/*
+ * 1: there is more to read. A segment is begun when the one before is as it stays: what was written
+ * to that since its end was seen is read first.
+ */
+static int go_on(struct reader *r, struct err *e)
 {
-	char name[TRAIL_FILE_SIZE];
-	int fd = FD_NONE, n;
+	int fd = r->dir < 0 ? -ENOENT : open_segment(r, r->segment + 1), n;
 
-	if (r->dir >= 0) {
-		trail_file(r->sandbox, r->segment + 1, name);
-		fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	}
+	clearerr(r->in);
 	if (fd < 0) {
-		return r->dir < 0 || errno == ENOENT
-			       ? 0
-			       : err_sys(e, errno, "cannot open '%s' of the record", name);
+		return fd == -ENOENT ? 0
+				     : err_sys(e, -fd, "cannot open segment %u of the record of %s",
+					       r->segment + 1, r->sandbox);
+	}
+	if (!r->at_end) {
+		r->at_end = true;
+		(void)fd_close(fd);
+		return 1;
 	}
 	(void)fclose(r->in);
 	n = take_file(r, fd, e);
 	r->segment++;
+	r->at_end = false;
 	return n < 0 ? n : 1;
 }
 
@@ -73,8 +99,13 @@ int reader_next(struct reader *r, const char **ret, size_t *ret_len, struct err 
 
 	while (more > 0) {
 		n = getline(&r->line, &r->size, r->in);
+		r->cut = n > 0 && r->line[n - 1] != '\n';
+		if (r->cut && r->follows) {
+			return fseeko(r->in, -(off_t)n, SEEK_CUR) < 0
+				       ? err_sys(e, errno, "cannot read a record again")
+				       : 0;
+		}
 		if (n > 0) {
-			r->cut = r->line[n - 1] != '\n';
 			*ret = r->line;
 			*ret_len = (size_t)n - !r->cut;
 			r->number++;
@@ -84,7 +115,7 @@ int reader_next(struct reader *r, const char **ret, size_t *ret_len, struct err 
 			return err_sys(e, errno, "cannot read the record of sandbox %s",
 				       r->sandbox);
 		}
-		more = open_next(r, e);
+		more = go_on(r, e);
 	}
 	return more;
 }

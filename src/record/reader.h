@@ -21,6 +21,8 @@ struct reader {
 	size_t size;
 	uint64_t number; /* of the line that comes next */
 	bool cut;        /* the last one had no newline */
+	bool at_end;     /* of this segment, and there is another one */
+	bool follows;    /* the caller's: a part of a line is none yet */
 };
 
 /* -ENOENT, with *e set: there is no trail of it. */
@@ -31,7 +33,8 @@ int reader_open_file(struct reader *r, int fd, struct err *e);
 
 /*
  * The next line, without its newline: 1 and *ret, valid until the next call; 0: there is none
- * (yet); or -errno. A file that is written to may end with a part of a line: r->cut.
+ * (yet); or -errno. A file that is written to may end with a part of a line: r->cut, unless the
+ * caller waits for the rest of it (r->follows).
  */
 int reader_next(struct reader *r, const char **ret, size_t *ret_len, struct err *e);
 

@@ -197,6 +197,17 @@ static void take(struct run *v, const struct line *l)
 	(void)snprintf(r->last_time, sizeof(r->last_time), "%.*s", LINE_TIME_LEN, l->time);
 }
 
+/* No line follows that could tell which of the two it was. */
+static void end_unlinked(struct run *v)
+{
+	uint64_t n = v->report->records;
+
+	if (v->unlinked) {
+		condemn(v, n - (n > 1 ? 2 : 1),
+			"it was changed, or the digest of it in the next record was");
+	}
+}
+
 /* What only the end can tell. */
 static void conclude(struct run *v)
 {
@@ -204,10 +215,7 @@ static void conclude(struct run *v)
 	uint64_t last =
 		v->trust->n_anchors > 0 ? v->trust->anchors[v->trust->n_anchors - 1].size : 0;
 
-	if (v->unlinked) {
-		condemn(v, r->records - (r->records > 1 ? 2 : 1),
-			"it was changed, or the digest of it in the next record was");
-	}
+	end_unlinked(v);
 	if (v->cut) {
 		condemn(v, r->records - 1, "it was cut short");
 	}
@@ -241,6 +249,8 @@ int verify_run(struct reader *in, const struct verify_trust *trust, verify_line 
 			take(&v, &l);
 		} else if (v.cut) {
 			condemn(&v, ret->records - 1, "it is no record");
+		} else {
+			end_unlinked(&v);
 		}
 		v.cut = !is_line;
 		v.unlinked = is_line && v.unlinked;

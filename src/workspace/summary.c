@@ -2,15 +2,19 @@
 /* Changes for a record. TRUST: names and contents are the payload's; contents are only hashed. */
 #include "workspace/summary.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/digest.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "workspace/apply-internal.h"
 #include "workspace/change-internal.h"
 #include "workspace/change.h"
 
@@ -35,12 +39,14 @@ static void digest_of(const struct change *c, int upper, uint64_t *room, char ou
 	}
 }
 
-static int put_path(json_t *row, const char *path)
+/* As text, and as its bytes where it is none. */
+static int put_path(json_t *row, const char *key, const char *path)
 {
 	size_t len = strlen(path);
 	_cleanup_free_ char *hex = NULL;
+	char name[16];
 
-	if (json_put(row, "path", json_text(path)) < 0) {
+	if (json_put(row, key, json_text(path)) < 0) {
 		return -ENOMEM;
 	}
 	if (utf8_valid(path, len)) {
@@ -51,29 +57,89 @@ static int put_path(json_t *row, const char *path)
 		return -ENOMEM;
 	}
 	hex_encode((const uint8_t *)path, len, hex);
-	return json_put(row, "path_hex", json_string(hex));
+	(void)snprintf(name, sizeof(name), "%s_hex", key);
+	return json_put(row, name, json_string(hex));
+}
+
+/* A row at the end of the list, which takes of `text` what it is long: 1; 0: there is no room. */
+static int add_row(json_t *list, size_t *text, enum change_kind kind, const char *path,
+		   const char *from)
+{
+	size_t len = strlen(path) + (from ? strlen(from) : 0);
+	json_t *row;
+
+	if (json_array_size(list) == SUMMARY_MAX || len > *text) {
+		return 0;
+	}
+	*text -= len;
+	row = json_pack("{s:s}", "change", change_word(kind));
+	if (!row || json_array_append_new(list, row) < 0 || put_path(row, "path", path) < 0 ||
+	    (from && put_path(row, "from", from) < 0)) {
+		return -ENOMEM;
+	}
+	return 1;
+}
+
+static json_t *document(json_t *list, size_t n)
+{
+	size_t listed = json_array_size(list);
+
+	return json_pack("{s:O, s:o*}", "files", list, "more",
+			 n > listed ? json_integer((json_int_t)(n - listed)) : NULL);
 }
 
 json_t *changes_summary(const struct changes *c, int upper)
 {
 	_cleanup_json_ json_t *list = json_array();
 	uint64_t room = SUMMARY_READ_MAX;
-	size_t n = c->n < SUMMARY_MAX ? c->n : SUMMARY_MAX;
+	size_t text = SUMMARY_TEXT_MAX;
+	int r = list ? 1 : -ENOMEM;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; r > 0 && i < c->n; i++) {
 		const struct change *change = &c->list[i];
-		json_t *row = json_pack("{s:s}", "change", change_word(change->kind));
 		char digest[DIGEST_HEX_SIZE];
 
-		if (!row || json_array_append_new(list, row) < 0 ||
-		    put_path(row, change->path) < 0) {
-			return NULL;
+		r = add_row(list, &text, change->kind, change->path, change->from);
+		if (r > 0) {
+			digest_of(change, upper, &room, digest);
 		}
-		digest_of(change, upper, &room, digest);
-		if (digest[0] && json_put(row, "sha256", json_string(digest)) < 0) {
-			return NULL;
+		if (r > 0 && digest[0] &&
+		    json_put(json_array_get(list, i), "sha256", json_string(digest)) < 0) {
+			r = -ENOMEM;
 		}
 	}
-	return json_pack("{s:O, s:o*}", "files", list, "more",
-			 c->n > n ? json_integer((json_int_t)(c->n - n)) : NULL);
+	return r < 0 ? NULL : document(list, c->n);
+}
+
+json_t *apply_summary(const struct apply *a, struct err *e)
+{
+	static const enum change_kind kinds[] = {
+		[STEP_REMOVE] = CHANGE_DELETED,
+		[STEP_PUT] = CHANGE_ADDED,
+		[STEP_REPLACE] = CHANGE_MODIFIED,
+		[STEP_MODE] = CHANGE_MODE,
+	};
+	_cleanup_(steps_done) struct steps steps = {.stage = FD_NONE};
+	_cleanup_json_ json_t *list = json_array(), *doc = NULL;
+	size_t text = SUMMARY_TEXT_MAX;
+	int r = list ? 1 : -ENOMEM;
+
+	if (journal_read(a, &steps, e) < 0) {
+		return NULL;
+	}
+	for (size_t i = 0; r > 0 && i < steps.n; i++) {
+		const struct step *step = &steps.list[i];
+
+		r = add_row(list, &text, kinds[step->kind], step->path, NULL);
+	}
+	doc = r < 0 ? NULL : document(list, steps.n);
+	if (!doc) {
+		(void)err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	return TAKE_PTR(doc);
+}
+
+json_t *changes_unread(const char *why)
+{
+	return json_pack("{s:[], s:o}", "files", "failed", json_text(why));
 }

@@ -6,11 +6,13 @@ import io
 import json
 import os
 import platform
+import pty
 import shutil
 import signal
 import stat
 import subprocess
 import time
+import tty
 
 import jsonschema
 import pytest
@@ -213,6 +215,45 @@ def test_a_chain_made_anew_has_no_signature(atoll, world):
     assert (status, row["verdict"]) == (1, "unsealed"), row
 
 
+@pytest.mark.parametrize("what", ["made anew", "cut off", "damaged"])
+def test_nobody_signs_what_somebody_else_has_left(atoll, world, what):
+    """What is added to a record later seals it again only if it was sealed, and is as it was."""
+    sandbox, path = run(atoll, "/bin/sh", "-c", "echo x >f; unshare -U true", options=("--workspace", f"{atoll.workspace}:copy"))
+    lines = [line for line in path.read_bytes().splitlines() if json.loads(line)["event"] not in ("checkpoint", "changed")]
+    if what == "made anew":
+        lines = [line.rstrip(b"\n") for line in rehash([line for line in lines if json.loads(line)["event"] != "denied"])]
+    elif what == "cut off":
+        lines = lines[:4]
+    else:
+        lines[2] = lines[2].replace(b'"time":"20', b'"time":"21')
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    verdict = "broken" if what == "damaged" else "unsealed"
+    status, rows = verdicts(atoll, sandbox)
+    assert status == 1 and rows[sandbox]["verdict"] == verdict, rows
+    assert atoll.tool("discard", sandbox).status == 0
+    assert json.loads(path.read_bytes().splitlines()[-1])["event"] == "discarded"
+    status, rows = verdicts(atoll, sandbox)
+    assert status == 1 and rows[sandbox]["verdict"] == verdict, rows
+    # Who has looked at it can sign it.
+    assert atoll.tool("audit", "review", sandbox).status == 0
+    assert verdicts(atoll, sandbox)[0] == (1 if what == "damaged" else 0)
+
+
+def test_a_reaper_waits_for_no_key(live, atoll):
+    """It is recorded once, and what is left of the sandbox goes; there is no seal."""
+    box = live()
+    keeper = box.keeper()
+    (atoll.home / "keys" / "trail.pem").chmod(0o644)
+    os.kill(keeper, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while runner.text_of(f"/proc/{keeper}/stat") and time.monotonic() < until:
+        time.sleep(0.01)
+    for _ in range(2):
+        status, rows = verdicts(atoll)
+        assert status == 1 and rows[box.id]["verdict"] == "unsealed", rows
+    assert [e["event"] for e in box.events()].count("reaped") == 1
+
+
 def test_another_key_is_not_trusted(atoll, world):
     _, path = run(atoll)
     own = atoll.base / "own.pub"
@@ -261,6 +302,105 @@ def test_texts_from_a_payload_are_shown_safely(atoll, world):
         done = atoll.tool(*words)
         assert done.status == 0, done
         assert not any(c in done.out for c in "\x1b\x07\r\u202e"), words
+
+
+def test_no_file_in_its_place(atoll, world):
+    """Nothing waits for it, and the other records are looked at nevertheless."""
+    first, path = run(atoll)
+    second, _ = run(atoll)
+    path.unlink()
+    large = atoll.base / "large"
+    large.touch()
+    os.truncate(large, 1 << 40)
+    for make in (lambda: path.symlink_to(atoll.home / "keys" / "trail.pem"), lambda: os.mkfifo(path), lambda: os.link(large, path)):
+        make()
+        status, rows = verdicts(atoll)
+        assert status == 1 and rows[first]["verdict"] == "broken" and rows[second]["verdict"] == "intact", rows
+        assert rows[first]["why"] == "it is no file of a record"
+        assert atoll.tool("events", first).status == atoll.tool("audit", "show", first).status == 125
+        path.unlink()
+
+
+def on_terminal(atoll, *words):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    with subprocess.Popen([atoll.binary, *words], env=atoll.environment(), stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        os.close(theirs)
+        out = b""
+        while part := read_terminal(ours):
+            out += part
+        assert process.wait() == 0
+    os.close(ours)
+    return out.decode()
+
+
+def read_terminal(fd):
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # EIO: nobody has the other end any more
+        return b""
+
+
+def test_lines_as_they_stand(atoll, world):
+    """A program gets the bytes of a record; a terminal gets nothing that moves its cursor."""
+    sandbox, path = run(atoll, "/bin/true", "\u202egnp.exe\u009b2J")
+    for words in (("audit", "show", "--json"), ("events", "--json"), ("audit", "export"), ("audit", "export", "--format", "csv")):
+        done = atoll.tool(*words, sandbox)
+        assert done.status == 0 and "\u202egnp.exe\u009b2J" in done.out
+        shown = on_terminal(atoll, *words, sandbox)
+        assert "gnp.exe" in shown and not any(c in shown for c in "\u202e\u009b"), words
+    assert atoll.tool("events", "--json", sandbox).out.encode() == path.read_bytes()
+
+
+def test_a_forged_record_is_shown_safely(atoll, world):
+    """Whoever writes a record, or names a file, cannot write to the terminal of who reports on it."""
+    sandbox, path = run(atoll)
+    bad = "\x1b]0;title\x07"
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    events[0]["data"]["plan"].update(trust=bad, tier=bad, workspace_mode=bad, workspace={"path": "/w"})
+    [ended] = [e for e in events if e["event"] == "ended"]
+    ended["data"]["reason"] = bad
+    path.write_text("".join(json.dumps(e, sort_keys=True, separators=(",", ":")) + "\n" for e in events))
+    (path.parent / f"{bad}.jsonl").write_bytes(path.read_bytes())
+    anchors = atoll.base / "anchors"
+    anchors.write_text(json.dumps({"sandbox": bad, "size": 1, "head": "0" * 64}) + "\n")
+    for words in (("audit", "report"), ("audit", "show"), ("audit", "verify"), ("events", sandbox),
+                  ("audit", "verify", "--anchors", str(anchors))):
+        done = atoll.tool(*words)
+        assert not any(c in done.out + done.err for c in "\x1b\x07"), words
+
+
+def test_a_forged_record_spoils_no_report(atoll, world):
+    """Numbers, lengths and gaps that no keeper writes: the others are reported on nevertheless."""
+    forged, path = run(atoll, "/bin/sh", "-c", "unshare -U true")
+    other, _ = run(atoll)
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    [denied] = [e for e in events if e["event"] == "denied"]
+    del events[0]["data"]["caller"]
+    most = 2 ** 63 - 1
+    ended = {**denied, "event": "ended", "data": {"reason": "\u20ac" * 100}}
+    reached = {**denied, "event": "connection", "data": {"host": "\u20ac" * 200, "port": most, "bytes_up": most, "bytes_down": -most - 1}}
+    applied = {**denied, "event": "applied", "data": {"files": [1], "more": most}}
+    events += [{**denied, "data": {**denied["data"], "count": most}}] * 2 + [ended, reached, reached, applied]
+    path.write_text("".join(json.dumps(e, sort_keys=True, separators=(",", ":")) + "\n" for e in events))
+    done = atoll.tool("audit", "report", "--json")
+    assert done.status == 0 and done.err == "", done
+    rows = {row["sandbox"]: row for row in json.loads(done.out)}
+    assert set(rows) == {forged, other} and rows[forged]["refused"] == {"namespace.new": most}
+    assert atoll.tool("audit", "report").status == 0
+
+
+def test_events_of_several_segments(atoll, world):
+    sandbox, path = run(atoll)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]))
+    (path.parent / f"{sandbox}.2.jsonl").write_bytes(b"".join(lines[2:]))
+    assert verdicts(atoll)[0] == 0
+    assert atoll.tool("events", "--json", sandbox).out.encode() == whole
+    followed = atoll.tool("events", "--json", "--follow", sandbox)
+    assert json.loads(followed.out.splitlines()[-1])["event"] == "torn_down"
 
 
 # ---- showing, reporting, exporting ----
@@ -430,6 +570,9 @@ def test_one_record_is_proved(atoll, world):
         assert ("secret-of" in done.out) == (b"secret-of" in lines[number])
         proof.write_text(done.out)
         assert atoll.tool("audit", "prove", "--check", str(proof)).status == 0
+        for key in ("index", "size"):
+            proof.write_text(json.dumps({**document, key: document[key] + 1}))
+            assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1, key
         document["record"] = document["record"].replace('"time":"2', '"time":"3')
         proof.write_text(json.dumps(document))
         assert atoll.tool("audit", "prove", "--check", str(proof)).status == 1
@@ -470,6 +613,16 @@ def test_an_escape_is_suspected(atoll, world):
     [row] = json.loads(atoll.tool("audit", "report", "--json").out)
     assert row["escape_suspected"] is True
     assert "is suspected" not in atoll.run("/usr/bin/python3", "-c", "print(1)").err
+
+
+@needs_x86
+def test_a_storm_hides_no_escape(atoll, world):
+    """More refusals of one harmless kind than are looked at, and what matters behind them."""
+    storm = PROBE.replace("for words", "for _ in range(20100):\n    call(272, 0x10000000)\nfor words", 1)
+    result = atoll.run("/usr/bin/python3", "-c", storm, options=("--wall", "90s"), timeout=100)
+    assert result.status == 0 and result.document["escape_suspected"] is True, result
+    [data] = suspicion(atoll, result.document["sandbox"])
+    assert data["codes"]["kernel.surface"] == 3 and data["codes"]["namespace.new"] == 20100
 
 
 @needs_x86
@@ -582,6 +735,68 @@ def test_changes_are_recorded_and_what_becomes_of_them(atoll, world):
     assert verdicts(atoll)[0] == 0
     [row] = json.loads(atoll.tool("audit", "report", "--json").out)
     assert [entry["files"] for entry in row["applied"]] == [2, 1]
+
+
+DEEP = ("import os, sys\n"
+        "for i in range(60):\n"
+        "    name = chr(1) * 200\n"
+        "    os.mkdir(name)\n"
+        "    os.chdir(name)\n"
+        "for i in range(int(sys.argv[1])):\n"
+        "    open(str(i), 'w').close()\n")
+
+
+@pytest.mark.parametrize("files", [1200, 24000])
+def test_names_hide_no_changes(atoll, live, world, files):
+    """Paths that are more than a line of the record holds, or than anybody looks at, are said to be."""
+    box = live("--workspace", f"{atoll.workspace}:copy")
+    assert box.run("/usr/bin/python3", "-c", DEEP, str(files)).status == 0
+    assert atoll.tool("stop", box.id).status == 0
+    sandbox, _ = run(atoll, "/usr/bin/python3", "-c", DEEP, str(files), options=("--workspace", f"{atoll.workspace}:copy"))
+    for name in (box.id, sandbox):
+        [changed] = told(atoll, name, "changed")
+        assert changed["copy"] == name
+        if files == 1200:
+            assert len(changed["files"]) + changed["more"] == 1260
+            assert sum(len(row["path"]) for row in changed["files"]) <= 2 << 20
+        else:
+            assert changed["files"] == [] and changed["failed"], changed
+        assert atoll.tool("discard", name).status == 0
+    assert verdicts(atoll)[0] == 0
+
+
+def test_an_allowed_hazard_is_recorded_wherever_it_is(atoll, world):
+    """Behind more changes than are listed, and where it was an answer that allowed it."""
+    script = "i=1000; while [ $i -lt 2000 ]; do : >A$i; i=$((i+1)); done; echo all: >Makefile"
+    sandbox, _ = run(atoll, "/bin/sh", "-c", script, options=("--workspace", f"{atoll.workspace}:copy"))
+    assert atoll.tool("apply", "--allow-hazard", "Makefile", sandbox).status == 0
+    [applied] = told(atoll, sandbox, "applied")
+    assert len(applied["files"]) == 1000 and applied["more"] == 1
+    assert [row["path"] for row in applied["allowed"]] == ["Makefile"]
+    (atoll.workspace / "Makefile").unlink()
+    sandbox, _ = run(atoll, "/bin/sh", "-c", "echo 1 >1; echo all: >Makefile", options=("--workspace", f"{atoll.workspace}:copy"))
+    assert atoll.tool("apply", "--interactive", sandbox, stdin=b"n\ny\n").status == 0
+    [applied] = told(atoll, sandbox, "applied")
+    assert [row["path"] for row in applied["files"]] == [row["path"] for row in applied["allowed"]] == ["Makefile"]
+
+
+def test_what_was_interrupted_is_recorded(atoll, world):
+    """An apply that was killed, and is finished, has taken over what its journal says."""
+    target = atoll.workspace / "file"
+    target.write_text("x")
+    target.chmod(0o600)
+    sandbox, _ = run(atoll, "/bin/sh", "-c", "echo 1 >1", options=("--workspace", f"{atoll.workspace}:copy"))
+    for way, mode in (("--undo", 0o600), ("--continue", 0o640)):
+        step = {"kind": "mode", "path": b"file".hex(), "before": target.stat().st_ino, "before_ns": target.stat().st_mtime_ns,
+                "staged": 0, "written_ns": 0, "dir": False, "old_mode": 0o600, "new_mode": 0o640}
+        (atoll.home / "sandboxes" / sandbox / "apply.json").write_text(json.dumps({"steps": [step]}))
+        (atoll.workspace / f".atoll-apply-{sandbox}").mkdir(0o700)
+        done = atoll.tool("apply", way, "--keep", sandbox)
+        assert done.status == 0 and stat.S_IMODE(target.stat().st_mode) == mode, done
+        assert len(told(atoll, sandbox, "applied")) == (way == "--continue")
+    [applied] = told(atoll, sandbox, "applied")
+    assert applied["files"] == [{"path": "file", "change": "mode"}] and applied["caller"] == os.geteuid()
+    assert verdicts(atoll)[0] == 0
 
 
 def test_changes_of_one_that_lived(live, atoll):

@@ -844,3 +844,26 @@ def test_without_the_program(atoll, base):
     assert atoll.run("true").status == 0
     refused = atoll.run("true", options=("--allow", "good.example"))
     assert refused.status == 125 and "atoll-gateway is not installed beside atoll" in refused.err
+
+
+def test_the_last_refusals_count(world_outside):
+    """What the gateway tells when the command has ended already is suspicious, too."""
+    names = [f"p{n}.example" for n in range(8)]
+    out = world_outside(names={name: [PRIVATE] for name in names})
+    script = f"""
+import os, socket, threading
+def go(name):
+    try:
+        socket.create_connection((name, 8), 5)
+    except OSError:
+        pass
+ts = [threading.Thread(target=go, args=(n,)) for n in {names!r}]
+[t.start() for t in ts]
+[t.join() for t in ts]
+os._exit(0)
+"""
+    lost = 0
+    for _ in range(12):
+        result = out.run("/usr/bin/python3", "-c", script, options=[w for n in names for w in ("--allow", f"{n}:8")])
+        lost += len([c for c, _ in codes(result) if c == "network.private"]) >= 6 and not result.document["escape_suspected"]
+    assert lost == 0, "twice in twelve, where nobody looked again at the end"

@@ -22,6 +22,7 @@ def locked(atoll, path, *options):
 
 def test_what_it_says(atoll, world):
     script = "mkdir -p v/site-packages/foo_bar-1.2.dist-info node_modules/left-pad node_modules/@a/b/node_modules/c node_modules/.bin"
+    script += "; mkdir unversioned.dist-info v/.dist-info v/x.dist-info"  # names that any payload can make
     path, lock = lock_of(atoll, "/bin/sh", "-c", script, options=("--workspace", f"{atoll.workspace}:copy"))
     assert lock["machine"]["kernel"] == os.uname().release
     assert lock["installed"] == {"python": [{"name": "foo_bar", "version": "1.2"}],
@@ -48,10 +49,11 @@ def test_the_digest_of_packages(atoll, world):
     (lambda lock: lock["machine"].update(kernel="1.0"), 'machine.kernel was "1.0" and is'),
     (lambda lock: lock["machine"]["features"].update(hwcap="0"), "machine.features.hwcap was"),
     (lambda lock: lock["packages"].update(digest="0" * 64), "packages.digest was"),
+    (lambda lock: lock["machine"].update(turbo="on"), 'machine.turbo was "on" and is nothing'),
     (lambda lock: lock.pop("packages"), "packages was nothing"),
     (lambda lock: lock.update(atoll="0.0"), 'atoll was "0.0"'),
     (lambda lock: lock.update(format=2), "format was 2"),
-], ids=["kernel", "processor", "packages", "gone", "version", "format"])
+], ids=["kernel", "processor", "packages", "more", "gone", "version", "format"])
 def test_what_differs_is_refused(atoll, world, change, says):
     path, lock = lock_of(atoll)
     change(lock)

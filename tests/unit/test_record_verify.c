@@ -353,6 +353,95 @@ static void test_cut_line(void **state)
 	assert_int_equal(r.bad, LINES - 1);
 }
 
+/* A line that is none, behind one that does not fit, makes nobody forget that. */
+static void test_garbage_behind_damage(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf b = {};
+	struct verify_report r;
+	struct err e = {};
+	struct trail t;
+	size_t len;
+	char *digit;
+
+	/* Two records, the first of which is changed, and what a killed keeper leaves. */
+	make(f, NULL);
+	(void)line_of(f, 2, &len);
+	buf_init(&b, 1 << 20);
+	(void)buf_add(&b, f->bytes.data, (size_t)(line_of(f, 2, &len) - buf_str(&f->bytes)));
+	digit = strstr(b.data, "\"n\":0");
+	assert_non_null(digit);
+	digit[4] = '9';
+	(void)buf_adds(&b, "{\"data\":");
+	put(f, b.data, b.len);
+	assert_int_equal(trail_resume(&t, f->dir, NAME, &e), 0);
+	assert_int_equal(trail_add(&t, "reaped", NULL, &e), 0);
+	trail_done(&t);
+	r = look(f, false);
+	assert_false(r.good);
+	assert_int_equal(r.bad, 0);
+}
+
+static void append(const struct fixture *f, const char *name, const char *text)
+{
+	_cleanup_fd_ int fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	assert_int_equal(buf_write_fd(fd, text, strlen(text)), 0);
+}
+
+static void expect(struct reader *in, const char *line)
+{
+	const char *text;
+	size_t len = 0;
+	struct err e = {};
+
+	assert_int_equal(reader_next(in, &text, &len, &e), line ? 1 : 0);
+	if (line) {
+		assert_int_equal(len, strlen(line));
+		assert_memory_equal(text, line, len);
+	}
+}
+
+/* Who has seen the end of a segment misses nothing that is written to it before the next one. */
+static void test_a_segment_is_turned_over(void **state)
+{
+	const struct fixture *f = *state;
+	struct reader in;
+	struct err e = {};
+
+	put(f, "", 0);
+	assert_int_equal(reader_open(&in, f->dir, NAME, &e), 0);
+	append(f, NAME ".jsonl", "one\n");
+	expect(&in, "one");
+	expect(&in, NULL);
+	append(f, NAME ".jsonl", "two\n");
+	append(f, NAME ".2.jsonl", "three\n");
+	expect(&in, "two");
+	expect(&in, "three");
+	expect(&in, NULL);
+	in.follows = true;
+	append(f, NAME ".2.jsonl", "fo");
+	expect(&in, NULL);
+	append(f, NAME ".2.jsonl", "ur\nfive");
+	expect(&in, "four");
+	in.follows = false;
+	expect(&in, "five");
+	assert_true(in.cut);
+	reader_close(&in);
+}
+
+/* In the place of a file: nobody waits for who would write to it. */
+static void test_no_file(void **state)
+{
+	const struct fixture *f = *state;
+	struct reader in;
+	struct err e = {};
+
+	assert_int_equal(unlinkat(f->dir, NAME ".jsonl", 0), 0);
+	assert_int_equal(mkfifoat(f->dir, NAME ".jsonl", 0600), 0);
+	assert_int_equal(reader_open(&in, f->dir, NAME, &e), -EBADMSG);
+}
+
 static void test_no_record(void **state)
 {
 	struct fixture *f = *state;
@@ -414,6 +503,9 @@ int main(void)
 		CASE(test_behind_the_seal),
 		CASE(test_other_sandbox),
 		CASE(test_cut_line),
+		CASE(test_garbage_behind_damage),
+		CASE(test_a_segment_is_turned_over),
+		CASE(test_no_file),
 		CASE(test_no_record),
 		CASE(test_keys),
 	};

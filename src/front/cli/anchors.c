@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "front/cli/trails.h"
 #include "keeper/account.h"
 #include "policy/config.h"
 #include "record/ledger.h"
@@ -43,7 +44,7 @@ static bool parse_row(const char *line, size_t len, struct anchor_row *ret)
 	uint8_t raw[DIGEST_SIZE];
 
 	*ret = (struct anchor_row){};
-	if (!sandbox || strlen(sandbox) >= sizeof(ret->sandbox) || !head ||
+	if (!sandbox || !trail_is_id(sandbox, strlen(sandbox)) || !head ||
 	    strlen(head) != DIGEST_HEX_SIZE - 1 || !hex_decode(head, DIGEST_SIZE, raw) ||
 	    size <= 0) {
 		return false;

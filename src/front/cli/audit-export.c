@@ -12,14 +12,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "front/cli/audit-internal.h"
 #include "front/cli/cli.h"
 #include "front/cli/trails.h"
+#include "record/trail.h"
 
 struct export_options {
 	struct trail_filter filter; /* first: options are taken into it */
@@ -180,6 +183,7 @@ static int export_ocsf(const struct line *l, struct err *e)
 	_cleanup_json_ json_t *data = trail_data(l), *doc = NULL;
 	const struct ocsf_row *row = ocsf_find(l->event);
 	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
 
 	doc = json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:{s:s, s:{s:s, s:s, s:s}, s:o, s:s, s:I}, "
 			"s:{s:i, s:s}, s:{s:s, s:O?}}",
@@ -192,12 +196,12 @@ static int export_ocsf(const struct line *l, struct err *e)
 			"sequence", (json_int_t)l->seq, "device", "type_id", 6 /* virtual */,
 			"name", l->sandbox, "unmapped", "event", l->event, "data", data);
 	if (doc && put_class(doc, row, l, data) >= 0) {
-		text = json_canonical(doc, NULL);
+		text = json_canonical(doc, &len);
 	}
 	if (!text) {
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
-	(void)printf("%s\n", text);
+	trail_print_json(text, len);
 	return 0;
 }
 
@@ -207,7 +211,14 @@ static void put_cell(const char *text, size_t len, bool last)
 {
 	/* A spreadsheet would compute it; a quote before it is shown by none. */
 	bool formula = len > 0 && strchr("=+-@\t\r", text[0]) != NULL;
+	_cleanup_buf_ struct buf safe = {};
 
+	if (isatty(STDOUT_FILENO)) {
+		buf_init(&safe, 8 * TRAIL_MAX_LINE);
+		(void)utf8_neutralise(&safe, text, len);
+		text = buf_str(&safe);
+		len = safe.len;
+	}
 	(void)putchar('"');
 	if (formula) {
 		(void)putchar('\'');

@@ -214,6 +214,11 @@ static const char *wrong_with(const json_t *doc, const struct key_list *keys, st
 	if (!known) {
 		return "its checkpoint is not signed by a key that is trusted";
 	}
+	/* What it says of itself beside that is to be true, too. */
+	if (json_integer_value(json_object_get(doc, "index")) != (json_int_t)ret->seq ||
+	    json_integer_value(json_object_get(doc, "size")) != (json_int_t)p.size) {
+		return "it says another number of the record, or of records, than was signed";
+	}
 	p.index = ret->seq;
 	digest_raw(record, strlen(record), entry);
 	if (strcmp(sandbox, ret->sandbox) != 0 || !merkle_holds(&p, entry, root)) {

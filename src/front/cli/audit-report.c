@@ -70,18 +70,38 @@ static const char *text_of(const json_t *j, const char *key)
 	return text ? text : "";
 }
 
+static json_t *copy_of(const json_t *plan, const char *key)
+{
+	json_t *v = json_object_get(plan, key);
+
+	return v ? json_incref(v) : json_null();
+}
+
+/* A record that somebody has forged may have any number; those that were written never add up to so
+ * much. */
+static json_int_t sum(json_int_t a, json_int_t b)
+{
+	json_int_t both;
+
+	return __builtin_add_overflow(a, b, &both) ? INT64_MAX : both;
+}
+
 static void add_to(struct gathering *g, json_t *counts, const char *key, json_int_t n)
 {
-	must(g, json_put(counts, key, json_integer(integer_of(counts, key) + n)));
+	must(g, json_put(counts, key, json_integer(sum(integer_of(counts, key), n))));
 }
 
 static void take_connection(struct gathering *g, const json_t *data)
 {
-	char key[320];
+	_cleanup_free_ char *key = NULL;
 	json_t *entry;
 
-	(void)snprintf(key, sizeof(key), "%s:%" PRIi64, text_of(data, "host"),
-		       (int64_t)integer_of(data, "port"));
+	if (asprintf(&key, "%s:%" PRIi64, text_of(data, "host"),
+		     (int64_t)integer_of(data, "port")) < 0) {
+		key = NULL; /* it is undefined then */
+		must(g, -ENOMEM);
+		return;
+	}
 	entry = json_object_get(g->reached, key);
 	if (!entry) {
 		entry = json_object();
@@ -101,8 +121,8 @@ static void take_applied(struct gathering *g, const json_t *data)
 	must(g, json_array_append_new(
 			g->applied,
 			json_pack("{s:I, s:I, s:O*}", "caller", integer_of(data, "caller"), "files",
-				  (json_int_t)json_array_size(json_object_get(data, "files")) +
-					  integer_of(data, "more"),
+				  sum((json_int_t)json_array_size(json_object_get(data, "files")),
+				      integer_of(data, "more")),
 				  "allowed", json_object_get(data, "allowed"))));
 }
 
@@ -125,7 +145,7 @@ static int take_event(void *arg, const struct line *l, const char *text, size_t 
 	if (strcmp(l->event, "created") == 0) {
 		json_decref(g->plan);
 		g->plan = json_incref(json_object_get(data, "plan"));
-		must(g, json_put(g->row, "caller", json_incref(json_object_get(data, "caller"))));
+		must(g, json_put(g->row, "caller", copy_of(data, "caller")));
 		if (json_object_get(data, "name")) {
 			must(g,
 			     json_put(g->row, "name", json_incref(json_object_get(data, "name"))));
@@ -234,13 +254,6 @@ static json_t *review_of(const struct gathering *g)
 			 g->reviewed[0] ? g->reviewed : NULL, "due", text, "overdue", now > due);
 }
 
-static json_t *copy_of(const json_t *plan, const char *key)
-{
-	json_t *v = json_object_get(plan, key);
-
-	return v ? json_incref(v) : json_null();
-}
-
 /* Takes what was gathered. */
 static void finish_row(struct gathering *g, const char *id)
 {
@@ -251,7 +264,7 @@ static void finish_row(struct gathering *g, const char *id)
 	must(g, json_put(row, "sandbox", json_string(id)));
 	must(g, json_put(row, "created", json_string(g->first)));
 	must(g, json_put(row, "last", json_string(g->last)));
-	must(g, json_put(row, "ended", json_string(g->reason)));
+	must(g, json_put(row, "ended", json_text(g->reason))); /* it may be cut */
 	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
 		must(g, json_put(row, same[i], copy_of(g->plan, same[i])));
 	}
@@ -399,7 +412,8 @@ static void print_review(const json_t *row)
 		return;
 	}
 	begin_line("review");
-	(void)printf("%s, %s %.10s\n", text_of(review, "every"),
+	put(text_of(review, "every"));
+	(void)printf(", %s %.10s\n",
 		     json_is_true(json_object_get(review, "overdue")) ? "OVERDUE since" : "next by",
 		     text_of(review, "due"));
 }
@@ -423,13 +437,17 @@ static void print_row(const json_t *row)
 	const json_t *path;
 	size_t i;
 
-	(void)printf("%s %.19sZ  trust %s, tier %s", text_of(row, "sandbox"),
-		     text_of(row, "created"), text_of(row, "trust"), text_of(row, "tier"));
+	(void)printf("%s %.19sZ  trust ", text_of(row, "sandbox"), text_of(row, "created"));
+	put(text_of(row, "trust"));
+	(void)fputs(", tier ", stdout);
+	put(text_of(row, "tier"));
 	if (*text_of(row, "name")) {
 		(void)fputs(", ", stdout);
 		put(text_of(row, "name"));
 	}
-	(void)printf(": %s\n", *text_of(row, "ended") ? text_of(row, "ended") : "runs");
+	(void)fputs(": ", stdout);
+	put(*text_of(row, "ended") ? text_of(row, "ended") : "runs");
+	(void)putchar('\n');
 	if (*text_of(row, "purpose")) {
 		begin_line("purpose");
 		put(text_of(row, "purpose"));
@@ -441,7 +459,9 @@ static void print_row(const json_t *row)
 		begin_line(strcmp(text_of(path, "mode"), "read-only") == 0 ? "could read"
 									   : "could change");
 		put(text_of(path, "path"));
-		(void)printf(" (%s)\n", text_of(path, "mode"));
+		(void)fputs(" (", stdout);
+		put(text_of(path, "mode"));
+		(void)fputs(")\n", stdout);
 	}
 	print_texts("could reach", json_object_get(row, "hosts"));
 	print_reached(json_object_get(row, "reached"));

@@ -22,8 +22,7 @@ static int print_event(void *arg, const struct line *l, const char *text, size_t
 	if (!o->json) {
 		return trail_print(stdout, l, true);
 	}
-	(void)fwrite(text, 1, len, stdout);
-	(void)putchar('\n');
+	trail_print_json(text, len);
 	return 0;
 }
 

@@ -131,11 +131,22 @@ static int verify_record(const struct state *s, const char *id, const struct ver
 	struct verify_trust trust = {.keys = v->keys.keys, .n_keys = v->keys.n};
 	_cleanup_free_ struct verify_anchor *anchors = NULL;
 	struct reader in;
+	struct err why = {};
 	int r = anchors_of(&v->anchors, id, &anchors, &trust.n_anchors, e);
 
-	r = r < 0 ? r : reader_open(&in, s->trail, id, e);
 	if (r < 0) {
 		return r;
+	}
+	r = reader_open(&in, s->trail, id, &why);
+	/* No file in its place is damage like any other, and hides nothing of the rest. */
+	if (r == -ELOOP || r == -EBADMSG) {
+		(void)snprintf(ret->report.sandbox, sizeof(ret->report.sandbox), "%s", id);
+		(void)snprintf(ret->report.why, sizeof(ret->report.why),
+			       "it is no file of a record");
+		return 0;
+	}
+	if (r < 0) {
+		return err_set(e, why.kind, why.code, "%s", why.msg);
 	}
 	trust.anchors = anchors;
 	ret->running = trail_is_written(s, id);

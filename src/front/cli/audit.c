@@ -147,7 +147,7 @@ static int review_one(const struct state *s, const char *id, void *arg, struct e
 	r = seal_event(s, id, "reviewed",
 		       json_pack("{s:i, s:o}", "caller", (int)getuid(), "note",
 				 json_text(o->note ? o->note : "")),
-		       e);
+		       SEAL_ASKED, e);
 	return r == -ENOENT && !e->code
 		       ? err_set(e, ERR_SYSTEM, ENOENT, "the record of sandbox %s is gone", id)
 		       : r;

@@ -204,14 +204,30 @@ static int let_go(struct review *r, const struct apply_options *o, struct err *e
 	return n < 0 ? err_wrap(e, "the changes are taken over, but") : 0;
 }
 
+/* Takes the document. */
+static int record_taken(const struct review *r, json_t *doc, struct err *e)
+{
+	int n = review_record(r, "applied", doc, e);
+
+	return n < 0 ? err_wrap(e, "the changes are taken over, but not recorded") : n;
+}
+
 static int recover(struct review *r, const char *id, const struct apply_options *o, struct err *e)
 {
 	struct apply a = review_apply(r);
-	int n = apply_pending(r->kept.home.dir)
-			? apply_recover(&a, o->undo, e)
-			: err_set(e, ERR_USER, ENOENT, "no apply of sandbox %s was interrupted",
-				  id);
+	_cleanup_json_ json_t *doc = NULL;
+	int n;
 
+	if (!apply_pending(r->kept.home.dir)) {
+		return err_set(e, ERR_USER, ENOENT, "no apply of sandbox %s was interrupted", id);
+	}
+	if (!o->undo && !(doc = apply_summary(&a, e))) {
+		return -e->code;
+	}
+	n = apply_recover(&a, o->undo, e);
+	if (n >= 0 && doc) {
+		n = record_taken(r, TAKE_PTR(doc), e);
+	}
 	if (n >= 0) {
 		cli_say(o->undo ? "undone: the workspace is as it was before the apply"
 				: "finished what was interrupted");
@@ -225,24 +241,32 @@ static json_t *taken_document(const struct review *r)
 {
 	_cleanup_json_ json_t *doc = changes_summary(&r->changes, r->kept.upper);
 	_cleanup_json_ json_t *allowed = json_array();
-	size_t next = 0;
+	size_t next = 0, more = 0, text = SUMMARY_TEXT_MAX;
 
-	for (size_t i = 0; i < r->changes.n && i < SUMMARY_MAX; i++) {
+	/* All that are allowed, also behind the last change that is listed. */
+	for (size_t i = 0; i < r->changes.n; i++) {
+		const char *path = r->changes.list[i].path;
 		const struct hazard *h;
 
 		while ((h = review_hazard(r, i, &next))) {
+			if (json_array_size(allowed) == SUMMARY_MAX || strlen(path) > text) {
+				more++;
+				continue;
+			}
+			text -= strlen(path);
 			if (json_array_append_new(allowed,
-						  json_pack("{s:o, s:s}", "path",
-							    json_text(r->changes.list[i].path),
+						  json_pack("{s:o, s:s}", "path", json_text(path),
 							    "hazard", h->code)) < 0) {
 				return NULL;
 			}
 		}
 	}
-	return doc && (json_array_size(allowed) == 0 ||
-		       json_object_set(doc, "allowed", allowed) >= 0)
-		       ? TAKE_PTR(doc)
-		       : NULL;
+	if (!doc ||
+	    (more > 0 && json_put(doc, "allowed_more", json_integer((json_int_t)more)) < 0) ||
+	    (json_array_size(allowed) > 0 && json_object_set(doc, "allowed", allowed) < 0)) {
+		return NULL;
+	}
+	return TAKE_PTR(doc);
 }
 
 /* CLI_REFUSED where somebody has to decide, 0 where all is done; negative: *e says why. */
@@ -277,8 +301,7 @@ static int take_over(struct review *r, struct apply_options *o, struct err *e)
 	n = doc ? apply_changes(&a, &r->changes, e)
 		: err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	if (n >= 0) {
-		n = review_record(r, "applied", TAKE_PTR(doc), e);
-		n = n < 0 ? err_wrap(e, "the changes are taken over, but not recorded") : n;
+		n = record_taken(r, TAKE_PTR(doc), e);
 	}
 	if (n >= 0) {
 		cli_say("%s taken over into '%s'", sum.len > 0 ? buf_str(&sum) : "nothing",
@@ -295,7 +318,9 @@ static int choose_and_take(struct review *r, struct apply_options *o, struct err
 
 	if (n >= 0 && chosen) {
 		changes_keep(&r->changes, chosen);
+		/* Those of what was chosen, for the record. */
 		hazards_done(&r->hazards);
+		n = hazards_find(&r->changes, r->kept.upper, getenv("PATH"), &r->hazards, e);
 	}
 	return n < 0 ? n : take_over(r, o, e);
 }

@@ -18,6 +18,7 @@
 #include "front/cli/trails.h"
 #include "keeper/name.h"
 #include "keeper/state.h"
+#include "record/reader.h"
 
 /* A record grows by whole lines; nobody tells who reads it. */
 #define FOLLOW_MS 100
@@ -58,9 +59,8 @@ int sandbox_find_record(const struct state *s, const char *word, char id[STATE_I
 	while (dir && (d = readdir(dir))) {
 		size_t whole = strcspn(d->d_name, ".");
 
-		if (whole < STATE_ID_SIZE && strcmp(d->d_name + whole, ".jsonl") == 0 &&
-		    len <= whole && strncmp(d->d_name, word, len) == 0) {
-			(void)snprintf(id, STATE_ID_SIZE, "%.*s", (int)whole, d->d_name);
+		if (len <= whole && strncmp(d->d_name, word, len) == 0 &&
+		    trail_take_name(d->d_name, id)) {
 			n++;
 		}
 	}
@@ -81,62 +81,50 @@ static bool is_end(const char *line)
 	return strstr(line, "\"event\":\"torn_down\"") || strstr(line, "\"event\":\"reaped\"");
 }
 
-static int print_record(int fd, const struct events_options *o, struct err *e)
+static int print_record(struct reader *in, const struct events_options *o, struct err *e)
 {
-	_cleanup_free_ char *line = NULL;
-	FILE *in = fdopen(fd, "re");
-	size_t size = 0;
 	bool over = false;
-	int r = in ? 0 : err_sys(e, errno, "cannot read the record");
+	const char *line;
+	size_t len = 0;
+	int r = 0;
 
+	in->follows = o->follow;
 	while (r >= 0 && !over) {
-		ssize_t n = getline(&line, &size, in);
-
-		if (n < 0) {
-			if (!o->follow || ferror(in)) {
-				break;
-			}
-			clearerr(in);
-			if (fflush(stdout) != 0) {
+		r = reader_next(in, &line, &len, e);
+		if (r == 0) {
+			if (!o->follow || fflush(stdout) != 0) {
 				break;
 			}
 			(void)poll(NULL, 0, FOLLOW_MS);
-			continue;
-		}
-		over = o->follow && is_end(line);
-		if (o->json) {
-			(void)fwrite(line, 1, (size_t)n, stdout);
-		} else {
-			print_line(line, (size_t)n - (line[n - 1] == '\n'));
+		} else if (r > 0) {
+			over = o->follow && is_end(line);
+			if (o->json) {
+				trail_print_json(line, len);
+			} else {
+				print_line(line, len);
+			}
 		}
 	}
-	if (in) {
-		(void)fclose(in);
-	} else {
-		(void)fd_close(fd);
-	}
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int events(const struct cli_command *c, int argc, char **argv)
 {
 	struct events_options o = {};
 	struct cli_operands words;
-	char id[STATE_ID_SIZE], name[STATE_ID_SIZE + 8];
+	struct reader in = {};
+	char id[STATE_ID_SIZE];
 	struct state s;
 	struct err e = {};
-	int r = sandboxes_begin(c, argc, argv, &o, &words, &s), fd = FD_NONE;
+	int r = sandboxes_begin(c, argc, argv, &o, &words, &s);
 
 	if (r != 0) {
 		return r > 0 ? CLI_OK : -r;
 	}
 	r = sandbox_find_record(&s, words.words[0], id, &e);
-	if (r >= 0) {
-		(void)snprintf(name, sizeof(name), "%s.jsonl", id);
-		fd = openat(s.trail, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		r = fd < 0 ? err_sys(&e, errno, "cannot open the record of sandbox %s", id)
-			   : print_record(fd, &o, &e);
-	}
+	r = r < 0 ? r : reader_open(&in, s.trail, id, &e);
+	r = r < 0 ? r : print_record(&in, &o, &e);
+	reader_close(&in);
 	state_done(&s);
 	return r < 0 ? cli_fail(&e) : cli_written();
 }

@@ -276,7 +276,7 @@ static json_t *path_of(const struct graduate *g)
 static int let_go(const struct graduate *g, struct review *r, const struct state *s, struct err *e)
 {
 	json_t *data = json_pack("{s:o, s:s}", "directory", path_of(g), "manifest", g->manifest);
-	int n = seal_event(s, g->id, "graduated", data, e);
+	int n = seal_event(s, g->id, "graduated", data, SEAL_AGAIN, e);
 
 	if (n == -ENOENT) {
 		return err_set(e, ERR_SYSTEM, ENOENT, "the record of sandbox %s is gone", g->id);

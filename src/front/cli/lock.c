@@ -52,7 +52,8 @@ static int add_python(json_t *list, const char *name)
 	size_t n = strlen(name);
 	const char *dash = strchr(name, '-');
 
-	if (n <= strlen(suffix) || strcmp(name + n - strlen(suffix), suffix) != 0 || !dash) {
+	if (n <= strlen(suffix) || strcmp(name + n - strlen(suffix), suffix) != 0 ||
+	    dash >= name + n - strlen(suffix)) { /* that of the suffix: there is no version */
 		return 0;
 	}
 	return json_array_append_new(
@@ -166,6 +167,22 @@ static void say_value(struct buf *b, const json_t *value)
 	free(text);
 }
 
+/* What is there no more; at the top the lock file says more than is compared. */
+static void compare_gone(struct buf *b, const char *name, const json_t *locked, const json_t *now)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)locked, key, value)
+	{
+		if (*name && !json_object_get(now, key)) {
+			(void)buf_addf(b, "%s%s.%s was ", b->len > 0 ? "; " : "", name, key);
+			say_value(b, value);
+			(void)buf_adds(b, " and is nothing");
+		}
+	}
+}
+
 /* Each member that differs, those of objects by themselves. */
 static void compare(struct buf *b, const char *name, const json_t *locked, const json_t *now)
 {
@@ -180,6 +197,7 @@ static void compare(struct buf *b, const char *name, const json_t *locked, const
 			(void)snprintf(path, sizeof(path), "%s%s%s", name, *name ? "." : "", key);
 			compare(b, path, json_object_get(locked, key), value);
 		}
+		compare_gone(b, name, locked, now);
 		return;
 	}
 	if (locked && json_equal(locked, now)) {

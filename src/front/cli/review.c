@@ -236,7 +236,7 @@ int review_record(const struct review *r, const char *event, json_t *changes, st
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	state_name_of(r->kept.home.id, id);
-	n = seal_event(&r->state, id, event, data, e);
+	n = seal_event(&r->state, id, event, data, SEAL_AGAIN, e);
 	return n == -ENOENT ? 0 : n;
 }
 
@@ -247,7 +247,11 @@ bool review_after_run(const char *id, bool quiet)
 	struct err e = {};
 	int n = review_open(&r, id, &e);
 
-	n = n < 0 ? n : review_find(&r, true, &e);
+	if (n >= 0 && (n = review_find(&r, true, &e)) < 0) {
+		struct err unused = {};
+
+		(void)review_record(&r, "changed", changes_unread(e.msg), &unused);
+	}
 	if (n >= 0 && r.changes.n == 0) {
 		n = kept_discard(&r.state, &r.kept, &e);
 		if (n >= 0) {

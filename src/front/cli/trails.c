@@ -41,12 +41,22 @@ static int by_age(const void *a, const void *b)
 				    : strcmp(x->id, y->id);
 }
 
-/* The id, where the name is that of a first segment. */
-static bool take_name(const char *name, char id[STATE_ID_SIZE])
+bool trail_is_id(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!(text[i] >= 'a' && text[i] <= 'z') && !(text[i] >= '0' && text[i] <= '9') &&
+		    text[i] != '-') {
+			return false;
+		}
+	}
+	return len > 0 && len < STATE_ID_SIZE;
+}
+
+bool trail_take_name(const char *name, char id[STATE_ID_SIZE])
 {
 	size_t n = strcspn(name, ".");
 
-	if (n == 0 || n >= STATE_ID_SIZE || strcmp(name + n, ".jsonl") != 0) {
+	if (!trail_is_id(name, n) || strcmp(name + n, ".jsonl") != 0) {
 		return false;
 	}
 	memcpy(id, name, n);
@@ -67,7 +77,7 @@ static int find_all(const struct state *s, struct found **ret, size_t *ret_n, st
 		return err_sys(e, errno, "cannot list the records");
 	}
 	while (r >= 0 && (d = readdir(dir))) {
-		if (!take_name(d->d_name, id) ||
+		if (!trail_take_name(d->d_name, id) ||
 		    fstatat(s->trail, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 			continue;
 		}
@@ -261,26 +271,6 @@ int trail_read(const struct state *s, const char *id, const struct trail_filter 
 	return r < 0 ? r : 0;
 }
 
-/* 1: there was a whole line; 0: not yet. */
-static int next_whole(struct reader *in, const char **ret, size_t *ret_len, struct err *e)
-{
-	long at = ftell(in->in);
-	int r = reader_next(in, ret, ret_len, e);
-
-	if (r > 0 && in->cut) {
-		/* It is being written. */
-		in->number--;
-		return fseek(in->in, at, SEEK_SET) < 0
-			       ? err_sys(e, errno, "cannot read the record of sandbox %s",
-					 in->sandbox)
-			       : 0;
-	}
-	if (r == 0) {
-		clearerr(in->in);
-	}
-	return r;
-}
-
 int trail_follow(const struct state *s, const char *id, const struct trail_filter *f,
 		 trail_event_fn *fn, void *arg, struct err *e)
 {
@@ -294,7 +284,8 @@ int trail_follow(const struct state *s, const char *id, const struct trail_filte
 	if (r < 0) {
 		return r;
 	}
-	while ((r = next_whole(&in, &text, &len, e)) >= 0) {
+	in.follows = true;
+	while ((r = reader_next(&in, &text, &len, e)) >= 0) {
 		if (r > 0) {
 			if (line_parse(text, len, &l)) {
 				over = over || strcmp(l.event, "torn_down") == 0 ||
@@ -328,7 +319,7 @@ int trail_print(FILE *out, const struct line *l, bool whose)
 	const char *key;
 	json_t *value;
 
-	buf_init(&text, 1024 * 1024);
+	buf_init(&text, 4 * TRAIL_MAX_LINE); /* what is neutralised is longer than it was */
 	json_object_foreach(data, key, value)
 	{
 		_cleanup_free_ char *plain =
@@ -346,6 +337,20 @@ int trail_print(FILE *out, const struct line *l, bool whose)
 		       whose ? " " : "", l->event, buf_str(&text)) < 0
 		       ? -EIO
 		       : 0;
+}
+
+void trail_print_json(const char *text, size_t len)
+{
+	_cleanup_buf_ struct buf safe = {};
+
+	if (isatty(STDOUT_FILENO)) {
+		buf_init(&safe, 8 * TRAIL_MAX_LINE);
+		(void)utf8_neutralise(&safe, text, len);
+		text = buf_str(&safe);
+		len = safe.len;
+	}
+	(void)fwrite(text, 1, len, stdout);
+	(void)putchar('\n');
 }
 
 bool trail_is_written(const struct state *s, const char *id)

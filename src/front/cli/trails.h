@@ -18,6 +18,12 @@ struct err;
 
 typedef int trail_fn(const struct state *s, const char *id, void *arg, struct err *e);
 
+/* What can be the id of a sandbox; a record's file could have any name. */
+bool trail_is_id(const char *text, size_t len);
+
+/* The id, where the name is that of a first segment. */
+bool trail_take_name(const char *name, char id[STATE_ID_SIZE]);
+
 /*
  * Calls `fn` for the record of each sandbox that is named, or of every one, the oldest first.
  * Negative, with *e set, where one is not there or `fn` says so.
@@ -67,6 +73,10 @@ json_t *trail_data(const struct line *l);
 /* One event for people, neutralised: "TIME NAME key=value ...", with the sandbox in front where
  * `whose`. */
 int trail_print(FILE *out, const struct line *l, bool whose);
+
+/* A line, or what was made from one, as it stands; but on a terminal nothing that anybody wrote
+ * into it moves the cursor. */
+void trail_print_json(const char *text, size_t len);
 
 /* Whether its keeper is at work: nothing that is missing at the end of its record is missing. */
 bool trail_is_written(const struct state *s, const char *id);
