@@ -479,6 +479,11 @@ static void print_row(const json_t *row)
 	print_review(row);
 }
 
+/* A row in its place. */
+struct sorted {
+	const json_t *row;
+};
+
 static int compare_texts(const json_t *a, const json_t *b, const char *key)
 {
 	return strcmp(text_of(a, key), text_of(b, key));
@@ -486,7 +491,7 @@ static int compare_texts(const json_t *a, const json_t *b, const char *key)
 
 static int by_owner(const void *a, const void *b)
 {
-	const json_t *x = *(const json_t *const *)a, *y = *(const json_t *const *)b;
+	const json_t *x = ((const struct sorted *)a)->row, *y = ((const struct sorted *)b)->row;
 	int order = compare_texts(x, y, "owner");
 
 	order = order ? order : compare_texts(x, y, "account");
@@ -507,24 +512,24 @@ static void print_heading(const json_t *row)
 static int print_rows(json_t *rows)
 {
 	size_t n = json_array_size(rows), overdue = 0;
-	_cleanup_free_ const json_t **sorted = calloc(n + 1, sizeof(*sorted));
+	_cleanup_free_ struct sorted *sorted = calloc(n + 1, sizeof(*sorted));
 
 	if (!sorted) {
 		cli_say("out of memory");
 		return CLI_FAILED;
 	}
 	for (size_t i = 0; i < n; i++) {
-		sorted[i] = json_array_get(rows, i);
+		sorted[i].row = json_array_get(rows, i);
 		overdue += json_is_true(
-			json_object_get(json_object_get(sorted[i], "review"), "overdue"));
+			json_object_get(json_object_get(sorted[i].row, "review"), "overdue"));
 	}
 	qsort(sorted, n, sizeof(*sorted), by_owner);
 	for (size_t i = 0; i < n; i++) {
-		if (i == 0 || compare_texts(sorted[i - 1], sorted[i], "owner") ||
-		    compare_texts(sorted[i - 1], sorted[i], "account")) {
-			print_heading(sorted[i]);
+		if (i == 0 || compare_texts(sorted[i - 1].row, sorted[i].row, "owner") ||
+		    compare_texts(sorted[i - 1].row, sorted[i].row, "account")) {
+			print_heading(sorted[i].row);
 		}
-		print_row(sorted[i]);
+		print_row(sorted[i].row);
 	}
 	(void)printf("%zu sandbox%s, %zu review%s overdue\n", n, n == 1 ? "" : "es", overdue,
 		     overdue == 1 ? "" : "s");
