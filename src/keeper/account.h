@@ -23,6 +23,7 @@ struct account {
 	struct ledger *ledger; /* NULL: there is no account, or it has been released */
 	int64_t period_ns;
 	int64_t due_ns;    /* when to settle again */
+	int64_t busy_ns;   /* since when somebody else has kept us from it; 0: nobody has */
 	int64_t memory_ms; /* MiB-milliseconds up to memory_ns */
 	int64_t memory_ns;
 	uint64_t bytes; /* through the gateway, at the last settlement */

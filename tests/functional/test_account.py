@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
@@ -227,6 +228,31 @@ def test_an_answer_that_is_lost(world, server, base, atoll):
     assert books.stands("org", "wall") == (0, 600000)
     assert books.ok("reap").out.startswith("removed: 1 ")
     assert books.stands("org", "wall") == (1000, 0)
+
+
+@pytest.mark.parametrize("wall, reason", [("3s", "limit:wall"), ("60s", "limit:account")])
+def test_a_ledger_that_is_locked(file, world, wall, reason):
+    """Who waits for the ledger looks at the limits meanwhile, and who does not get it in five seconds has not agreed."""
+    file.account("org", "wall 1h")
+    process = file.start(file.policy("org", f"time: {{wall: {wall}}}\n"), "sh", "-c",
+                         "for i in $(seq 120); do echo; sleep 0.1; done; sleep 60")
+    assert runner.eventually(lambda: file.stands("org", "wall")[0] > 0)
+    with sqlite3.connect(file.atoll.home / "ledger/ledger.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = []
+        reader = threading.Thread(target=lambda: said.append(process.stdout.read()))
+        reader.start()
+        reader.join(4 if reason == "limit:wall" else 8)
+        other.execute("ROLLBACK")
+    assert process.wait(timeout=runner.TIMEOUT) == 137
+    reader.join()
+    result = runner.read_json(process.document)
+    assert result["reason"] == reason, result
+    if reason == "limit:wall":
+        assert len(said[0]) < 35, "it ran on while its keeper waited"
+    else:
+        assert "it cannot be settled" in result["account"]["why"]
+    assert file.stands("org", "wall")[1] == 0
 
 
 def test_no_room_for_the_ledger(file, world, need_user):
