@@ -212,9 +212,10 @@ int64_t account_settle(struct keeper *k)
 	return a->due_ns;
 }
 
-int account_release(struct keeper *k, struct err *e)
+int account_release(struct keeper *k, bool gone, struct err *e)
 {
 	struct account *a = &k->account;
+	enum ledger_answer unused;
 	struct ledger_usage u;
 	int r;
 
@@ -228,7 +229,11 @@ int account_release(struct keeper *k, struct err *e)
 	}
 	u = usage(k);
 	ledger_patience(a->ledger, LEDGER_PATIENCE_MS);
-	r = ledger_release(a->ledger, k->home.id, &u, &a->spent, e);
+	r = gone ? ledger_release(a->ledger, k->home.id, &u, &a->spent, e)
+		 : ledger_settle(a->ledger, k->home.id, &u, &unused, a->why, e);
+	if (r >= 0 && !gone) {
+		r = err_set(e, ERR_SYSTEM, EBUSY, "something of the sandbox is still there");
+	}
 	if (r < 0) {
 		return err_wrap(e, "what sandbox %s has reserved waits for 'atoll reap'",
 				k->home.id);

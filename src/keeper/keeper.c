@@ -768,7 +768,7 @@ static void seal_record(struct keeper *k)
 static void finish(struct keeper *k)
 {
 	struct err e = {};
-	bool clean = tear_down(k, &e);
+	bool gone = tear_down(k, &e), clean = gone;
 	int kept = settle_copy(k, clean, &e);
 
 	clean = clean && kept >= 0 && settle_more(k, clean, &e);
@@ -785,7 +785,7 @@ static void finish(struct keeper *k)
 	    !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
 	}
-	if (account_release(k, &e) < 0) {
+	if (account_release(k, gone, &e) < 0) {
 		clean = false; /* whoever reaps it returns what it holds */
 	}
 	if (k->recording) {
