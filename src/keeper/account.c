@@ -23,6 +23,12 @@ extern char **environ;
 /* More than any ledger takes: what is larger is asked for as this, and refused. */
 #define MOST (1LL << 60)
 
+/* While the sandbox runs its limits must be looked at, so a ledger that somebody else has locked is
+ * waited for in pieces: so long at once, so long between them, and no longer than anybody waits. */
+#define BUSY_MS      100
+#define BUSY_REST_NS (100 * MS)
+#define BUSY_MOST_NS (LEDGER_PATIENCE_MS * MS)
+
 /* a * b / c, rounded up and bounded. */
 static int64_t scale(uint64_t a, uint64_t b, uint64_t c)
 {
@@ -118,6 +124,7 @@ int account_reserve(struct keeper *k, struct err *e)
 		a->ledger = NULL;
 		return r;
 	}
+	ledger_patience(a->ledger, BUSY_MS);
 	a->due_ns = clock_now_ns() + a->period_ns;
 	return record_reserved(k, reply, e);
 }
@@ -156,6 +163,17 @@ static void tell(struct keeper *k, const char *answer)
 	}
 }
 
+/* Somebody else has the ledger, and it is asked again in a moment. */
+static bool is_put_off(struct account *a, int r, int64_t now)
+{
+	if (r != -EBUSY || ledger_is_remote(a->ledger)) {
+		a->busy_ns = 0;
+		return false;
+	}
+	a->busy_ns = a->busy_ns ? a->busy_ns : now;
+	return now - a->busy_ns < BUSY_MOST_NS;
+}
+
 int64_t account_settle(struct keeper *k)
 {
 	struct account *a = &k->account;
@@ -163,6 +181,7 @@ int64_t account_settle(struct keeper *k)
 	struct ledger_usage u;
 	struct err e = {};
 	int64_t now = clock_now_ns();
+	int r;
 
 	if (!a->ledger || k->limits.exhausted) {
 		return INT64_MAX;
@@ -172,7 +191,10 @@ int64_t account_settle(struct keeper *k)
 	}
 	a->due_ns = now + a->period_ns;
 	u = usage(k);
-	if (ledger_settle(a->ledger, k->home.id, &u, &answer, a->why, &e) < 0) {
+	r = ledger_settle(a->ledger, k->home.id, &u, &answer, a->why, &e);
+	if (is_put_off(a, r, now)) {
+		a->due_ns = clock_now_ns() + BUSY_REST_NS;
+	} else if (r < 0) {
 		/* Who cannot be asked has not agreed. */
 		(void)snprintf(a->why, sizeof(a->why), "it cannot be settled: %.200s", e.msg);
 		k->limits.exhausted = true;
@@ -190,9 +212,10 @@ int64_t account_settle(struct keeper *k)
 	return a->due_ns;
 }
 
-int account_release(struct keeper *k, struct err *e)
+int account_release(struct keeper *k, bool gone, struct err *e)
 {
 	struct account *a = &k->account;
+	enum ledger_answer unused;
 	struct ledger_usage u;
 	int r;
 
@@ -205,7 +228,12 @@ int account_release(struct keeper *k, struct err *e)
 		return 0;
 	}
 	u = usage(k);
-	r = ledger_release(a->ledger, k->home.id, &u, &a->spent, e);
+	ledger_patience(a->ledger, LEDGER_PATIENCE_MS);
+	r = gone ? ledger_release(a->ledger, k->home.id, &u, &a->spent, e)
+		 : ledger_settle(a->ledger, k->home.id, &u, &unused, a->why, e);
+	if (r >= 0 && !gone) {
+		r = err_set(e, ERR_SYSTEM, EBUSY, "something of the sandbox is still there");
+	}
 	if (r < 0) {
 		return err_wrap(e, "what sandbox %s has reserved waits for 'atoll reap'",
 				k->home.id);

@@ -23,6 +23,7 @@ struct account {
 	struct ledger *ledger; /* NULL: there is no account, or it has been released */
 	int64_t period_ns;
 	int64_t due_ns;    /* when to settle again */
+	int64_t busy_ns;   /* since when somebody else has kept us from it; 0: nobody has */
 	int64_t memory_ms; /* MiB-milliseconds up to memory_ns */
 	int64_t memory_ns;
 	uint64_t bytes; /* through the gateway, at the last settlement */
@@ -41,8 +42,9 @@ int account_reserve(struct keeper *k, struct err *e);
 /* Settles if it is time, and returns when it is again (clock_now_ns()), or INT64_MAX. */
 int64_t account_settle(struct keeper *k);
 
-/* At the end, once nothing can use anything. */
-int account_release(struct keeper *k, struct err *e);
+/* At the end. Only what can use nothing any more is released (`gone`); the rest keeps holding it,
+ * for whoever reaps it. */
+int account_release(struct keeper *k, bool gone, struct err *e);
 
 /* For a result: what was spent and why it ended, or null. */
 json_t *account_to_json(const struct keeper *k);

@@ -789,7 +789,7 @@ static void judge_refusals(struct keeper *k)
 static void finish(struct keeper *k)
 {
 	struct err e = {};
-	bool clean = tear_down(k, &e);
+	bool gone = tear_down(k, &e), clean = gone;
 	int kept = settle_copy(k, clean, &e);
 
 	clean = clean && kept >= 0 && settle_more(k, clean, &e);
@@ -802,7 +802,7 @@ static void finish(struct keeper *k)
 			      "whether the host ran out of memory (dmesg)");
 	}
 	judge_refusals(k);
-	if (account_release(k, &e) < 0) {
+	if (account_release(k, gone, &e) < 0) {
 		clean = false; /* whoever reaps it returns what it holds */
 	}
 	if (k->recording) {

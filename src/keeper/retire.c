@@ -16,6 +16,7 @@
 #include "keeper/account.h"
 #include "keeper/state.h"
 #include "policy/config.h"
+#include "policy/work.h"
 #include "record/ledger.h"
 #include "record/trail.h"
 
@@ -51,7 +52,22 @@ static int64_t changed_ns(const struct state *s, const char *id, unsigned *ret_s
 	return ns;
 }
 
-/* Its sandbox is gone, with its copy; nobody writes to it. The lock is the caller's, in *ret_fd. */
+/* Anything of its sandbox; what waits may also be a further copy alone (ID.N). */
+static bool is_left(const struct state *s, const char *id)
+{
+	bool left = faccessat(s->sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+	char name[STATE_ID_SIZE];
+
+	for (size_t n = 0; !left && n < PLAN_MORE_MAX; n++) {
+		state_name_more(id, n, name);
+		left = faccessat(s->sandboxes, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+		       errno != ENOENT;
+	}
+	return left;
+}
+
+/* Its sandbox is gone, with its copies; nobody writes to it. The lock is the caller's, in *ret_fd.
+ */
 static bool is_over(const struct state *s, const char *id, int *ret_fd)
 {
 	char name[TRAIL_FILE_SIZE];
@@ -59,8 +75,7 @@ static bool is_over(const struct state *s, const char *id, int *ret_fd)
 
 	trail_file(id, 1, name);
 	fd = openat(s->trail, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
-	    faccessat(s->sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || is_left(s, id)) {
 		return false;
 	}
 	*ret_fd = TAKE_FD(fd);
@@ -95,7 +110,9 @@ static int retire_one(struct retiring *r, const char *id, struct err *e)
 	unsigned segments = 0;
 	int n = 0;
 
-	if (changed_ns(r->state, id, &segments) >= r->before_ns || !is_over(r->state, id, &lock)) {
+	/* Again with the lock: whoever had it may have written meanwhile. */
+	if (changed_ns(r->state, id, &segments) >= r->before_ns || !is_over(r->state, id, &lock) ||
+	    changed_ns(r->state, id, &segments) >= r->before_ns) {
 		return 0;
 	}
 	if (!r->look) {

@@ -41,7 +41,7 @@ static int tell_outside(struct trail *t, const struct sign_key *key, const struc
 {
 	_cleanup_free_ char *place = NULL;
 	struct err why = {};
-	pid_t child = 0;
+	pid_t child = -1;
 	int r = anchor_place(&place, &why);
 
 	if (r >= 0 && !place) {

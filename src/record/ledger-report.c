@@ -6,7 +6,8 @@
 
 #include "record/ledger-internal.h"
 
-/* An open reservation that nobody has settled for so long is an orphan: several periods. */
+/* An open reservation that nobody has settled for so long, and for two of its own periods (which is
+ * its step of wall time), is an orphan. */
 #define STALE_MS 60000
 
 static int take_since(struct ledger_call *c, const char *key, const char *otherwise, int64_t *ret,
@@ -115,7 +116,9 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'),"
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open' AND r.idle = 1),"
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'"
-			      " AND r.heartbeat < $3)"
+			      " AND r.heartbeat < $3 - 2 * (SELECT COALESCE(MAX(h.step), 0)"
+			      " FROM hold h WHERE h.sandbox = r.sandbox"
+			      " AND h.dimension = 'wall'))"
 			      " FROM account a WHERE a.name > $4 ORDER BY a.name LIMIT $5",
 			      S_INT(since), S_INT(since * LEDGER_DAY_MS), S_INT(stale),
 			      S_TEXT(after), S_INT(LEDGER_PAGE));

@@ -55,6 +55,13 @@ void ledger_close(struct ledger *l)
 	free(l);
 }
 
+void ledger_patience(struct ledger *l, int ms)
+{
+	if (l->store && l->store->ops->patience) {
+		l->store->ops->patience(l->store, ms);
+	}
+}
+
 bool ledger_is_remote(const struct ledger *l)
 {
 	return !l->store;

@@ -50,6 +50,10 @@ struct ledger_config {
 int ledger_open(struct ledger **ret, const struct ledger_config *c, struct err *e);
 void ledger_close(struct ledger *l);
 
+/* How long a request waits for others; at first for hundreds of starts. Not with a server. */
+#define LEDGER_PATIENCE_MS 5000
+void ledger_patience(struct ledger *l, int ms);
+
 /* It is in another process: what failed for want of an answer may have been done. */
 bool ledger_is_remote(const struct ledger *l);
 

@@ -26,10 +26,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "record/ledger.h"
 #include "record/store.h"
-
-/* Hundreds of starts at the same time, each of which has it for a millisecond. */
-#define BUSY_MS 5000
 
 /* Pages in the log: from here on whoever closes brings them into the file, and whoever writes. Who
  * comes first to a ledger that nobody has open reads the log. */
@@ -39,7 +37,8 @@
 struct sqlite_store {
 	struct store store;
 	sqlite3 *db;
-	int log; /* pages in it, at the last commit here */
+	int log;     /* pages in it, at the last commit here */
+	int busy_ms; /* how long it waits for others */
 };
 
 static struct sqlite_store *of(struct store *s)
@@ -187,7 +186,7 @@ static void shorten_log(struct sqlite_store *s)
 {
 	(void)sqlite3_busy_timeout(s->db, 0);
 	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	(void)sqlite3_busy_timeout(s->db, BUSY_MS);
+	(void)sqlite3_busy_timeout(s->db, s->busy_ms);
 }
 
 static int count_log(void *arg, sqlite3 *db, const char *name, int pages)
@@ -201,6 +200,12 @@ static int count_log(void *arg, sqlite3 *db, const char *name, int pages)
 		shorten_log(s);
 	}
 	return SQLITE_OK;
+}
+
+static void sqlite_patience(struct store *s, int ms)
+{
+	of(s)->busy_ms = ms;
+	(void)sqlite3_busy_timeout(of(s)->db, ms);
 }
 
 static void sqlite_close(struct store *s)
@@ -296,6 +301,7 @@ int store_open_sqlite(struct store **ret, int home, struct err *e)
 		.rollback = sqlite_rollback,
 		.clock = sqlite_clock,
 		.close = sqlite_close,
+		.patience = sqlite_patience,
 	};
 	struct sqlite_store *s;
 	char path[PATH_MAX];
@@ -317,7 +323,7 @@ int store_open_sqlite(struct store **ret, int home, struct err *e)
 	if (rc != SQLITE_OK) {
 		r = fail(s->db, rc, e);
 	} else {
-		(void)sqlite3_busy_timeout(s->db, BUSY_MS);
+		sqlite_patience(&s->store, LEDGER_PATIENCE_MS);
 		(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 		(void)sqlite3_wal_hook(s->db, count_log, s);
 		r = set_up(&s->store, e);

@@ -45,6 +45,9 @@ struct store_ops {
 	/* The wall clock of whoever all its users share, in ms. */
 	int (*clock)(struct store *s, int64_t *ret_ms, struct err *e);
 	void (*close)(struct store *s);
+	/* How long it waits for whoever else is in a transaction; NULL: that is not for us to say.
+	 */
+	void (*patience)(struct store *s, int ms);
 };
 
 /* What each store begins with. */

@@ -7,10 +7,11 @@ import pathlib
 import shutil
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
-from harness import runner
+from harness import groups, runner
 from harness.books import Books
 
 PG = max(glob.glob("/usr/lib/postgresql/*/bin"), default="/usr/lib/postgresql/bin")
@@ -172,6 +173,28 @@ def test_a_killed_keeper(books, world):
     assert books.run(books.policy("org", "time: {wall: 10m}\n"), "true").status == 0
 
 
+def test_what_is_not_gone_holds_on(file, world, need_root):
+    """A group that cannot be removed may have somebody in it: nothing is given back before it is gone."""
+    if groups.missing():
+        pytest.skip(f"this host has no cgroup controller '{groups.missing()}'")
+    file.account("org", "wall 1h")
+    process = file.start(file.policy("org", "time: {wall: 10m}\n"), "sleep", "2")
+    assert runner.eventually(lambda: file.stands("org", "wall")[0] > 0)
+    name, _ = keeper_of(file)
+    [group, *_] = runner.read_json(file.atoll.home / f"sandboxes/{name}/sandbox.json")["groups"]
+    inner = pathlib.Path(group) / "held"
+    inner.mkdir()
+    try:
+        process.wait(timeout=runner.TIMEOUT)
+        assert runner.read_json(process.document)["account"]["spent"] is None
+        spent, reserved = file.stands("org", "wall")
+        assert spent >= 2000 and reserved > 0
+    finally:
+        inner.rmdir()
+    assert file.ok("reap").out.startswith("removed: 1 ")
+    assert file.stands("org", "wall") == (spent + 1000, 0)
+
+
 def test_a_server_that_goes(world, server, base, atoll):
     """It cannot be asked: what runs is ended, nothing starts, and what was reserved waits."""
     books = Books(atoll, base, f"version: 1\nledger: {server.url}\nsettle_every: 1s\n")
@@ -227,6 +250,31 @@ def test_an_answer_that_is_lost(world, server, base, atoll):
     assert books.stands("org", "wall") == (0, 600000)
     assert books.ok("reap").out.startswith("removed: 1 ")
     assert books.stands("org", "wall") == (1000, 0)
+
+
+@pytest.mark.parametrize("wall, reason", [("3s", "limit:wall"), ("60s", "limit:account")])
+def test_a_ledger_that_is_locked(file, world, wall, reason):
+    """Who waits for the ledger looks at the limits meanwhile, and who does not get it in five seconds has not agreed."""
+    file.account("org", "wall 1h")
+    process = file.start(file.policy("org", f"time: {{wall: {wall}}}\n"), "sh", "-c",
+                         "for i in $(seq 120); do echo; sleep 0.1; done; sleep 60")
+    assert runner.eventually(lambda: file.stands("org", "wall")[0] > 0)
+    with sqlite3.connect(file.atoll.home / "ledger/ledger.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = []
+        reader = threading.Thread(target=lambda: said.append(process.stdout.read()))
+        reader.start()
+        reader.join(4 if reason == "limit:wall" else 8)
+        other.execute("ROLLBACK")
+    assert process.wait(timeout=runner.TIMEOUT) == (124 if reason == "limit:wall" else 137)
+    reader.join()
+    result = runner.read_json(process.document)
+    assert result["reason"] == reason, result
+    if reason == "limit:wall":
+        assert len(said[0]) < 35, "it ran on while its keeper waited"
+    else:
+        assert "it cannot be settled" in result["account"]["why"]
+    assert file.stands("org", "wall")[1] == 0
 
 
 def test_no_room_for_the_ledger(file, world, need_user):
@@ -290,6 +338,11 @@ def test_the_command_line(file, world, base):
                   ("usage", "--since", "yesterday"), ("price", "--set", "cpu"), ("price", "--set", "model:m=1"), ("price", "--set", "food=1")):
         result = file.tool("account", *words)
         assert result.status == 125 and result.err.startswith("atoll: ") and result.err.count("\n") == 1 and result.out == "", result
+    # A model has the name that somebody has given it.
+    file.ok("account", "price", "--set", "model:m\x1b[2K\u202em=1/1")
+    file.ok("account", "set-budget", "org", "tokens", "1", "--model", "m\u202e\u009b2K")
+    for shown in (file.ok("account", "price").out, file.ok("account", "show", "org").out):
+        assert r"\u{202e}" in shown and not {"\x1b", "\u202e", "\u009b"} & set(shown), shown
     metrics = base / "atoll.prom"
     file.ok("account", "report", "--prometheus", metrics)
     assert 'atoll_account_sandboxes{account="org",currency="USD"} 0\n' in metrics.read_text() and os.stat(metrics).st_mode & 0o777 == 0o644

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Anchors: what the ledger and others know of records, and what is found with that; retention."""
+import fcntl
 import hashlib
 import http.server
 import json
@@ -245,6 +246,22 @@ def test_records_whose_time_is_up(books):
     assert status == 0 and set(rows) == {second}
     paths[1].unlink()
     assert verify(books)[0] == 1
+
+
+def test_a_record_is_kept_as_long_as_a_further_copy(books):
+    """The copy of another directory of the workspace waits alone, or somebody is at work on it."""
+    books = books("trail_keep: 1h\n")
+    sandbox = run(books)
+    path, _ = sealed(books, sandbox)
+    os.utime(path, (time.time() - 7200,) * 2)
+    further = books.atoll.home / "sandboxes" / f"{sandbox}.4"
+    further.mkdir(mode=0o700)
+    lock = os.open(further, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert json.loads(books.ok("reap", "--json").out)["trails"] == 0 and path.exists()
+    further.rmdir()
+    os.close(lock)
+    assert json.loads(books.ok("reap", "--json").out)["trails"] == 1
 
 
 def test_a_record_is_kept_as_long_as_its_sandbox(books):

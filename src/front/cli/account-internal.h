@@ -27,6 +27,9 @@ struct account_text {
 struct account_text account_amount_text(const char *dimension, int64_t amount,
 					const char *currency);
 
+/* The last cell of a line: the name of a model is anybody's text. */
+void account_print_model(const json_t *row, const char *before);
+
 /* Digits with decimals as millionths; -EINVAL. */
 int account_millionths(const char *text, int64_t *ret, struct err *e);
 

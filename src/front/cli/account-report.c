@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "front/cli/account-internal.h"
 #include "front/cli/cli.h"
 
@@ -35,6 +36,16 @@ static const char *text_of(const json_t *o, const char *key)
 static long long number_of(const json_t *o, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+void account_print_model(const json_t *row, const char *before)
+{
+	const char *model = text_of(row, "model");
+	_cleanup_buf_ struct buf b = {};
+
+	buf_init(&b, 4096);
+	(void)utf8_neutralise(&b, model, strlen(model));
+	printf("%s%s\n", *model ? before : "", buf_str(&b));
 }
 
 static const char *first(const struct options *o)
@@ -70,9 +81,9 @@ static int usage(const struct cli_command *c, int argc, char **argv)
 	{
 		const char *dimension = text_of(row, "dimension");
 
-		printf("%-10s %-24s %-10s %18s  %s\n", text_of(row, "day"), text_of(row, "account"),
-		       dimension, account_amount_text(dimension, number_of(row, "amount"), "").s,
-		       text_of(row, "model"));
+		printf("%-10s %-24s %-10s %18s", text_of(row, "day"), text_of(row, "account"),
+		       dimension, account_amount_text(dimension, number_of(row, "amount"), "").s);
+		account_print_model(row, "  ");
 	}
 	return cli_written();
 }
@@ -91,7 +102,7 @@ static const struct {
 	{"atoll_account_sandboxes_idle", "idle", "Of those, the ones in which nothing happens.",
 	 false},
 	{"atoll_account_sandboxes_orphaned", "orphans",
-	 "Of those, the ones that nobody has settled for a minute.", false},
+	 "Of those, the ones that nobody has settled for a minute and two periods.", false},
 };
 
 /* Names of accounts need no escapes; see ledger_name(). */
@@ -283,10 +294,10 @@ static int price(const struct cli_command *c, int argc, char **argv)
 	       "MODEL");
 	json_array_foreach(rows, i, row)
 	{
-		printf("%-16s %-8s %-10s %-12s %18s  %s\n", text_of(row, "name"),
+		printf("%-16s %-8s %-10s %-12s %18s", text_of(row, "name"),
 		       text_of(row, "currency"), text_of(row, "since"), text_of(row, "item"),
-		       account_amount_text("money", number_of(row, "price"), "").s,
-		       text_of(row, "model"));
+		       account_amount_text("money", number_of(row, "price"), "").s);
+		account_print_model(row, "  ");
 	}
 	return cli_written();
 }

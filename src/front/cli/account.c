@@ -175,7 +175,7 @@ static void print_budgets(const json_t *budgets, const char *currency)
 	       "AMOUNT", "SPENT", "RESERVED", "LEFT");
 	json_array_foreach(budgets, i, b)
 	{
-		const char *dimension = text_of(b, "dimension"), *model = text_of(b, "model");
+		const char *dimension = text_of(b, "dimension");
 
 		printf("%-20s %-10s %-7s", text_of(b, "account"), dimension, text_of(b, "period"));
 		for (j = 0; j < ARRAY_SIZE(columns); j++) {
@@ -183,7 +183,7 @@ static void print_budgets(const json_t *budgets, const char *currency)
 
 			printf(" %18s", account_amount_text(dimension, n, currency).s);
 		}
-		printf("%s%s\n", *model ? "  of " : "", model);
+		account_print_model(b, "  of ");
 	}
 }
 
