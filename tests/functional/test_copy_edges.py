@@ -215,7 +215,7 @@ def test_keeper_killed_at_its_end(copy):
         return json.loads(report.read_text())
 
     total, reaped, kept = kill(0)["steps"], 0, 1
-    for step in range(total - 130, total, 4):  # its seal is among the last
+    for step in range(total - 200, total, 5):  # its seal is among the last
         kill(step)
         kept += 1
         assert len(copy.kept()) == kept, step
@@ -300,7 +300,7 @@ def test_copies_whose_time_is_up(copy):
     fcntl.flock(fd, fcntl.LOCK_EX)
     assert copy.atoll.tool("reap").out == "removed: 0 without a keeper, 0 copies and 0 logs whose time is up\n"
     os.close(fd)
-    assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "logs": 0, "removed": True}
+    assert json.loads(copy.atoll.tool("reap", "--json").out) == {"orphans": 0, "expired": 1, "logs": 0, "trails": 0, "removed": True}
     assert os.listdir(copy.atoll.home / "sandboxes") == []
 
 
