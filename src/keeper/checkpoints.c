@@ -5,6 +5,7 @@
  * is something new; and what cannot be signed does not go on.
  */
 #include "base/clock.h"
+#include "base/json.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/seal.h"
 #include "policy/config.h"
@@ -15,10 +16,16 @@ extern char **environ;
 static void begin(struct keeper *k)
 {
 	struct config config = {};
-	struct err unused = {};
+	struct err why = {};
+	int r = config_load(environ, &config, &why);
 
 	k->checkpoint_ns = -1;
-	if (config_load(environ, &config, &unused) >= 0 && config.checkpoint > 0) {
+	if (r < 0) {
+		(void)keeper_record(k, "anchor_failed",
+				    json_pack("{s:o}", "why", json_text(why.msg)),
+				    k->error.code ? NULL : &k->error);
+	}
+	if (r >= 0 && config.checkpoint > 0) {
 		k->checkpoint_ns = config.checkpoint;
 		k->checkpoint_due_ns = clock_now_ns() + config.checkpoint;
 	}

@@ -201,6 +201,7 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, con
 		alike += is_of_gateway(entry->code) == net;
 	}
 	if (alike == (net ? DENIAL_MAX_NET : DENIAL_MAX_OTHER)) {
+		d->beyond |= 1U << code;
 		return false;
 	}
 	entry = &d->entries[d->n++];
@@ -228,8 +229,12 @@ unsigned denials_score(const struct denials *d)
 {
 	unsigned score = 0;
 
+	_Static_assert(DENIAL_COUNT <= 32, "each code has a bit");
 	for (unsigned i = 0; i < d->n; i++) {
 		score += kinds[d->entries[i].code].weight;
+	}
+	for (unsigned code = 0; code < DENIAL_COUNT; code++) {
+		score += d->beyond & 1U << code ? kinds[code].weight : 0;
 	}
 	return score;
 }

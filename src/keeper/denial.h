@@ -68,6 +68,7 @@ struct denials {
 	} entries[DENIAL_MAX];
 	unsigned n;
 	uint64_t total;
+	uint32_t beyond; /* bits: codes of what there was no room for */
 };
 
 /* `request` is how the payload was told to call it; NULL: it is counted here. True when this is the
@@ -78,7 +79,8 @@ bool denials_add(struct denials *d, enum denial_code code, const char *what, con
 /* One entry as JSON: for the trail and the result. NULL: out of memory. */
 json_t *denial_to_json(const struct denial_entry *entry, const char *sandbox);
 
-/* The sum of the weights of all different refusals, each counted once. */
+/* The sum of the weights of all different refusals, each counted once; of those that there was no
+ * room for each code once, so that many everyday ones hide none of the others. */
 unsigned denials_score(const struct denials *d);
 
 /* All of them. */

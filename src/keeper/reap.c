@@ -147,7 +147,7 @@ static int expire_one(const struct state *s, struct state_sandbox *sb, bool surp
 	r = seal_event(s, of, "copy_expired",
 		       json_pack("{s:s, s:s}", "why", surplus ? "too many wait" : "its time was up",
 				 "copy", sb->id),
-		       SEAL_AGAIN, e);
+		       SEAL_PASSING, e);
 	return r < 0 && r != -ENOENT ? r : kept_expire(s, sb, e);
 }
 

@@ -3,6 +3,7 @@
 #include "keeper/seal.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -35,6 +36,28 @@ enum seal_how {
 	SEAL_LEAVE,     /* whoever is outside is told by a child that goes on alone */
 };
 
+static int by_number(const void *a, const void *b)
+{
+	return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+/* The child of a keeper that has ended: it has the trail, and nothing else of it. */
+static void go_alone(const struct trail *t)
+{
+	int keep[] = {t->dir, t->first, t->fd};
+	unsigned from = 3;
+
+	(void)setsid();
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		if (keep[i] > (int)from) {
+			(void)close_range(from, (unsigned)keep[i] - 1, 0);
+		}
+		from = keep[i] >= (int)from ? (unsigned)keep[i] + 1 : from;
+	}
+	(void)close_range(from, ~0U, 0);
+}
+
 /* Tells who is outside, and the trail what came of it. */
 static int tell_outside(struct trail *t, const struct sign_key *key, const struct checkpoint *c,
 			enum seal_how how, struct err *e)
@@ -51,6 +74,9 @@ static int tell_outside(struct trail *t, const struct sign_key *key, const struc
 		child = fork();
 		if (child > 0) {
 			return 0; /* it has the lock, and what it writes is the last */
+		}
+		if (child == 0) {
+			go_alone(t);
 		}
 	}
 	/* Where there can be no child, it takes as long as it takes. */
@@ -134,7 +160,10 @@ int seal_event(const struct state *s, const char *sandbox, const char *event, js
 	may = may_seal(s, sandbox, what, &why);
 	r = trail_add(&trail, event, json_incref(taken), e);
 	if (r >= 0 && may > 0) {
-		may = seal_now(s, &trail, SEAL_WAIT, &why);
+		/* Whoever looks for the dead holds up every start meanwhile. */
+		bool waits = what == SEAL_AGAIN || what == SEAL_ASKED;
+
+		may = seal_now(s, &trail, waits ? SEAL_WAIT : SEAL_MEANWHILE, &why);
 	}
 	trail_done(&trail);
 	/* As at the end of a sandbox: what was done is recorded, and 'atoll audit verify' says that

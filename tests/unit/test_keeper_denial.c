@@ -214,16 +214,39 @@ static void test_json(void **state)
 	json_set_alloc_funcs(malloc, free);
 }
 
+/* Everyday refusals without end leave room for those that look like an escape. */
+static void test_score(void **state)
+{
+	struct denials *d = calloc(1, sizeof(*d));
+	char what[32];
+
+	(void)state;
+	assert_non_null(d);
+	assert_int_equal(denials_score(d), 0);
+	for (int i = 0; i < 2 * DENIAL_MAX; i++) {
+		(void)snprintf(what, sizeof(what), "host-%d", i);
+		(void)denials_add(d, DENIAL_NET_NAME, what, NULL, 1);
+	}
+	assert_int_equal(denials_score(d), 0);
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(what, sizeof(what), "inside-%d", i);
+		assert_false(denials_add(d, DENIAL_NET_PRIVATE, what, NULL, 1));
+	}
+	assert_int_equal(denials_score(d), denial_kind(DENIAL_NET_PRIVATE)->weight);
+	(void)denials_add(d, DENIAL_TERMINAL, "ioctl", NULL, 1);
+	(void)denials_add(d, DENIAL_TERMINAL, "ioctl", NULL, 9);
+	assert_int_equal(denials_score(d), denial_kind(DENIAL_NET_PRIVATE)->weight +
+						   denial_kind(DENIAL_TERMINAL)->weight);
+	free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_documentation),
-		cmocka_unit_test(test_classify),
-		cmocka_unit_test(test_collect),
-		cmocka_unit_test(test_network_leaves_room),
-		cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_score),         cmocka_unit_test(test_table),
+		cmocka_unit_test(test_documentation), cmocka_unit_test(test_classify),
+		cmocka_unit_test(test_collect),       cmocka_unit_test(test_network_leaves_room),
+		cmocka_unit_test(test_long_names),    cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
