@@ -204,10 +204,28 @@ static bool kill_at(pid_t pid, int n)
 	}
 }
 
+/* How many are connected to the server. */
+static int64_t backends(const struct fixture *f, struct store *s)
+{
+	return f->postgres ? fixture_ask(s, "SELECT COUNT(*) FROM pg_stat_activity WHERE "
+					    "backend_type = 'client backend'")
+			   : 0;
+}
+
+/* What the dead one had said is done, or not done: nobody is at work on it any more. */
+static void await_server(const struct fixture *f, struct store *s, int64_t before)
+{
+	for (int i = 0; i < 5000 && backends(f, s) > before; i++) {
+		(void)poll(NULL, 0, 2);
+	}
+	assert_true(backends(f, s) <= before);
+}
+
 static void test_killed_at_every_write(void **state)
 {
 	struct fixture *f = *state;
 	struct store *s = fixture_store(f);
+	const int64_t connected = backends(f, s);
 	struct err e = {};
 	bool killed = true;
 	int n;
@@ -229,6 +247,7 @@ static void test_killed_at_every_write(void **state)
 			live(f, n);
 		}
 		killed = kill_at(pid, n);
+		await_server(f, s, connected);
 		check_sums(s, "org");
 		/* As many as there were when it began: the next one finds room again. */
 		assert_true(ledger_return(f->l, id, &e) >= 0);
