@@ -192,7 +192,7 @@ def test_kill_at_some_system_calls(sweep, world, clock, victim):
 
 
 def test_spending_killed_at_some_system_calls(spending, world):
-    spending.every("keeper", "keeper", STEP)
+    spending.every("keeper", "keeper", 3 * STEP)  # each of them opens the ledger several times
 
 
 @pytest.mark.long
