@@ -507,13 +507,18 @@ enum limit limits_count(struct limits *l, int32_t last, int32_t max)
 	return LIMIT_NONE;
 }
 
+void limits_ending(struct limits *l)
+{
+	l->ran_out = l->group.kind != GROUP_NONE && group_ran_out(&l->group);
+}
+
 enum limit limits_settle(struct limits *l)
 {
 	if (l->group.kind == GROUP_NONE) {
 		return LIMIT_NONE;
 	}
 	group_measure(&l->group, &l->cpu_ns, &l->peak_memory);
-	return group_ran_out(&l->group) ? LIMIT_MEMORY : LIMIT_NONE;
+	return l->ran_out || group_ran_out(&l->group) ? LIMIT_MEMORY : LIMIT_NONE;
 }
 
 int limits_disarm(struct limits *l, struct err *e)

@@ -87,6 +87,7 @@ struct limits {
 	int64_t starts_base;     /* tasks started before it */
 	int64_t starts_total;
 	int32_t last_pid;
+	bool ran_out; /* of memory, when its end was noticed */
 };
 
 /* Decides the mechanism. Makes nothing yet. `lives`: it takes commands until somebody ends it. */
@@ -135,6 +136,10 @@ enum limit limits_look(struct limits *l, const struct tier_sandbox *sb,
 
 /* The namespace has handed out pid `last` (of at most `max`), which is asked after each look. */
 enum limit limits_count(struct limits *l, int32_t last, int32_t max);
+
+/* As soon as the end is noticed: a service manager may remove the group of the dead, and with it
+ * what it has counted. */
+void limits_ending(struct limits *l);
 
 /* After the end: final usage, and whether the kernel killed for memory. */
 enum limit limits_settle(struct limits *l);

@@ -126,6 +126,7 @@ static void end(struct keeper *k)
 
 	if (k->ended_ns == 0) {
 		k->ended_ns = clock_now_ns();
+		limits_ending(&k->limits);
 		(void)collect(k, k->error.code ? NULL : &k->error);
 	}
 	for (i = 0; i < k->n_commands; i++) {
