@@ -639,14 +639,16 @@ def test_a_suspicion_stops_it(atoll, world):
 @needs_x86
 def test_a_suspicion_pauses_it(atoll, live, world):
     """Nothing runs until a person has said what becomes of it; whoever waits is told."""
+    # The call itself is answered before it is frozen, so there has to be something behind it.
+    linger = PROBE.replace("print(", "__import__('time').sleep(1)\nprint(")
     box = live("--escape", "pause", "--wall", "60s")
     if atoll.tool("pause", box.id).status != 0:
         assert "control group" in atoll.tool("pause", box.id).err
-        process = box.run("/usr/bin/python3", "-c", PROBE)
+        process = box.run("/usr/bin/python3", "-c", linger)
         assert process.status == 137 and "an escape is suspected" in process.err, process
         return  # what cannot be paused is stopped
     assert atoll.tool("resume", box.id).status == 0
-    process = box.start("/usr/bin/python3", "-c", PROBE)
+    process = box.start("/usr/bin/python3", "-c", linger)
     until = time.monotonic() + 20
     while not box.inspect().get("state") == "paused" and time.monotonic() < until:
         time.sleep(0.02)
