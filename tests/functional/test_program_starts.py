@@ -315,6 +315,7 @@ def test_without_a_keeper_nothing_starts(atoll):
     os.kill(row["keeper"], signal.SIGKILL)
     running.wait(30)
     assert mark.read_text() == ""
+    assert runner.eventually(lambda: atoll.tool("reap").status == 0 and not list((atoll.home / "sandboxes").iterdir())), "its groups, too"
 
 
 def reader_of(keeper):

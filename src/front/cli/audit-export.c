@@ -294,24 +294,11 @@ static int export(const struct cli_command *c, int argc, char **argv)
 }
 
 static const char *const formats[] = {"ocsf", "csv", NULL};
-static const char *const classes[] = {"life",  "wall", "program", "network", "denial",
-				      "limit", "file", "money",   "record",  NULL};
 
 static const struct cli_option export_options[] = {
 	CLI_TAKES("--format", "FORMAT", CLI_WORDS, "in what form", .value.choices = formats,
 		  .offset = offsetof(struct export_options, format)),
-	CLI_TAKES("--class", "CLASS", CLI_WORDS, "only events of this class",
-		  .value.choices = classes, .take = trail_take_class, .repeat = true),
-	CLI_TAKES("--event", "NAME", CLI_TEXT, "only events of this name", .take = trail_take_event,
-		  .repeat = true),
-	CLI_TAKES("--since", "TIME", CLI_TEXT, "a time (UTC), or how long ago",
-		  .offset = offsetof(struct export_options, filter.since)),
-	CLI_TAKES("--until", "TIME", CLI_TEXT, "the same, and no later",
-		  .offset = offsetof(struct export_options, filter.until)),
-	CLI_TAKES("--owner", "NAME", CLI_TEXT, "only of sandboxes that this one answers for",
-		  .offset = offsetof(struct export_options, filter.owner)),
-	CLI_TAKES("--account", "NAME", CLI_TEXT, "only of sandboxes of this account",
-		  .offset = offsetof(struct export_options, filter.account)),
+	TRAIL_FILTER_OPTIONS(export_options),
 	{},
 };
 

@@ -55,22 +55,8 @@ static int show(const struct cli_command *c, int argc, char **argv)
 	return r < 0 && e.code ? cli_fail(&e) : cli_written();
 }
 
-static const char *const classes[] = {"life",  "wall", "program", "network", "denial",
-				      "limit", "file", "money",   "record",  NULL};
-
 static const struct cli_option show_options[] = {
-	CLI_TAKES("--class", "CLASS", CLI_WORDS, "only events of this class",
-		  .value.choices = classes, .take = trail_take_class, .repeat = true),
-	CLI_TAKES("--event", "NAME", CLI_TEXT, "only events of this name", .take = trail_take_event,
-		  .repeat = true),
-	CLI_TAKES("--since", "TIME", CLI_TEXT, "a time (UTC), or how long ago",
-		  .offset = offsetof(struct show_options, filter.since)),
-	CLI_TAKES("--until", "TIME", CLI_TEXT, "the same, and no later",
-		  .offset = offsetof(struct show_options, filter.until)),
-	CLI_TAKES("--owner", "NAME", CLI_TEXT, "only of sandboxes that this one answers for",
-		  .offset = offsetof(struct show_options, filter.owner)),
-	CLI_TAKES("--account", "NAME", CLI_TEXT, "only of sandboxes of this account",
-		  .offset = offsetof(struct show_options, filter.account)),
+	TRAIL_FILTER_OPTIONS(show_options),
 	CLI_FLAG("--follow", "go on until the record of the one sandbox has its end", .letter = 'f',
 		 .offset = offsetof(struct show_options, follow)),
 	CLI_FLAG("--json", "the lines of the records as they stand",

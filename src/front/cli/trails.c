@@ -124,6 +124,9 @@ int trails_each(const struct state *s, const struct cli_operands *words, trail_f
 
 /* ---- filters ---- */
 
+const char *const trail_classes[] = {"life",  "wall", "program", "network", "denial",
+				     "limit", "file", "money",   "record",  NULL};
+
 int trail_take_class(void *into, const struct cli_option *o, char *value)
 {
 	struct trail_filter *f = into;

@@ -51,6 +51,23 @@ int trail_take_event(void *into, const struct cli_option *o, char *value);
 
 bool trail_filter_passes(const struct trail_filter *f, const struct line *l);
 
+/* Rows of a table of options of whoever has a filter as its member `filter`, the first. */
+extern const char *const trail_classes[];
+#define TRAIL_FILTER_OPTIONS(type_)                                                           \
+	CLI_TAKES("--class", "CLASS", CLI_WORDS, "only events of this class",                 \
+		  .value.choices = trail_classes, .take = trail_take_class, .repeat = true),  \
+		CLI_TAKES("--event", "NAME", CLI_TEXT, "only events of this name",            \
+			  .take = trail_take_event, .repeat = true),                          \
+		CLI_TAKES("--since", "TIME", CLI_TEXT, "a time (UTC), or how long ago",       \
+			  .offset = offsetof(struct type_, filter.since)),                    \
+		CLI_TAKES("--until", "TIME", CLI_TEXT, "the same, and no later",              \
+			  .offset = offsetof(struct type_, filter.until)),                    \
+		CLI_TAKES("--owner", "NAME", CLI_TEXT,                                        \
+			  "only of sandboxes that this one answers for",                      \
+			  .offset = offsetof(struct type_, filter.owner)),                    \
+		CLI_TAKES("--account", "NAME", CLI_TEXT, "only of sandboxes of this account", \
+			  .offset = offsetof(struct type_, filter.account))
+
 /* Whether a sandbox that was created from this is one of --owner's and --account's. */
 bool trail_filter_takes(const struct trail_filter *f, const json_t *created);
 
