@@ -216,7 +216,6 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 	} rows[] = {
 		{"open_files", "rlimit", p->open_files},
 		{"file_size", "rlimit", p->file_size},
-		{"scratch", sb->spec->scratch ? "keeper, sampler" : "tmpfs size", p->scratch},
 		{"output", "keeper", p->output},
 		{"starts", "keeper", p->starts},
 		{"wall_ms", "keeper", (uint64_t)(p->wall / MS)},
@@ -240,8 +239,9 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 		r = entry(list, "memory", "sampler", p->memory, e);
 		r = r < 0 ? r
 			  : entry(list, "processes",
-				  sb->walls == WALLS_GUARDED ? "keeper, at each start"
-							     : "rlimit in the user namespace",
+				  walls_have_no_namespace(sb->walls)
+					  ? "keeper, at each start"
+					  : "rlimit in the user namespace",
 				  p->processes, e);
 	}
 	if (r >= 0 && (l->group.kind == GROUP_NONE || l->group.no_cpu)) {
@@ -249,6 +249,10 @@ int limits_receipt(const struct limits *l, const struct tier_sandbox *sb, pid_t 
 	}
 	for (i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++) {
 		r = entry(list, rows[i].name, rows[i].mechanism, rows[i].value, e);
+	}
+	if (r >= 0 && sb->walls != WALLS_NONE) { /* there the host's own places are used */
+		r = entry(list, "scratch", sb->spec->scratch ? "keeper, sampler" : "tmpfs size",
+			  p->scratch, e);
 	}
 	if (r >= 0 && sb->spec->copy.kind != TIER_COPY_NONE) {
 		r = entry(list, "copy", copy_mechanism(sb->spec->copy.kind), p->copy, e);

@@ -129,6 +129,9 @@ static const char *choose_cwd(const struct plan *plan, const char *here)
 {
 	size_t i;
 
+	if (plan->tier == TIER_NONE && here) {
+		return here;
+	}
 	if (plan->workspace_mode != WORKSPACE_NONE) {
 		return here && plan_work_around(plan, here, WORKSPACE_READ_ONLY)
 			       ? here

@@ -262,7 +262,7 @@ static void open_common(struct keeper *k)
 	struct starts *s = &k->starts;
 	char path[48];
 
-	if (s->pidns < 0 && k->sandbox.walls != WALLS_GUARDED) {
+	if (s->pidns < 0 && !walls_have_no_namespace(k->sandbox.walls)) {
 		(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", k->sandbox.init);
 		s->pidns = open(path, O_RDONLY | O_CLOEXEC);
 	}
@@ -284,7 +284,7 @@ static bool look(struct keeper *k, const struct seccomp_denial *d, bool own,
 	*ret_f = NULL;
 	open_common(k);
 	call.root = s->root;
-	if (own || k->sandbox.walls == WALLS_GUARDED) {
+	if (own || walls_have_no_namespace(k->sandbox.walls)) {
 		start_read(&call, direct);
 		*ret_f = direct;
 	} else {

@@ -359,3 +359,17 @@ int proctree_end(pid_t root, pid_t except)
 	proctree_done(&t);
 	return r < 0 ? r : left > 0 ? -ETIMEDOUT : 0;
 }
+
+long proctree_status(pid_t pid, const char *name)
+{
+	char path[32], text[4096], *line;
+	_cleanup_fd_ int fd = FD_NONE;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}

@@ -67,3 +67,6 @@ int proctree_signal(const struct proctree_member *m, int signal);
  * begin (a seccomp listener, whose end refuses them), as at the process tier.
  */
 int proctree_end(pid_t root, pid_t except);
+
+/* One field of /proc/PID/status, "\nName:", as a number; -1 where it is not there. */
+long proctree_status(pid_t pid, const char *name);

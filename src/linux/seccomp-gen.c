@@ -590,6 +590,22 @@ static void print_affinity(FILE *out)
 	seccomp_release(ctx);
 }
 
+/* Everything passes; what begins a program, a process or a thread goes to the keeper first. */
+static void print_open(FILE *out)
+{
+	static const char *const calls[] = {"execve", "execveat", "clone", "fork", "vfork"};
+	scmp_filter_ctx ctx = new_filter(SCMP_ACT_ALLOW);
+	size_t i;
+
+	must(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_NOTIFY), "bad arch");
+	for (i = 0; i < N(calls); i++) {
+		must(seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, number_of(calls[i]), 0), calls[i]);
+	}
+	must(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), number_of("clone3"), 0), "clone3");
+	print_filter(out, ctx, "open");
+	seccomp_release(ctx);
+}
+
 /*
  * What the gateway needs: to accept, dial and move bytes, and memory for it. Sockets are those of
  * the Internet; nothing is opened by a path, started, or made executable. No descriptor is handed
@@ -698,6 +714,7 @@ int main(int argc, char **argv)
 		print_profile(out, profiles[i].profile, profiles[i].kind, false, profiles[i].name);
 	}
 	print_profile(out, P_STRICT, K_GUARDED, true, "tool");
+	print_open(out);
 	print_gateway(out);
 	print_affinity(out);
 	print_names(out);

@@ -40,6 +40,7 @@ static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
 					   (struct sock_filter *)filter_guarded_strict},
 	[SECCOMP_FILTER_GUARDED_DEFAULT] = {ARRAY_SIZE(filter_guarded_default),
 					    (struct sock_filter *)filter_guarded_default},
+	[SECCOMP_FILTER_OPEN] = {ARRAY_SIZE(filter_open), (struct sock_filter *)filter_open},
 	[SECCOMP_FILTER_TOOL] = {ARRAY_SIZE(filter_tool), (struct sock_filter *)filter_tool},
 	[SECCOMP_FILTER_GATEWAY] = {ARRAY_SIZE(filter_gateway),
 				    (struct sock_filter *)filter_gateway},
@@ -117,6 +118,16 @@ int seccomp_receive(int listener, struct seccomp_denial *ret)
 bool seccomp_is_start(const struct seccomp_denial *d)
 {
 	return !d->foreign_abi && (d->number == SYS_execve || d->number == SYS_execveat);
+}
+
+bool seccomp_is_fork(const struct seccomp_denial *d)
+{
+#ifdef SYS_fork
+	if (!d->foreign_abi && (d->number == SYS_fork || d->number == SYS_vfork)) {
+		return true;
+	}
+#endif
+	return !d->foreign_abi && d->number == SYS_clone;
 }
 
 void seccomp_refuse(int listener, const struct seccomp_denial *d)

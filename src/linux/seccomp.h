@@ -23,6 +23,7 @@ enum seccomp_filter {
 	/* and without a pid namespace */
 	SECCOMP_FILTER_GUARDED_STRICT,
 	SECCOMP_FILTER_GUARDED_DEFAULT,
+	SECCOMP_FILTER_OPEN,     /* refuses nothing: shows what begins programs and processes */
 	SECCOMP_FILTER_TOOL,     /* guarded strict for a program that we start; no listener */
 	SECCOMP_FILTER_GATEWAY,  /* of atoll-gateway: any other call ends it; no listener */
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
@@ -63,6 +64,9 @@ int seccomp_receive(int listener, struct seccomp_denial *ret);
 
 /* execve(2) or execveat(2), which is not refused but seen. */
 bool seccomp_is_start(const struct seccomp_denial *d);
+
+/* fork(2), vfork(2) or clone(2). */
+bool seccomp_is_fork(const struct seccomp_denial *d);
 
 /* Refuses it: EPERM where it is recorded, ENOSYS otherwise. */
 void seccomp_refuse(int listener, const struct seccomp_denial *d);

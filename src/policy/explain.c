@@ -29,9 +29,11 @@ static const char *class_of(const struct settled *s, const struct schema_key *k)
 
 	switch (k->class) {
 	case CLASS_WALL:
-		/* Naming direct opens something. */
-		return (schema_id(k) == KEY_WORKSPACE_MODE &&
-			v[KEY_WORKSPACE_MODE].num == WORKSPACE_DIRECT) ||
+		/* Naming direct opens something, and so does no tier. */
+		return (s->tier == TIER_NONE &&
+			(schema_id(k) == KEY_TIER || schema_id(k) == KEY_NETWORK_DEFAULT)) ||
+				       (schema_id(k) == KEY_WORKSPACE_MODE &&
+					v[KEY_WORKSPACE_MODE].num == WORKSPACE_DIRECT) ||
 				       (schema_id(k) == KEY_WRITE && v[KEY_WRITE].n_items > 0)
 			       ? "fact"
 			       : "wall";
@@ -60,33 +62,38 @@ static int fill_in(const char *template, const struct schema_key *k, const struc
 	return out->failed ? -ENOMEM : 0;
 }
 
-/* Where the host's own files and network are around the payload, these are other walls. */
+/* Where the host's own files are around the payload, these are other walls, or none. */
 static const struct {
+	enum tier tier;
 	enum key_id key;
 	const char *class;
 	const char *say;
-} at_process_tier[] = {
-	{KEY_ROOT, "wall",
+} at_tier[] = {
+	{TIER_NONE, KEY_ROOT, "fact",
+	 "It sees and changes whatever the user can: every file, every process of the user's, what "
+	 "listens on this host, and Atoll's own record. HOME is the user's."},
+	{TIER_PROCESS, KEY_ROOT, "wall",
 	 "It can open the host's /usr and a few files of /etc, /dev and /proc, and nothing else of "
 	 "the "
 	 "host; that a path exists, its size and its times can be seen by who knows it. HOME and "
 	 "TMPDIR are in a directory made for it."},
-	{KEY_NETWORK_DEFAULT, "wall",
+	{TIER_PROCESS, KEY_NETWORK_DEFAULT, "wall",
 	 "It has no network: it can make no socket but pairs that are connected for good."},
-	{KEY_SCRATCH, "guard-rail",
+	{TIER_PROCESS, KEY_SCRATCH, "guard-rail",
 	 "Its scratch directory may hold {}: the keeper looks, and ends it beyond that. It is gone "
 	 "afterwards."},
 };
 
 /* The row above for a key, or -1. */
-static int process_row(const struct settled *s, const struct schema_key *k)
+static int tier_row(const struct settled *s, const struct schema_key *k)
 {
-	size_t i = s->tier == TIER_PROCESS ? 0 : ARRAY_SIZE(at_process_tier);
+	size_t i = 0;
 
-	while (i < ARRAY_SIZE(at_process_tier) && at_process_tier[i].key != schema_id(k)) {
+	while (i < ARRAY_SIZE(at_tier) &&
+	       (at_tier[i].tier != s->tier || at_tier[i].key != schema_id(k))) {
 		i++;
 	}
-	return i < ARRAY_SIZE(at_process_tier) ? (int)i : -1;
+	return i < ARRAY_SIZE(at_tier) ? (int)i : -1;
 }
 
 /* Where nothing can be connected to, they say nothing. */
@@ -101,10 +108,13 @@ static const char *template_of(const struct settled *s, const struct schema_key 
 {
 	const struct value *v = &s->policy.v[schema_id(k)];
 	bool no_workspace = s->policy.v[KEY_WORKSPACE_MODE].num == WORKSPACE_NONE;
-	int row = process_row(s, k);
+	int row = tier_row(s, k);
 
 	if (row >= 0) {
-		return at_process_tier[row].say;
+		return at_tier[row].say;
+	}
+	if (s->tier == TIER_NONE && full_says_nothing(schema_id(k))) {
+		return NULL;
 	}
 	if (schema_id(k) == KEY_COPY_BY && s->policy.v[KEY_WORKSPACE_MODE].num != WORKSPACE_COPY) {
 		return NULL;
@@ -150,7 +160,7 @@ static int add_key(json_t *list, const struct settled *s, const struct schema_ke
 	const char *template = k->type == TYPE_SECTION ? NULL : template_of(s, k);
 	_cleanup_buf_ struct buf text = {};
 	char from[ORIGIN_TEXT_SIZE] = "default";
-	int row = process_row(s, k);
+	int row = tier_row(s, k);
 	const char *class;
 
 	if (!template) {
@@ -167,7 +177,7 @@ static int add_key(json_t *list, const struct settled *s, const struct schema_ke
 				(schema_id(k) == KEY_DENY && v->n_items == 0)
 			? "fact"
 			: class_of(s, k);
-	class = row >= 0 ? at_process_tier[row].class : class;
+	class = row >= 0 ? at_tier[row].class : class;
 	return add(list, k->path, class, buf_str(&text), from);
 }
 
@@ -208,7 +218,8 @@ static int add_whole(json_t *list, const struct settled *s)
 	     add(list, "tier", "fact", buf_str(&text), "--accept-tier") < 0)) {
 		return -ENOMEM;
 	}
-	if (add(list, "filesystem", s->chains ? "fact" : "wall",
+	if (s->tier != TIER_NONE &&
+	    add(list, "filesystem", s->chains ? "fact" : "wall",
 		s->chains
 			? "Tool chains outside /usr that the caller's PATH leads to are readable, "
 			  "without credential files."

@@ -210,7 +210,7 @@ static int put_standard(char *const *environ, const char *path, struct plan *p, 
 		{"PATH", path},       {"USER", p->identity.user}, {"LOGNAME", p->identity.user},
 		{"SHELL", "/bin/sh"}, {"LANG", "C.UTF-8"},        {"HOME", p->identity.home},
 	};
-	/* Without a mount namespace the home directory is the caller's own; the keeper makes one.
+	/* At the process tier the home directory is the caller's own; the keeper makes one.
 	 */
 	const size_t n = ARRAY_SIZE(standard) - (p->tier == TIER_PROCESS);
 	int r = 0;

@@ -57,6 +57,11 @@ void network_settle(struct settled *s)
 	struct value *word = &s->policy.v[KEY_NETWORK_DEFAULT];
 	struct value *rules = &s->policy.v[KEY_NETWORK_ALLOW];
 
+	/* The host's own network is where there is no wall. */
+	if (word->num == NET_DEFAULT_OPEN && word->at.layer == LAYER_PROFILE &&
+	    s->tier != TIER_NONE) {
+		word->num = NET_DEFAULT_ALLOW;
+	}
 	/* Nobody has asked for it by name, and it cannot be. */
 	if (word->num == NET_DEFAULT_ALLOW && word->at.layer == LAYER_PROFILE &&
 	    has_no_connections(s)) {
@@ -108,6 +113,15 @@ int network_available(const struct settled *s, struct err *e)
 	const struct value *rules = &s->policy.v[KEY_NETWORK_ALLOW];
 	const struct value *word = &s->policy.v[KEY_NETWORK_DEFAULT];
 
+	if (s->tier == TIER_NONE) {
+		return 0; /* full_available() has looked */
+	}
+	if (word->num == NET_DEFAULT_OPEN) {
+		return origin_fail(&word->at, e,
+				   "network.default: 'open' is the host's own network, which tier "
+				   "%s does not share; use allow, or leave the tier out",
+				   tier_name(s->tier));
+	}
 	if (word->num == NET_DEFAULT_ALLOW && has_no_connections(s)) {
 		return refuse_all(s, &word->at, "network.default", e);
 	}
@@ -134,6 +148,11 @@ int network_learns(const struct settled *s, bool learn, struct plan *p, struct e
 {
 	const struct origin at = {.layer = LAYER_OPTION, .option = "--learn"};
 
+	if (learn && s->tier == TIER_NONE) {
+		return origin_fail(&at, e,
+				   "tier none has no gateway, which alone could say what is "
+				   "needed; use a lower trust");
+	}
 	if (learn && has_no_connections(s)) {
 		return refuse_all(s, &at, "what it would connect to cannot be known", e);
 	}

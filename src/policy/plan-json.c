@@ -549,7 +549,8 @@ static int check_net(const struct plan *p, struct err *e)
 	if (p->n_net > PLAN_NET_MAX || p->n_net_deny > PLAN_NET_MAX) {
 		return bad(e, "net", "is too long");
 	}
-	return p->net_default == NET_DEFAULT_NONE && p->n_net > 0
+	return (p->net_default == NET_DEFAULT_NONE || p->net_default == NET_DEFAULT_OPEN) &&
+			       p->n_net > 0
 		       ? bad(e, "net", "does not fit its default")
 		       : 0;
 }
@@ -559,6 +560,14 @@ static int check_whole(const struct plan *p, struct err *e)
 {
 	if ((p->workspace_mode == WORKSPACE_NONE) != (p->workspace.path == NULL)) {
 		return bad(e, "workspace", "does not fit its mode");
+	}
+	/* Everything in the plan that only a wall could hold would be a promise. */
+	if ((p->tier == TIER_NONE) != (p->net_default == NET_DEFAULT_OPEN) ||
+	    (p->tier == TIER_NONE &&
+	     (p->trust != TRUST_FULL || p->workspace.path ||
+	      p->n_more + p->n_read + p->n_deny > 0 || p->n_net_deny > 0 || p->learn ||
+	      !p->exec_any || p->syscalls != SYSCALLS_NESTED))) {
+		return bad(e, "tier", "is none, and does not fit the rest");
 	}
 	if (p->workspace.path && !p->workspace.is_dir) {
 		return bad(e, "workspace", "is no directory");

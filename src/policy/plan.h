@@ -30,7 +30,8 @@ enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALL
 enum denials_rule { DENIALS_END, DENIALS_RECORD };                          /* strictest first */
 enum escape_rule { ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE };                /* strictest first */
 enum durability { DURABILITY_POWER, DURABILITY_PROCESS };                   /* strictest first */
-enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW }; /* strictest first */
+/* strictest first */
+enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW, NET_DEFAULT_OPEN };
 
 struct plan;
 

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "linux/mountinfo.h"
 #include "policy/address.h"
 #include "policy/canonical.h"
@@ -126,6 +128,9 @@ static int fill_workspace(const struct settled *s, struct plan *p, struct err *e
 
 	p->workspace_mode = (enum workspace_mode)s->policy.v[KEY_WORKSPACE_MODE].num;
 	p->copy_by = (enum copy_by)s->policy.v[KEY_COPY_BY].num;
+	if (s->tier == TIER_NONE) {
+		p->workspace_mode = WORKSPACE_NONE; /* no place is other than the rest */
+	}
 	if (p->workspace_mode == WORKSPACE_NONE) {
 		return 0;
 	}
@@ -316,13 +321,19 @@ static int fill_programs(const struct policy_request *req, const struct settled 
 	bool chains = s->chains && !(p->identity.from_root && p->tier == TIER_PROCESS);
 	_cleanup_(search_path_done) struct search_path search = {};
 	_cleanup_free_ char *path = NULL;
-	int r = search_path_init(declared ? declared : environ_get(req->environ, "PATH"),
-				 chains ? s->home : NULL, p, &search, e);
+	const char *callers = declared ? declared : environ_get(req->environ, "PATH");
+	int r = 0;
 
+	/* Without a wall there is no directory of it that is not there inside. */
+	if (s->tier == TIER_NONE && callers && utf8_valid(callers, strlen(callers))) {
+		path = text_dup(callers);
+	} else {
+		r = search_path_init(callers, chains ? s->home : NULL, p, &search, e);
+		path = r < 0 ? NULL : search_path_text(&search);
+	}
 	if (r < 0) {
 		return r;
 	}
-	path = search_path_text(&search);
 	if (!path) {
 		return no_memory(e);
 	}
@@ -341,6 +352,17 @@ static uint32_t fill_signals(const struct value *v)
 	return v->n_items == 0 ? IDLE_ALL : bits;
 }
 
+/* A profile's number is what the level gives; a session that has less gives no more than that. */
+static uint32_t fill_open_files(const struct value *v)
+{
+	struct rlimit session;
+
+	return v->at.layer == LAYER_PROFILE && getrlimit(RLIMIT_NOFILE, &session) == 0 &&
+			       session.rlim_max < v->num
+		       ? (uint32_t)session.rlim_max
+		       : (uint32_t)v->num;
+}
+
 static void fill_limits(const struct value *v, struct plan_limits *ret)
 {
 	*ret = (struct plan_limits){
@@ -348,7 +370,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.memory = v[KEY_MEMORY].num,
 		.cpus_milli = (uint32_t)v[KEY_CPUS].num,
 		.processes = (uint32_t)v[KEY_PROCESSES].num,
-		.open_files = (uint32_t)v[KEY_OPEN_FILES].num,
+		.open_files = fill_open_files(&v[KEY_OPEN_FILES]),
 		.file_size = v[KEY_FILE_SIZE].num,
 		.scratch = v[KEY_SCRATCH].num,
 		.copy = v[KEY_COPY].num,
@@ -436,6 +458,11 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 		    s->no_copy && s->tier == TIER_PROCESS
 			    ? " It makes no copy of the workspace, which is read-only."
 			    : "") < 0) {
+		return no_memory(e);
+	}
+	if (s->tier == TIER_NONE &&
+	    plan_note(p, "There is no wall (trust full): it can do whatever you can, and end or "
+			 "change Atoll's own record of it.") < 0) {
 		return no_memory(e);
 	}
 	if (plan_network(s, p, e) < 0) {

@@ -22,7 +22,8 @@ static const struct word trust_words[] = {
 	{"medium",
 	 "The code is trusted to mean well and expected to make mistakes (trust medium)."},
 	{"high", "The code has been reviewed (trust high)."},
-	{"full", "The code runs as the user, audited only (trust full)."},
+	{"full",
+	 "The code runs as the user, without a wall; what it does is recorded (trust full)."},
 };
 
 static const struct word provenance_words[] = {
@@ -120,11 +121,9 @@ static const struct word network_words[] = {
 	{"allow",
 	 "It can connect, through the gateway and by name, to every host on the Internet that "
 	 "network.deny does not name, at the usual ports."},
-};
-
-static const struct absent network_absent[] = {
-	{"open", "the host's own network is for trust full, which this version does not have; use "
-		 "allow, and network.allow for what that leaves out"},
+	{"open",
+	 "It has the host's own network, as the user has it: every address and port, and what "
+	 "listens on this host."},
 };
 
 static const struct word syscall_words[] = {
@@ -169,7 +168,7 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		       .rule = MERGE_LOWER,
 		       WORDS(trust_words),
 		       .doc = "How far the code is trusted; picks the tier and the defaults. "
-			      "Bounded by provenance."},
+			      "Bounded by provenance; full only on the command line."},
 	[KEY_PROVENANCE] = {.path = "provenance",
 			    .type = TYPE_WORD,
 			    .rule = MERGE_RAISE,
@@ -261,11 +260,11 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 		 .rule = MERGE_LOWER,
 		 .class = CLASS_WALL,
 		 WORDS(network_words),
-		 ABSENT(network_absent),
 		 .doc = "What happens to connections that no rule allows. none: nothing may be "
 			"allowed. deny: they are refused. allow, from trust high on: every host "
 			"by its name, but those of network.deny, at ports 22, 80, 443, 587, 993, "
-			"3306, 5432, 6379, 8080, 8443, 9418 and 27017."},
+			"3306, 5432, 6379, 8080, 8443, 9418 and 27017. open, the host's own "
+			"network, comes with trust full and no tier."},
 	[KEY_NETWORK_ALLOW] =
 		{.path = "network.allow",
 		 .type = TYPE_RULES,

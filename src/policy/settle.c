@@ -67,6 +67,14 @@ static const struct trust_rule {
 			.net = NET_DEFAULT_ALLOW,
 			.chains = true,
 			.profile = "trust-high"},
+	[TRUST_FULL] = {.required = TIER_NONE,
+			.by_name = TIER_NONE,
+			.mechanism = MECHANISM_ANY,
+			.mode = WORKSPACE_DIRECT,
+			.syscalls = SYSCALLS_NESTED,
+			.net = NET_DEFAULT_OPEN,
+			.chains = true,
+			.profile = "trust-full"},
 };
 
 static const enum trust provenance_bound[] = {
@@ -318,17 +326,6 @@ static int check_provenance(struct settled *s, const struct origin *at, struct e
 				   : "nobody else controls what it was generated from");
 }
 
-static int refuse_full(const struct settled *s, const struct origin *at, struct err *e)
-{
-	if (s->policy.v[KEY_TRUST].at.layer != LAYER_OPTION) {
-		return origin_fail(at, e,
-				   "trust: full may only be named on the command line; use high");
-	}
-	return origin_fail(at, e,
-			   "trust: full runs without any wall, which this version does not do; run "
-			   "the command itself, or use high");
-}
-
 static int load_profile(const char *name, const struct origin *at, struct policy *ret,
 			struct err *e)
 {
@@ -356,9 +353,6 @@ static int settle_trust(struct settled *s, struct err *e)
 			.set = true, .at.layer = LAYER_PROFILE, .num = PROVENANCE_AGENT};
 	}
 	s->provenance = (enum provenance)s->policy.v[KEY_PROVENANCE].num;
-	if (given->set && given->num == TRUST_FULL) {
-		return refuse_full(s, at, e);
-	}
 	if (profile->set) {
 		r = load_profile(profile->text, &profile->at, &chosen, e);
 		if (r < 0 || (r = profile_trust(s, &chosen, e)) < 0) {
@@ -371,7 +365,7 @@ static int settle_trust(struct settled *s, struct err *e)
 				   ? provenance_bound[s->provenance]
 				   : TRUST_MEDIUM;
 	}
-	r = check_provenance(s, at, e);
+	r = s->trust == TRUST_FULL ? full_refuse(s, at, e) : check_provenance(s, at, e);
 	if (r < 0 || (r = load_profile(trust_rules[s->trust].profile, at, &base, e)) < 0) {
 		return r;
 	}
@@ -417,6 +411,12 @@ static int settle_tier(const char *accept, struct settled *s, struct err *e)
 	}
 	if (accepted >= 0 && !given && (enum tier)accepted < s->tier) {
 		s->tier = (enum tier)accepted;
+	}
+	if (s->tier == TIER_NONE && rule->by_name > TIER_NONE) {
+		return err_set(
+			e, ERR_POLICY, EINVAL,
+			"tier none is no wall at all: it comes with trust full, which is named "
+			"on the command line (--trust full)");
 	}
 	if (s->tier < rule->by_name) {
 		if (accepted < 0 || (enum tier)accepted > s->tier) {
@@ -499,16 +499,15 @@ int tier_available(const struct settled *s, struct err *e)
 {
 	const struct value *v = &s->policy.v[KEY_TIER];
 
-	if (s->tier == TIER_CONTAINER) {
-		return container_available(s, e);
-	}
-	if (s->tier == TIER_PROCESS) {
+	switch (s->tier) {
+	case TIER_NONE:
+		return full_available(s, e);
+	case TIER_PROCESS:
 		return process_available(s, e);
-	}
-	if (s->tier != TIER_MICROVM) {
-		return err_set(e, ERR_POLICY, EOPNOTSUPP,
-			       "the %s tier is not in this version; use tier container",
-			       tier_name(s->tier));
+	case TIER_CONTAINER:
+		return container_available(s, e);
+	case TIER_MICROVM:
+		break;
 	}
 	if (v->at.layer != LAYER_PROFILE) {
 		return origin_fail(&v->at, e,
@@ -653,6 +652,9 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 	if (r < 0 || (r = settle_trust(&s, e)) < 0 || (r = check_complete(&s, e)) < 0 ||
 	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0 ||
 	    (r = check_required(&s, e)) < 0) {
+		return r;
+	}
+	if (s.tier == TIER_NONE && (r = full_identity(req->environ, &s, e)) < 0) {
 		return r;
 	}
 	settle_copy(req, &s);

@@ -39,6 +39,20 @@ void settled_done(struct settled *s);
 /* 0 when this version can build the tier, else the refusal with its remedy. */
 int tier_available(const struct settled *s, struct err *e);
 
+/* ---- full.c ---- */
+
+/* 0, or what of the settings cannot be held without a wall (tier none). */
+int full_available(const struct settled *s, struct err *e);
+
+/* A key that only a wall could hold; under full nothing is to be said of it. */
+bool full_says_nothing(enum key_id key);
+
+/* 0, or why trust full, which `at` has named, is not to be had. */
+int full_refuse(const struct settled *s, const struct origin *at, struct err *e);
+
+/* Of tier none: the caller's own ids and home. */
+int full_identity(char *const *environ, struct settled *s, struct err *e);
+
 /* ---- network.c ---- */
 
 /* Takes away what a tier, or a narrower word of a higher layer, leaves no room for. */

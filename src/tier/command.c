@@ -164,7 +164,7 @@ static bool is_inside(const struct tier_sandbox *sb, pid_t pid)
 	char path[32];
 	struct stat ours, its;
 
-	if (sb->walls == WALLS_GUARDED) {
+	if (walls_have_no_namespace(sb->walls)) {
 		return true; /* nobody was inside yet who could have ended it */
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", sb->init);

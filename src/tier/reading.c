@@ -103,6 +103,7 @@ int reading_namespaces(const struct reading *r)
 		[WALLS_CONTAINER] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"},
 		[WALLS_PROCESS] = {"user", "pid"},
 		[WALLS_GUARDED] = {NULL},
+		[WALLS_NONE] = {NULL},
 	};
 	const char *const *names = all[r->sb->walls];
 	_cleanup_json_ json_t *list = json_object();
@@ -178,7 +179,7 @@ static int check_ids(const struct reading *r, const char *status)
 	if (err >= 0 && id->from_root) {
 		err = expect(r, status, "Groups", "");
 	}
-	if (r->sb->walls == WALLS_GUARDED) {
+	if (walls_have_no_namespace(r->sb->walls)) {
 		return err; /* no user namespace, no maps */
 	}
 	if (err >= 0) {
@@ -211,11 +212,34 @@ static int check_seccomp(const struct reading *r, const char *status, const char
 	return reading_add(r, "seccomp", "read", value);
 }
 
-int reading_status(const struct reading *r)
+/* None, but at tier none those of the user, which the keeper has as well. */
+static int check_capabilities(const struct reading *r, const char *status, const char *own)
 {
 	static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"};
+	bool users = r->sb->walls == WALLS_NONE;
+	size_t n = ARRAY_SIZE(caps) - (!users && !r->sb->bounded);
+	char want[32] = "0000000000000000";
+	int err = 0;
+
+	for (size_t i = 0; err >= 0 && i < n; i++) {
+		if (users) {
+			field(own, caps[i], want, sizeof(want));
+		}
+		err = expect(r, status, caps[i], want);
+	}
+	return err < 0 ? err
+		       : reading_add(r, "capabilities", "read",
+				     json_string(users ? "the user's"
+						 : r->sb->bounded
+							 ? "none"
+							 : "none; the bounding set is the "
+							   "caller's, which no_new_privs makes "
+							   "meaningless"));
+}
+
+int reading_status(const struct reading *r)
+{
 	_cleanup_buf_ struct buf status = {}, own = {};
-	size_t i;
 	int err;
 
 	buf_init(&status, 65536);
@@ -227,15 +251,8 @@ int reading_status(const struct reading *r)
 	if (err >= 0) {
 		err = check_ids(r, buf_str(&status));
 	}
-	for (i = 0; err >= 0 && i < ARRAY_SIZE(caps) - !r->sb->bounded; i++) {
-		err = expect(r, buf_str(&status), caps[i], "0000000000000000");
-	}
 	if (err >= 0) {
-		err = reading_add(r, "capabilities", "read",
-				  json_string(r->sb->bounded
-						      ? "none"
-						      : "none; the bounding set is the caller's, "
-							"which no_new_privs makes meaningless"));
+		err = check_capabilities(r, buf_str(&status), buf_str(&own));
 	}
 	if (err >= 0) {
 		err = expect(r, buf_str(&status), "NoNewPrivs", "1");

@@ -15,7 +15,14 @@ enum wall_kind {
 	WALLS_CONTAINER,
 	WALLS_PROCESS, /* a user and a pid namespace, no mount namespace */
 	WALLS_GUARDED, /* no namespace at all */
+	WALLS_NONE,    /* nothing: a filter that only shows what begins */
 };
+
+/* Nothing but the tree of processes holds the sandbox together, and ids are the host's. */
+static inline bool walls_have_no_namespace(enum wall_kind kind)
+{
+	return kind == WALLS_GUARDED || kind == WALLS_NONE;
+}
 
 /* A program to be run inside, and what it is given. */
 struct tier_program {

@@ -2,19 +2,23 @@
 /* The table of tiers. */
 #include "tier/tier.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "policy/plan.h"
 #include "tier/container/container.h"
+#include "tier/none/none.h"
 #include "tier/process/process.h"
 
 int tier_find(const struct plan *plan, const struct tier_ops **ret, struct err *e)
 {
-	if (plan->tier == TIER_CONTAINER) {
-		*ret = &tier_container;
-		return 0;
-	}
-	if (plan->tier == TIER_PROCESS) {
-		*ret = &tier_process;
+	static const struct tier_ops *const tiers[] = {
+		[TIER_NONE] = &tier_none,
+		[TIER_PROCESS] = &tier_process,
+		[TIER_CONTAINER] = &tier_container,
+	};
+
+	if (plan->tier < ARRAY_SIZE(tiers)) {
+		*ret = tiers[plan->tier];
 		return 0;
 	}
 	return err_set(e, ERR_POLICY, EOPNOTSUPP,

@@ -235,7 +235,10 @@ static int drop_capabilities(enum wall_kind kind, bool *ret_bounded, struct err 
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {};
 
-	*ret_bounded = true;
+	*ret_bounded = kind != WALLS_NONE;
+	if (kind == WALLS_NONE) {
+		return 0;
+	}
 	if (MUTANT(ATOLL_MUTATE_CAPABILITIES)) {
 		return 0;
 	}
@@ -287,6 +290,13 @@ enum seccomp_filter walls_filter(enum wall_kind kind, enum syscall_profile profi
 				[SYSCALLS_STRICT] = SECCOMP_FILTER_GUARDED_STRICT,
 				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_GUARDED_DEFAULT,
 				[SYSCALLS_NESTED] = SECCOMP_FILTER_COUNT,
+			},
+		[WALLS_NONE] =
+			{
+				[SYSCALLS_FILE] = SECCOMP_FILTER_COUNT,
+				[SYSCALLS_STRICT] = SECCOMP_FILTER_COUNT,
+				[SYSCALLS_DEFAULT] = SECCOMP_FILTER_COUNT,
+				[SYSCALLS_NESTED] = SECCOMP_FILTER_OPEN,
 			},
 	};
 

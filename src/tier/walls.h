@@ -45,7 +45,7 @@ int walls_limits(const struct tier_spec *spec, enum wall_kind kind, struct err *
  */
 static inline bool walls_limit_nproc(const struct tier_spec *spec, enum wall_kind kind)
 {
-	return spec->limit_nproc && kind != WALLS_GUARDED;
+	return spec->limit_nproc && !walls_have_no_namespace(kind);
 }
 
 /*

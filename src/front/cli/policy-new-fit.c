@@ -265,6 +265,12 @@ int new_fit(struct new_policy *n, struct settled *ret, struct err *e)
 {
 	int r = 0;
 
+	if (n->answers.v[KEY_TRUST].set && n->answers.v[KEY_TRUST].num == TRUST_FULL) {
+		return err_set(
+			e, ERR_USER, EINVAL,
+			"no policy can say trust full: it is named on the command line, with "
+			"each run; use high");
+	}
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(fitted); i++) {
 		r = new_fit_key(n, fitted[i].key, e);
 	}

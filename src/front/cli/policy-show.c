@@ -67,11 +67,6 @@ int policy_show(const struct policy_options *o)
 	}
 	(void)snprintf(name, sizeof(name), "%s%s", o->trust ? "trust-" : "",
 		       o->trust ? o->trust : o->profile);
-	if (o->trust && strcmp(o->trust, "full") == 0) {
-		return policy_fail(
-			"trust full has no profile: it runs without any wall, which this "
-			"version does not do");
-	}
 	if (!policy_profile_find(name, &p)) {
 		return policy_fail("there is no profile '%s'; 'atoll policy show' lists them",
 				   name);

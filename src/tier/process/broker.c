@@ -38,6 +38,7 @@
 #include "base/err.h"
 #include "base/mutant.h"
 #include "linux/landlock.h"
+#include "linux/proctree.h"
 #include "linux/seccomp.h"
 #include "tier/tier.h"
 
@@ -86,20 +87,6 @@ bool broker_read(const struct seccomp_denial *d, uint64_t address, void *out, si
 int broker_int(const struct seccomp_denial *d, int i)
 {
 	return (int)(uint32_t)d->args[i];
-}
-
-long broker_status(pid_t pid, const char *name)
-{
-	char path[32], text[4096], *line;
-	_cleanup_fd_ int fd = FD_NONE;
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	line = strstr(text, name);
-	return line ? strtol(line + strlen(name), NULL, 10) : -1;
 }
 
 /* A string, page by page: what lies behind its end need not be mapped. */
@@ -329,7 +316,7 @@ static int change_length(const struct tier_sandbox *sb, int target, int64_t leng
 static int add_watch(const struct tier_sandbox *sb, const struct seccomp_denial *d, int target)
 {
 	_cleanup_fd_ int pidfd =
-		(int)syscall(SYS_pidfd_open, (pid_t)broker_status(d->tid, "\nTgid:"), 0);
+		(int)syscall(SYS_pidfd_open, (pid_t)proctree_status(d->tid, "\nTgid:"), 0);
 	_cleanup_fd_ int instance = FD_NONE;
 	char link[48];
 	int watch;

@@ -59,6 +59,3 @@ bool broker_read(const struct seccomp_denial *d, uint64_t address, void *out, si
 
 /* Argument `i` of a call, where the kernel reads an int. */
 int broker_int(const struct seccomp_denial *d, int i);
-
-/* One field of /proc/PID/status, "\nName:", as a number; -1 where it is not there. */
-long broker_status(pid_t pid, const char *name);

@@ -14,17 +14,14 @@
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/err.h"
 #include "linux/landlock.h"
-#include "linux/proctree.h"
 #include "linux/userns.h"
 #include "policy/plan.h"
 #include "tier/builder.h"
+#include "tier/guard.h"
 #include "tier/launch.h"
 #include "tier/process/process-internal.h"
 #include "tier/tier.h"
@@ -100,39 +97,6 @@ static bool no_namespaces(int code)
 	       code == ENOSYS || code == EINVAL;
 }
 
-/* Without namespaces: the tree of processes holds the sandbox together. */
-static int start_guarded(struct tier_sandbox *sb, struct err *e)
-{
-	struct proctree t = {};
-	int refused, r = proctree_list(&t, getpid());
-
-	proctree_done(&t);
-	if (r == -ENOSYS) {
-		return err_set(
-			e, ERR_SYSTEM, ENOSYS,
-			"user namespaces are refused here, and this kernel does not list the "
-			"children of a process (CONFIG_PROC_CHILDREN), so the process tier "
-			"cannot hold a sandbox together; allow user namespaces (sysctl "
-			"kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000)");
-	}
-	if (r >= 0 && !proctree_sees_all()) {
-		return err_set(e, ERR_SYSTEM, EPERM,
-			       "user namespaces are refused here, and /proc hides processes "
-			       "(hidepid), so the process tier cannot hold a sandbox together; "
-			       "allow user namespaces, or mount /proc without hidepid, or with a "
-			       "gid= that you are a member of");
-	}
-	/* Whatever becomes of the guard, what it leaves comes to us. */
-	if (r < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
-		return err_sys(e, r < 0 ? -r : errno,
-			       "cannot keep the sandbox's processes together");
-	}
-	sb->walls = WALLS_GUARDED;
-	sb->starts = 0;
-	sb->tasks = 1;
-	return launch_clone(sb, 0, true, run_builder, &refused, e);
-}
-
 static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, struct err *e)
 {
 	const struct plan_identity *id = &spec->plan->identity;
@@ -152,7 +116,13 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 	if (r >= 0) {
 		r = userns_map(sb->init, id->uid, spec->host_uid, id->gid, spec->host_gid, e);
 	} else if (no_namespaces(refused)) {
-		r = start_guarded(sb, e);
+		sb->walls = WALLS_GUARDED;
+		r = guard_start(sb, run_builder, e);
+		if (r < 0 && sb->init <= 0) {
+			err_wrap(e, "user namespaces are refused here; allow them (sysctl "
+				    "kernel.unprivileged_userns_clone=1, "
+				    "user.max_user_namespaces=10000)");
+		}
 	} else {
 		*e = why;
 	}
@@ -160,57 +130,15 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 	return r >= 0 ? launch_begin(sb, e) : r;
 }
 
-static int process_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups,
-			   struct err *e)
-{
-	int r = launch_parts(sb, 0, n_groups, groups, n_groups, e);
-
-	return r >= 0 ? launch_await(sb, e) : r;
-}
-
-/* Its only command has begun with it: who is outside of the walls, as the guard is, starts nothing
- * behind them. */
-static int process_exec(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e)
-{
-	if (sb->start < 0) {
-		return err_set(e, ERR_USER, EOPNOTSUPP,
-			       "at the process tier a sandbox has one command; use tier container");
-	}
-	cmd->start = TAKE_FD(sb->start);
-	cmd->channel = TAKE_FD(sb->channel);
-	return 0;
-}
-
-/* Where the keeper lets each process begin, it has counted them. */
-static void process_count(struct tier_sandbox *sb)
-{
-	if (sb->walls == WALLS_PROCESS) {
-		launch_count(sb);
-	}
-}
-
-static void process_stop(struct tier_sandbox *sb)
-{
-	if (sb->init <= 0) {
-		return;
-	}
-	if (sb->walls == WALLS_GUARDED) {
-		/* The guard collects what dies, and goes last. */
-		sb->survivors = proctree_end(getpid(), sb->init) < 0;
-	}
-	(void)kill(sb->init, SIGKILL);
-	launch_reap(sb);
-}
-
 const struct tier_ops tier_process = {
 	.name = "process",
 	.start = process_start,
-	.confine = process_confine,
-	.exec = process_exec,
+	.confine = guard_confine,
+	.exec = guard_exec,
 	.receipt = process_receipt,
 	.hear = launch_hear,
 	.broker = process_broker,
-	.count = process_count,
-	.stop = process_stop,
+	.count = guard_count,
+	.stop = guard_stop,
 	.done = launch_done,
 };

@@ -30,6 +30,7 @@
 #include "base/mutant.h"
 #include "linux/proctree.h"
 #include "linux/seccomp.h"
+#include "tier/guard.h"
 #include "tier/tier.h"
 
 #define NEW_NAMESPACES                                                                 \
@@ -38,7 +39,7 @@
 
 static pid_t process_of(pid_t tid)
 {
-	return (pid_t)broker_status(tid, "\nTgid:");
+	return (pid_t)proctree_status(tid, "\nTgid:");
 }
 
 /* A process that the payload may signal: one of the tree, and not the guard. */
@@ -186,46 +187,15 @@ static int64_t do_pidfd(const struct tier_sandbox *sb, const struct seccomp_deni
 		    : -EBADF;
 }
 
-/* How many threads there are in the tree, the guard's own left out. */
-static uint64_t count_tasks(const struct tier_sandbox *sb)
-{
-	struct proctree t = {};
-	uint64_t total = 0;
-	size_t i;
-
-	if (proctree_list(&t, sb->init) < 0) {
-		total = UINT64_MAX; /* what cannot be counted does not grow */
-	}
-	for (i = 0; i < t.n; i++) {
-		long threads = broker_status(t.members[i].pid, "\nThreads:");
-
-		total += threads > 0 ? (uint64_t)threads : 0;
-	}
-	proctree_done(&t);
-	return total;
-}
-
-/*
- * New processes and threads are counted, and where no control group holds them, limited: by an
- * upper bound that every start raises and a look at the tree lowers again.
- */
 static int64_t do_start(struct tier_sandbox *sb, const struct seccomp_denial *d)
 {
-	const struct tier_spec *spec = sb->spec;
+	int r;
 
 	if (d->number == SYS_clone && (d->args[0] & NEW_NAMESPACES)) {
 		return BROKER_REFUSE;
 	}
-	if (spec->limit_nproc && ++sb->tasks > spec->plan->limits.processes) {
-		sb->tasks = count_tasks(sb);
-		if (sb->tasks >= spec->plan->limits.processes) {
-			sb->refused_starts++;
-			return -EAGAIN;
-		}
-		sb->tasks++;
-	}
-	sb->starts++;
-	return BROKER_CONTINUE;
+	r = guard_let_begin(sb);
+	return r < 0 ? r : BROKER_CONTINUE;
 }
 
 int64_t broker_process(struct tier_sandbox *sb, const struct seccomp_denial *d)
