@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -352,17 +351,6 @@ static uint32_t fill_signals(const struct value *v)
 	return v->n_items == 0 ? IDLE_ALL : bits;
 }
 
-/* A profile's number is what the level gives; a session that has less gives no more than that. */
-static uint32_t fill_open_files(const struct value *v)
-{
-	struct rlimit session;
-
-	return v->at.layer == LAYER_PROFILE && getrlimit(RLIMIT_NOFILE, &session) == 0 &&
-			       session.rlim_max < v->num
-		       ? (uint32_t)session.rlim_max
-		       : (uint32_t)v->num;
-}
-
 static void fill_limits(const struct value *v, struct plan_limits *ret)
 {
 	*ret = (struct plan_limits){
@@ -370,7 +358,7 @@ static void fill_limits(const struct value *v, struct plan_limits *ret)
 		.memory = v[KEY_MEMORY].num,
 		.cpus_milli = (uint32_t)v[KEY_CPUS].num,
 		.processes = (uint32_t)v[KEY_PROCESSES].num,
-		.open_files = fill_open_files(&v[KEY_OPEN_FILES]),
+		.open_files = (uint32_t)v[KEY_OPEN_FILES].num,
 		.file_size = v[KEY_FILE_SIZE].num,
 		.scratch = v[KEY_SCRATCH].num,
 		.copy = v[KEY_COPY].num,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -588,6 +589,19 @@ static void settle_copy(const struct policy_request *req, struct settled *s)
 	}
 }
 
+/* A profile's number is what the level gives; a session that has less gives no more than that. What
+ * was named is refused where it cannot be had. */
+static void settle_open_files(struct settled *s)
+{
+	struct value *v = &s->policy.v[KEY_OPEN_FILES];
+	struct rlimit session;
+
+	if (v->at.layer == LAYER_PROFILE && getrlimit(RLIMIT_NOFILE, &session) == 0 &&
+	    session.rlim_max < v->num) {
+		v->num = session.rlim_max;
+	}
+}
+
 /* A base profile must supply every key that a plan needs. */
 static int check_complete(const struct settled *s, struct err *e)
 {
@@ -658,6 +672,7 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 		return r;
 	}
 	settle_copy(req, &s);
+	settle_open_files(&s);
 	network_settle(&s);
 	s.chains = trust_rules[s.trust].chains;
 	*ret = s;

@@ -95,7 +95,7 @@ def test_many_names_at_once_where_every_name_is_allowed(make_outside):
 PLANS = [
     # options, what is said
     (("--network", "allow"), "network.default: 'allow' is refused: trust medium allows 'deny'"),
-    (("--network", "open"), "trust full, which this version does not have"),
+    (("--network", "open"), "network.default: 'open' is refused: trust medium allows 'deny'"),
     (("--network", "none", "--allow", "a.example"), "network.default is 'none'"),
     (("--allow", "*:443"), "'*:443' is every host"),
     (("--allow", "*"), "'*:443' is every host"),

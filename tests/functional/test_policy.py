@@ -84,7 +84,7 @@ def test_help_has_examples(place, argv):
     (["show", "--trust"], "policy show: '--trust' needs a value"),
     (["show", "x"], "policy show: unexpected argument 'x'"),
     (["show", "--trust", "low", "--profile", "strict"], "exclude each other"),
-    (["show", "--trust", "full"], "trust full has no profile"),
+    (["new", "--trust", "full", "--yes"], "no policy can say trust full"),
     (["show", "--profile", "a\033[2Jb"], "there is no profile 'a\\x1b[2Jb'"),
     (["check"], "policy check: which file?"),
     (["explain", "a", "b"], "policy explain: unexpected argument 'b'"),
@@ -131,7 +131,8 @@ def test_show_trust(place, trust):
 
 def test_profiles_as_starting_points(place):
     """What `show` prints is a document to edit; those that need a decision say which."""
-    needs = {"strict": "the list is empty", "trust-high": "provenance", "permissive": "provenance"}
+    needs = {"strict": "the list is empty", "trust-high": "provenance", "permissive": "provenance",
+             "trust-full": "may only be named on the command line"}
     for name in profiles(place):
         path = place.write(f"{name}.yaml", place.good("policy", "show", "--profile", name))
         if name in needs:
@@ -573,7 +574,7 @@ def test_plan_options_and_file(place):
 @pytest.mark.parametrize("options, message", [
     (["--trust", "high"], "--trust: trust: high is above medium"),
     (["--trust", "low"], "trust low needs the microvm tier"),
-    (["--trust", "full", "--provenance", "reviewed"], "trust: full runs without any wall"),
+    (["--trust", "full", "--provenance", "agent"], "provenance: 'agent' is not for trust full"),
     (["--tier", "process"], "--accept-tier process"),
     (["--memory", "0"], "--memory: execution.limits.memory: '0' is too small"),
     (["--memory", "99999999999999999999GiB"], "is too large"),

@@ -67,7 +67,8 @@ static void test_provenance(void **state)
 		{"external", "medium", "trust: medium is above low, the most that provenance"},
 		{"external", "low", NULL},
 		{"external", "none", NULL},
-		{"reviewed", "full", "trust: full runs without any wall"},
+		{"agent", "full", "provenance: 'agent' is not for trust full"},
+		{"external", "full", "provenance: 'external' is not for trust full"},
 		{NULL, "high", "state 'provenance: reviewed' if a person has reviewed the code"},
 	};
 	const struct fixture *f = *state;
@@ -125,8 +126,9 @@ static void test_tier(void **state)
 		{"medium", "process", NULL, "--accept-tier process", 0},
 		{"medium", "process", "process", NULL, TIER_PROCESS},
 		{"medium", NULL, "process", NULL, TIER_PROCESS},
-		{"medium", "none", NULL, "--accept-tier none", 0},
-		{"medium", NULL, "none", "the none tier is not in this version", 0},
+		{"medium", "none", NULL, "it comes with trust full", 0},
+		{"medium", NULL, "none", "it comes with trust full", 0},
+		{"high", "none", "none", "it comes with trust full", 0},
 		{"high", NULL, NULL, NULL, 0},
 		{"high", "process", NULL, NULL, TIER_PROCESS},
 		{"high", NULL, "process", NULL, TIER_PROCESS},
@@ -277,14 +279,17 @@ static void test_every_profile(void **state)
 		ask(&a, f, NULL);
 		option(&a, "profile", profile.name);
 		option(&a, "provenance", "reviewed");
+		if (strcmp(profile.name, "trust-full") == 0) {
+			option(&a, "trust", "full"); /* a profile is not enough */
+		}
 		if (policy_explain(&a.req, &said, &e) < 0) {
 			fail_msg("%s: %s", profile.name, e.msg);
 		}
 		assert_true(json_array_size(said) > 20);
 		assert_int_equal(strlen(profile.text), profile.len);
 	}
-	assert_int_equal(n, 12);
-	assert_false(policy_profile_find("trust-full", &profile));
+	assert_int_equal(n, 13);
+	assert_false(policy_profile_find("trust-wide", &profile));
 }
 
 static void test_network_rules(void **state)

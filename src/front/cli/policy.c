@@ -93,19 +93,34 @@ static int print_sentences(const json_t *list)
 	return cli_written();
 }
 
-/* Explaining a level that needs reviewed code assumes that it has been reviewed. */
-static bool needs_review(const struct policy_options *o)
+static bool is_for(const struct policy_options *o, const char *trust, const char *line)
 {
 	struct policy_profile p;
 
-	return (o->trust && strcmp(o->trust, "high") == 0) ||
+	return (o->trust && strcmp(o->trust, trust) == 0) ||
 	       (o->profile && policy_profile_find(o->profile, &p) &&
-		memmem(p.text, p.len, "\ntrust: high", strlen("\ntrust: high")) != NULL);
+		memmem(p.text, p.len, line, strlen(line)) != NULL);
+}
+
+/* Explaining a level that has to be said or vouched for assumes that it was. */
+static void add_needed(const struct policy_options *o, struct policy_request *req,
+		       struct policy_override *overrides)
+{
+	const char *option = o->trust ? "--trust" : "--profile";
+
+	if (is_for(o, "high", "\ntrust: high")) {
+		overrides[req->n_overrides++] = (struct policy_override){
+			.key = "provenance", .value = "reviewed", .option = option};
+	}
+	if (o->profile && is_for(o, "full", "\ntrust: full")) {
+		overrides[req->n_overrides++] =
+			(struct policy_override){.key = "trust", .value = "full", .option = option};
+	}
 }
 
 static int run_explain(const struct policy_options *o)
 {
-	struct policy_override overrides[2];
+	struct policy_override overrides[3];
 	struct policy_request req = {.floor = o->floor,
 				     .template = o->template,
 				     .file = o->files.n > 0 ? o->files.words[0] : NULL,
@@ -125,12 +140,7 @@ static int run_explain(const struct policy_options *o)
 						 .value = o->trust ? o->trust : o->profile,
 						 .option = o->trust ? "--trust" : "--profile"};
 	}
-	if (needs_review(o)) {
-		overrides[req.n_overrides++] =
-			(struct policy_override){.key = "provenance",
-						 .value = "reviewed",
-						 .option = o->trust ? "--trust" : "--profile"};
-	}
+	add_needed(o, &req, overrides);
 	if (policy_explain(&req, &list, &e) < 0) {
 		return policy_fail("%s", e.msg);
 	}
