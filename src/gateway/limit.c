@@ -33,7 +33,7 @@ static void advance(struct gateway_limits *l, int64_t second)
 
 const char *limit_request(struct gateway_limits *l, int64_t now)
 {
-	if (MUTANT(ATOLL_MUTATE_EGRESS_LIMITS)) {
+	if (MUTANT(ATOLL_MUTATE_EGRESS_REQUESTS)) {
 		return NULL;
 	}
 	advance(l, now / SECOND);
@@ -77,5 +77,5 @@ uint64_t limit_left(const struct gateway *g, uint64_t moved)
 	uint64_t all = l->bytes - l->moved,
 		 host = l->host_bytes > moved ? l->host_bytes - moved : 0;
 
-	return MUTANT(ATOLL_MUTATE_EGRESS_LIMITS) ? UINT64_MAX : all < host ? all : host;
+	return MUTANT(ATOLL_MUTATE_EGRESS_BYTES) ? UINT64_MAX : all < host ? all : host;
 }

@@ -29,7 +29,7 @@ bool rules_deny_address(const struct gateway *g, const struct address *a)
 {
 	const struct address meant = address_meant(a);
 
-	for (size_t i = 0; i < g->n_deny && !MUTANT(ATOLL_MUTATE_EGRESS_DENY); i++) {
+	for (size_t i = 0; i < g->n_deny && !MUTANT(ATOLL_MUTATE_EGRESS_DENY_ADDRESS); i++) {
 		struct address denied;
 
 		if (!address_parse(g->deny[i], &denied)) {

@@ -555,19 +555,27 @@ static int check_net(const struct plan *p, struct err *e)
 		       : 0;
 }
 
+/* Without a wall, what only a wall could hold would be a promise. */
+static int check_tier(const struct plan *p, struct err *e)
+{
+	bool none = p->tier == TIER_NONE;
+	bool bare = p->trust == TRUST_FULL && !p->workspace.path && p->exec_any && !p->learn &&
+		    p->n_more + p->n_read + p->n_deny + p->n_net_deny == 0 &&
+		    p->syscalls == SYSCALLS_NESTED;
+
+	return none != (p->net_default == NET_DEFAULT_OPEN) || (none && !bare)
+		       ? bad(e, "tier", "is none, and does not fit the rest")
+		       : 0;
+}
+
 /* What the members must be to each other. */
 static int check_whole(const struct plan *p, struct err *e)
 {
 	if ((p->workspace_mode == WORKSPACE_NONE) != (p->workspace.path == NULL)) {
 		return bad(e, "workspace", "does not fit its mode");
 	}
-	/* Everything in the plan that only a wall could hold would be a promise. */
-	if ((p->tier == TIER_NONE) != (p->net_default == NET_DEFAULT_OPEN) ||
-	    (p->tier == TIER_NONE &&
-	     (p->trust != TRUST_FULL || p->workspace.path ||
-	      p->n_more + p->n_read + p->n_deny > 0 || p->n_net_deny > 0 || p->learn ||
-	      !p->exec_any || p->syscalls != SYSCALLS_NESTED))) {
-		return bad(e, "tier", "is none, and does not fit the rest");
+	if (check_tier(p, e) < 0) {
+		return -e->code;
 	}
 	if (p->workspace.path && !p->workspace.is_dir) {
 		return bad(e, "workspace", "is no directory");

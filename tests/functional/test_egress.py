@@ -772,9 +772,14 @@ JUDGEMENTS = {
     "egress_hello": lambda out: "x16" in out.run(
         "/usr/bin/python3", "-c", HELLO.replace("SKIP", "0").replace("SECOND", "'evil.example'"), options=("--allow", "good.example")).out,
     "egress_confine": walls_of,
-    "egress_limits": lambda out: len(out.shell(READ.format("good.example", 8), "good.example:8", options=("--net-bytes", "5")).out) > 5,
+    "egress_requests": lambda out: out.shell(
+        "for i in 1 2 3 4; do " + READ.format("good.example", 8) + "; done; true", "good.example:8",
+        options=("--requests", "2")).out.count("hello") > 2,
+    "egress_bytes": lambda out: len(out.shell(READ.format("good.example", 8), "good.example:8", options=("--net-bytes", "5")).out) > 5,
     "egress_deny": lambda out: "hello" in out.shell(READ.format("good.example", 8), "good.example:8",
                                                     options=("--deny-host", "good.example")).out,
+    "egress_deny_address": lambda out: "hello" in out.shell(READ.format("good.example", 8), "good.example:8",
+                                                            options=("--deny-host", GOOD)).out,
 }
 
 

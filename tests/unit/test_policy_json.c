@@ -154,6 +154,8 @@ static void test_impossible(void **state)
 	} rows[] = {
 		{NULL, "trust", "\"?\""},
 		{NULL, "denials", "\"stop\""},
+		{NULL, "tier", "\"none\""},
+		{NULL, "net_default", "\"open\""},
 		{NULL, "workspace_mode", "\"none\""},
 		{NULL, "exec_any", "true"},
 		{NULL, "exec", "[]"},
