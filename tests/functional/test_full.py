@@ -98,6 +98,8 @@ def test_what_it_starts_is_in_the_record(full, world):
     plan = events_of(full, "created")[0]["plan"]
     assert (plan["trust"], plan["tier"], plan["net_default"], plan["workspace_mode"]) == ("full", "none", "open", "none")
     assert runner.eventually(lambda: full.tool("audit", "verify").status == 0)
+    row, = json.loads(ok(full.tool("audit", "report", "--json")))
+    assert row["paths"] == [{"path": "/", "mode": "direct"}] and row["hosts"] == ["*"], row
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="has no second ABI")
@@ -151,6 +153,17 @@ def test_the_front_is_killed(full, world):
     assert runner.eventually(lambda: len(sleepers(mark)) == 3)
     front.send_signal(signal.SIGKILL)
     assert runner.eventually(lambda: sleepers(mark) == []), sleepers(mark)
+
+
+def test_the_keeper_is_killed(full, need_root):
+    """Without a pid namespace it is the control group by which the next command ends what is left."""
+    mark = f"73{os.getpid()}"
+    front = full.start("/usr/bin/python3", "-c", LEFT + "import time; time.sleep(60)", mark, options=FULL)
+    assert runner.eventually(lambda: len(sleepers(mark)) == 3)
+    state, = (full.home / "sandboxes").glob("s-*/sandbox.json")
+    os.kill(json.loads(state.read_text())["keeper"], signal.SIGKILL)
+    front.wait()
+    assert full.tool("reap").status == 0 and sleepers(mark) == []
 
 
 def test_exit_codes(full, world):

@@ -182,11 +182,21 @@ static void add_path(struct gathering *g, json_t *list, const json_t *place, con
 	}
 }
 
+/* Then it had whatever its user has. */
+static bool has_no_wall(const struct gathering *g)
+{
+	return strcmp(text_of(g->plan, "tier"), "none") == 0;
+}
+
 static json_t *paths_of(struct gathering *g)
 {
 	json_t *list = json_array(), *row;
 	size_t i;
 
+	if (has_no_wall(g)) {
+		must(g, json_array_append_new(
+				list, json_pack("{s:s, s:s}", "path", "/", "mode", "direct")));
+	}
 	add_path(g, list, json_object_get(g->plan, "workspace"),
 		 text_of(g->plan, "workspace_mode"));
 	json_array_foreach(json_object_get(g->plan, "more"), i, row)
@@ -269,7 +279,8 @@ static void finish_row(struct gathering *g, const char *id)
 		must(g, json_put(row, same[i], copy_of(g->plan, same[i])));
 	}
 	must(g, json_put(row, "paths", paths_of(g)));
-	must(g, json_put(row, "hosts", copy_of(g->plan, "net")));
+	must(g, json_put(row, "hosts",
+			 has_no_wall(g) ? json_pack("[s]", "*") : copy_of(g->plan, "net")));
 	must(g, json_put(row, "network_default", copy_of(g->plan, "net_default")));
 	/* No payload gets any: there are no credentials in this version. */
 	must(g, json_put(row, "secrets", json_array()));
