@@ -326,6 +326,9 @@ static int request_fd(const struct session_sandbox *sandbox, const struct sessio
 		r = r < 0 || !sandbox->plan->policy
 			    ? r
 			    : json_put(doc, "policy", json_incref(sandbox->plan->policy));
+		r = r < 0 || !sandbox->plan->origins
+			    ? r
+			    : json_put(doc, "origins", json_incref(sandbox->plan->origins));
 		r = r < 0 || !sandbox->name ? r : json_put(doc, "name", json_string(sandbox->name));
 		r = r < 0 || !sandbox->labels
 			    ? r

@@ -163,6 +163,7 @@ static json_t *created_event(const struct keeper *k)
 	r = r < 0 ? r : json_put(data, "plan_digest", json_string(digest));
 	r = r < 0 ? r : json_put(data, "schema", json_integer(EVENT_VERSION));
 	r = r < 0 || !k->plan.policy ? r : json_put(data, "policy", json_incref(k->plan.policy));
+	r = r < 0 || !k->plan.origins ? r : json_put(data, "origins", json_incref(k->plan.origins));
 	r = r < 0 ? r : json_put(data, "version", json_string(ATOLL_VERSION));
 	r = r < 0 ? r : json_put(data, "machine", machine_facts());
 	r = r < 0 ? r : json_put(data, "caller", json_integer(getuid()));

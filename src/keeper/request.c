@@ -257,11 +257,13 @@ static int take_main(struct keeper *k, const struct message *m, const json_t *do
 static int take_policy(struct keeper *k, json_t *doc, struct err *e)
 {
 	json_t *policy = json_object_get(doc, "policy");
+	json_t *origins = json_object_get(doc, "origins");
 
-	if (policy && !json_is_object(policy)) {
+	if ((policy && !json_is_object(policy)) || (origins && !json_is_object(origins))) {
 		return err_set(e, ERR_BUG, EINVAL, "the request's policy is no object");
 	}
 	k->plan.policy = json_incref(policy);
+	k->plan.origins = json_incref(origins);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* Policies, recorded and written out again. */
 #include "policy/document.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -105,6 +106,61 @@ json_t *policy_record(const struct settled *s, const struct plan *p)
 			    0) {
 			return NULL;
 		}
+	}
+	return TAKE_PTR(j);
+}
+
+/* Adds a place once. */
+static int add_place(json_t *list, const struct origin *at)
+{
+	char place[ORIGIN_TEXT_SIZE];
+	const json_t *known;
+	size_t i;
+
+	if (at->layer == LAYER_PROFILE) {
+		return 0;
+	}
+	(void)origin_text(at, place);
+	json_array_foreach(list, i, known)
+	{
+		if (strcmp(json_string_value(known), place) == 0) {
+			return 0;
+		}
+	}
+	return fault_hit() ? -ENOMEM : json_array_append_new(list, json_text(place));
+}
+
+static int add_places(json_t *j, const struct schema_key *k, const struct value *v)
+{
+	_cleanup_json_ json_t *list = json_array();
+	int r = list ? 0 : -ENOMEM;
+
+	if (r >= 0 && v->n_items == 0) {
+		r = add_place(list, &v->at);
+	}
+	for (size_t i = 0; i < v->n_items && r >= 0; i++) {
+		r = add_place(list, &v->items[i].at);
+	}
+	return r < 0 || json_array_size(list) == 0 ? r : json_put(j, k->path, TAKE_PTR(list));
+}
+
+json_t *policy_origins(const struct settled *s)
+{
+	static const struct origin accepted = {.layer = LAYER_OPTION, .option = "--accept-tier"};
+	_cleanup_json_ json_t *j = json_object(), *list = json_array();
+
+	for (size_t i = 0; j && list && i < KEY_COUNT; i++) {
+		const struct value *v = &s->policy.v[i];
+
+		if (schema_keys[i].type != TYPE_SECTION && v->set &&
+		    add_places(j, &schema_keys[i], v) < 0) {
+			return NULL;
+		}
+	}
+	if (j && list && s->accepted &&
+	    (add_place(list, &accepted) < 0 ||
+	     json_put(j, schema_keys[KEY_TIER].path, TAKE_PTR(list)) < 0)) {
+		return NULL;
 	}
 	return TAKE_PTR(j);
 }

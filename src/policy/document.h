@@ -20,7 +20,14 @@ struct settled;
 json_t *policy_record(const struct settled *s, const struct plan *p);
 
 /*
- * The same as YAML. -EBADMSG where it is no such object: a key or a text that this version does not
+ * Who said what of it: {dotted key: ["FILE:LINE:COLUMN" or "--option", ...]} for every key that a
+ * document or an option has given, each place once; what follows from profiles is not there. NULL:
+ * out of memory.
+ */
+json_t *policy_origins(const struct settled *s);
+
+/*
+ * A record as YAML. -EBADMSG where it is no such object: a key or a text that this version does not
  * know.
  */
 int policy_write(const json_t *record, struct buf *out, struct err *e);

@@ -153,6 +153,7 @@ void plan_done(struct plan *p)
 	free(p->review);
 	strings_free(p->notes);
 	json_decref(p->policy);
+	json_decref(p->origins);
 	*p = (struct plan){};
 }
 

@@ -113,7 +113,8 @@ struct plan {
 	size_t n_notes;
 
 	char policy_digest[DIGEST_HEX_SIZE]; /* of the merged policy's canonical JSON */
-	json_t *policy; /* document.h; for the record, and not part of the plan as JSON */
+	/* Both document.h's, for the record, and not part of the plan as JSON. */
+	json_t *policy, *origins;
 };
 
 void plan_done(struct plan *p);

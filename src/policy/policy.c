@@ -476,7 +476,8 @@ int policy_plan(const struct policy_request *req, struct plan *ret, struct err *
 		return r;
 	}
 	p.policy = policy_record(&s, &p);
-	if (!p.policy) {
+	p.origins = policy_origins(&s);
+	if (!p.policy || !p.origins) {
 		return no_memory(e);
 	}
 	*ret = p;

@@ -27,6 +27,7 @@ static const struct event_kind kinds[] = {
 		 {"plan", "object", false, "the plan: what it is made from"},
 		 {"plan_digest", "string", false, "SHA-256 of the plan's canonical JSON"},
 		 {"policy", "object", true, "the merged policy"},
+		 {"origins", "object", true, "for each of its keys that was given, where"},
 		 {"version", "string", false, "of Atoll"},
 		 {"machine", "object", false, "kernel and processor"},
 		 {"caller", "integer", false, "user id of who asked for it"},

@@ -379,6 +379,7 @@ def test_a_forged_record_spoils_no_report(atoll, world):
     events = [json.loads(line) for line in path.read_bytes().splitlines()]
     [denied] = [e for e in events if e["event"] == "denied"]
     del events[0]["data"]["caller"]
+    events[0]["data"]["origins"] = {"network.\x1ballow": ["\x1b[2J", 1, {}], "trust": 7, "tier": []}
     most = 2 ** 63 - 1
     ended = {**denied, "event": "ended", "data": {"reason": "\u20ac" * 100}}
     reached = {**denied, "event": "connection", "data": {"host": "\u20ac" * 200, "port": most, "bytes_up": most, "bytes_down": -most - 1}}
@@ -389,7 +390,8 @@ def test_a_forged_record_spoils_no_report(atoll, world):
     assert done.status == 0 and done.err == "", done
     rows = {row["sandbox"]: row for row in json.loads(done.out)}
     assert set(rows) == {forged, other} and rows[forged]["refused"] == {"namespace.new": most}
-    assert atoll.tool("audit", "report").status == 0
+    said = atoll.tool("audit", "report")
+    assert said.status == 0 and "\x1b" not in said.out
 
 
 def test_events_of_several_segments(atoll, world):
@@ -518,7 +520,10 @@ def test_report(atoll, world):
     assert row["refused"] == {"namespace.new": 1} and row["secrets"] == []
     assert row["review"]["every"] == "daily" and row["review"]["overdue"] is False
     assert rows[second]["review"] is None
+    assert row["caller"] == os.geteuid() and row["granted"]["network.allow"] == ["--allow"]
+    assert row["granted"]["filesystem.workspace.mode"] == ["--workspace"] and "network.deny" not in row["granted"]
     text = atoll.tool("audit", "report", "--owner", "ann").out
+    assert f"granted        by user id {os.geteuid()}: " in text and "network.allow (--allow)" in text
     assert "owner ann, account one" in text and "never used     host.example:443" in text and second not in text
     assert atoll.tool("audit", "report").out.endswith("2 sandboxes, 0 reviews overdue\n")
     assert sum(n for path, n in row["programs"].items() if path.endswith("/unshare")) == 1

@@ -146,6 +146,7 @@ static int take_event(void *arg, const struct line *l, const char *text, size_t 
 		json_decref(g->plan);
 		g->plan = json_incref(json_object_get(data, "plan"));
 		must(g, json_put(g->row, "caller", copy_of(data, "caller")));
+		must(g, json_put(g->row, "granted", copy_of(data, "origins")));
 		if (json_object_get(data, "name")) {
 			must(g,
 			     json_put(g->row, "name", json_incref(json_object_get(data, "name"))));
@@ -429,6 +430,51 @@ static void print_review(const json_t *row)
 		     text_of(review, "due"));
 }
 
+/* True for what widens, or says how far, access goes: limits and words of record are not. */
+static bool is_access(const char *key)
+{
+	static const char *const beginnings[] = {
+		"trust",       "tier",     "provenance",      "profile",
+		"filesystem.", "network.", "execution.allow", "execution.syscalls",
+		"data.env"};
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(beginnings) &&
+	       strncmp(key, beginnings[i], strlen(beginnings[i])) != 0) {
+		i++;
+	}
+	return i < ARRAY_SIZE(beginnings);
+}
+
+/* "granted  by user id 1000: network.allow (--allow), trust (p.yaml:3:8)" */
+static void print_granted(const json_t *row)
+{
+	const char *key, *before = ": ";
+	json_t *places;
+	const json_t *place;
+	size_t i;
+
+	begin_line("granted");
+	(void)printf("by user id %" PRIi64, (int64_t)integer_of(row, "caller"));
+	json_object_foreach(json_object_get(row, "granted"), key, places)
+	{
+		if (!is_access(key)) {
+			continue;
+		}
+		(void)fputs(before, stdout);
+		put(key);
+		json_array_foreach(places, i, place)
+		{
+			(void)fputs(i == 0 ? " (" : ", ", stdout);
+			put(json_string_value(place) ? json_string_value(place) : "?");
+		}
+		(void)fputs(")", stdout);
+		before = ", ";
+	}
+	(void)fputs(strcmp(before, ": ") == 0 ? ": nothing beyond its trust level\n" : "\n",
+		    stdout);
+}
+
 static void print_applied(const json_t *row)
 {
 	const json_t *entry;
@@ -465,6 +511,7 @@ static void print_row(const json_t *row)
 		(void)putchar('\n');
 	}
 	print_texts("data", json_object_get(row, "scopes"));
+	print_granted(row);
 	json_array_foreach(json_object_get(row, "paths"), i, path)
 	{
 		begin_line(strcmp(text_of(path, "mode"), "read-only") == 0 ? "could read"
