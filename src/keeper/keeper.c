@@ -384,10 +384,10 @@ static int open_main(struct keeper *k, struct err *e)
 		    k->plan.workspace_mode == WORKSPACE_NONE) {
 			c->program.cwd = k->scratch.home;
 		}
-		if (r >= 0 && command_on_terminal(c)) {
-			r = command_open_terminal(c, FD_NONE, k->spec.host_uid, k->spec.host_gid,
-						  e);
-		}
+	}
+	/* Where there is no devpts of the sandbox's own. */
+	if (r >= 0 && c && k->plan.tier <= TIER_PROCESS && command_on_terminal(c)) {
+		r = command_open_terminal(c, FD_NONE, k->spec.host_uid, k->spec.host_gid, e);
 	}
 	return r;
 }

@@ -8,7 +8,7 @@
  * named with it; then its settings are as everywhere, and `open` is not among them.
  */
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -119,7 +119,8 @@ int full_identity(char *const *environ, struct settled *s, struct err *e)
 	if (user) {
 		free(id->user);
 		id->user = user;
-		id->uid = id->gid = 0;
+		id->uid = 0;
+		id->gid = getgid();
 		id->from_root = false;
 	}
 	if (own) {

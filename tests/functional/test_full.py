@@ -170,6 +170,12 @@ def test_exit_codes(full, world):
     assert [full.run(*argv, options=FULL).status for argv in (("/bin/sh", "-c", "exit 7"), ("nowhere",), ("/etc/passwd",))] == [7, 127, 126]
 
 
+def test_on_a_terminal(full, world):
+    result = full.run_on_terminal("/bin/bash", "--norc", "-i", typed=b"tty; sleep 50 & kill %1; wait; echo d${x}one\rexit\r",
+                                  options=(*FULL, "--wall", "20s"))
+    assert result.status == 0 and b"done" in result.stdout and b"/dev/pts/" in result.stdout, result
+
+
 # ---- naming it ----
 
 @pytest.mark.parametrize("text", ["version: 1\ntrust: full\n", "version: 1\nprofile: trust-full\n"])
