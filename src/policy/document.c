@@ -88,6 +88,12 @@ static bool is_left_out(const struct settled *s, const struct schema_key *k)
 {
 	const struct value *v = &s->policy.v[schema_id(k)];
 
+	/* What would be refused if anybody but the profile had said it. */
+	if ((s->tier == TIER_NONE && full_says_nothing(schema_id(k))) ||
+	    (s->trust == TRUST_FULL && schema_id(k) == KEY_PROVENANCE &&
+	     v->at.layer == LAYER_PROFILE)) {
+		return true;
+	}
 	return k->type == TYPE_SECTION || !v->set || (k->nonempty && v->n_items == 0) ||
 	       (k->type == TYPE_ENV && v->n_items == 0 && !s->env_fixed) ||
 	       (schema_id(k) == KEY_TIER && s->accepted);

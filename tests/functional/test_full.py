@@ -176,6 +176,15 @@ def test_on_a_terminal(full, world):
     assert result.status == 0 and b"done" in result.stdout and b"/dev/pts/" in result.stdout, result
 
 
+def test_graduated_it_can_be_run_again(full, base, world):
+    first = full.run("/bin/true", options=FULL)
+    assert full.tool("graduate", first.document["sandbox"], base / "out").status == 0
+    assert "--policy policy.yaml --trust full --" in (base / "out" / "README.md").read_text()
+    again = ("--policy", base / "out" / "policy.yaml")
+    assert ok(full.run("/usr/bin/id", "-u", options=(*FULL, *again))) == f"{os.geteuid()}\n"
+    assert full.run("/usr/bin/id", options=again).status == 125
+
+
 # ---- naming it ----
 
 @pytest.mark.parametrize("text", ["version: 1\ntrust: full\n", "version: 1\nprofile: trust-full\n"])

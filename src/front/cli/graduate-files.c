@@ -432,16 +432,19 @@ static void put_again(const struct graduate *g, FILE *out)
 {
 	const json_t *plan = json_object_get(g->created, "plan");
 	const char *tier = json_string_value(json_object_get(plan, "tier"));
+	const char *trust = json_string_value(json_object_get(plan, "trust"));
 	bool accepted = json_is_true(json_object_get(plan, "tier_accepted")) && tier;
+	bool full = trust && strcmp(trust, "full") == 0;
 
 	(void)fprintf(
 		out,
 		"\n## Run it again\n\n"
-		"    atoll run --policy policy.yaml%s%s -- COMMAND\n\n"
+		"    atoll run --policy policy.yaml%s%s%s -- COMMAND\n\n"
 		"or `atoll create` with the same options. Paths in the policy are those of the "
 		"host that it\nwas made on. What ran is in `trail.jsonl`: the events `started` "
 		"and `exec`.\n",
-		accepted ? " --accept-tier " : "", accepted ? tier : "");
+		full ? " --trust full" : "", accepted ? " --accept-tier " : "",
+		accepted ? tier : "");
 }
 
 /* Indented, where Markdown takes nothing for its own, with what a terminal would obey made visible.
