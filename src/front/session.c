@@ -323,6 +323,7 @@ static int request_fd(const struct session_sandbox *sandbox, const struct sessio
 	r = r < 0 ? r : json_put(doc, "command", command ? command_of(command, tty) : json_null());
 	if (r >= 0 && sandbox) {
 		r = json_put(doc, "plan", plan_to_json(sandbox->plan));
+		r = r < 0 ? r : json_put(doc, "values", plan_values(sandbox->plan));
 		r = r < 0 || !sandbox->plan->policy
 			    ? r
 			    : json_put(doc, "policy", json_incref(sandbox->plan->policy));

@@ -302,6 +302,9 @@ static int take_request(struct keeper *k, const struct message *m, int *fds, siz
 		r = plan_from_json(json_object_get(doc, "plan"), &k->plan, e);
 	}
 	if (r >= 0) {
+		r = plan_take_values(&k->plan, json_object_get(doc, "values"), e);
+	}
+	if (r >= 0) {
 		r = take_policy(k, doc, e);
 	}
 	if (r >= 0) {

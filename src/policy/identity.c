@@ -242,6 +242,9 @@ static int put_inherited(char *const *environ, const struct item *it, struct pla
 	if (!utf8_valid(value, strlen(value))) {
 		return origin_fail(&it->at, e, "data.env: the value of %s is not UTF-8", it->name);
 	}
+	if (strings_add(&p->inherited, &p->n_inherited, text_dup(it->name)) < 0) {
+		return no_memory(e);
+	}
 	return put(p, it->name, value, e);
 }
 

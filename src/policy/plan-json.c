@@ -238,6 +238,63 @@ static int put_section(json_t *obj, const char *name, const struct plan *p, cons
 	return put_fields(section, p, f, n);
 }
 
+/* Where `name` ends in "NAME=VALUE", if it is that; else 0. */
+static size_t name_of(const char *variable, const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(variable, name, len) == 0 && variable[len] == '=' ? len : 0;
+}
+
+/* The variable of that name; NULL: it has no value yet. */
+static const char *find_variable(const struct plan *p, const char *name)
+{
+	size_t i = 0;
+
+	while (i < p->n_env && name_of(p->env[i], name) == 0) {
+		i++;
+	}
+	return i < p->n_env ? p->env[i] : NULL;
+}
+
+static bool is_inherited(const struct plan *p, const char *variable)
+{
+	size_t i = 0;
+
+	while (i < p->n_inherited && name_of(variable, p->inherited[i]) == 0) {
+		i++;
+	}
+	return i < p->n_inherited;
+}
+
+static json_t *declared_list(const struct plan *p)
+{
+	_cleanup_json_ json_t *j = fault_hit() ? NULL : json_array();
+
+	for (size_t i = 0; j && i < p->n_env; i++) {
+		if (!is_inherited(p, p->env[i]) &&
+		    json_array_append_new(j, exact_text(p->env[i])) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(j);
+}
+
+json_t *plan_values(const struct plan *p)
+{
+	_cleanup_json_ json_t *j = fault_hit() ? NULL : json_object();
+
+	for (size_t i = 0; j && i < p->n_inherited; i++) {
+		const char *variable = find_variable(p, p->inherited[i]);
+
+		if (!variable || json_put(j, p->inherited[i],
+					  exact_text(variable + strlen(p->inherited[i]) + 1)) < 0) {
+			return NULL;
+		}
+	}
+	return TAKE_PTR(j);
+}
+
 json_t *plan_to_json(const struct plan *p)
 {
 	_cleanup_json_ json_t *j = json_object();
@@ -255,7 +312,8 @@ json_t *plan_to_json(const struct plan *p)
 	    json_put(j, "scopes", text_list(p->scopes, p->n_scopes)) < 0 ||
 	    json_put(j, "idle_signals", word_list(p->limits.idle_signals, KEY_IDLE_SIGNALS)) < 0 ||
 	    json_put(j, "exec", path_list(p->exec, p->n_exec)) < 0 ||
-	    json_put(j, "env", text_list(p->env, p->n_env)) < 0 ||
+	    json_put(j, "env", declared_list(p)) < 0 ||
+	    json_put(j, "inherited", text_list(p->inherited, p->n_inherited)) < 0 ||
 	    json_put(j, "notes", text_list(p->notes, p->n_notes)) < 0 ||
 	    json_put(j, "policy_digest", exact_text(p->policy_digest)) < 0) {
 		return NULL;
@@ -594,6 +652,12 @@ static int check_whole(const struct plan *p, struct err *e)
 	if (p->n_env == 0) {
 		return bad(e, "env", "is empty");
 	}
+	for (size_t i = 0; i < p->n_inherited; i++) {
+		if (p->inherited[i][0] == '\0' || strchr(p->inherited[i], '=') ||
+		    find_variable(p, p->inherited[i])) {
+			return bad(e, "inherited", "has an element that is no name of its own");
+		}
+	}
 	for (size_t i = 0; i < p->n_env; i++) {
 		if (p->env[i][0] == '=' || !strchr(p->env[i], '=')) {
 			return bad(e, "env", "has an element without a name or value");
@@ -620,8 +684,8 @@ static int read_digest(const json_t *obj, struct plan *p, struct err *e)
 }
 
 /* limits, identity, workspace, more, read, deny, net, net_deny, scopes, idle_signals, exec, env,
- * notes, policy_digest */
-#define OTHER_MEMBERS 14
+ * inherited, notes, policy_digest */
+#define OTHER_MEMBERS 15
 
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 {
@@ -646,6 +710,7 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	    (r = read_texts(j, "net_deny", &p.net_deny, &p.n_net_deny, e)) < 0 ||
 	    (r = read_texts(j, "scopes", &p.scopes, &p.n_scopes, e)) < 0 ||
 	    (r = read_texts(j, "env", &p.env, &p.n_env, e)) < 0 ||
+	    (r = read_texts(j, "inherited", &p.inherited, &p.n_inherited, e)) < 0 ||
 	    (r = read_texts(j, "notes", &p.notes, &p.n_notes, e)) < 0 ||
 	    (r = read_digest(j, &p, e)) < 0) {
 		return r;
@@ -663,5 +728,25 @@ int plan_from_json(const json_t *j, struct plan *ret, struct err *e)
 	}
 	*ret = p;
 	p = (struct plan){};
+	return 0;
+}
+
+int plan_take_values(struct plan *p, const json_t *values, struct err *e)
+{
+	if (json_object_size(values) != p->n_inherited) {
+		return bad(e, "inherited", "has other names than there are values");
+	}
+	for (size_t i = 0; i < p->n_inherited; i++) {
+		const char *value = json_string_value(json_object_get(values, p->inherited[i]));
+		char *text = NULL;
+
+		if (!value || find_variable(p, p->inherited[i])) {
+			return bad(e, "inherited", "has a name without a value");
+		}
+		if (fault_hit() || asprintf(&text, "%s=%s", p->inherited[i], value) < 0 ||
+		    strings_add(&p->env, &p->n_env, text) < 0) {
+			return no_memory(e);
+		}
+	}
 	return 0;
 }

@@ -147,6 +147,7 @@ void plan_done(struct plan *p)
 	free(p->identity.user);
 	free(p->identity.home);
 	strings_free(p->env);
+	strings_free(p->inherited);
 	free(p->owner);
 	free(p->account);
 	free(p->purpose);

@@ -27,9 +27,9 @@ enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
 enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
-enum denials_rule { DENIALS_END, DENIALS_RECORD };                          /* strictest first */
-enum escape_rule { ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE };                /* strictest first */
-enum durability { DURABILITY_POWER, DURABILITY_PROCESS };                   /* strictest first */
+enum denials_rule { DENIALS_END, DENIALS_RECORD };           /* strictest first */
+enum escape_rule { ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE }; /* strictest first */
+enum durability { DURABILITY_POWER, DURABILITY_PROCESS };    /* strictest first */
 /* strictest first */
 enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW, NET_DEFAULT_OPEN };
 
@@ -95,6 +95,10 @@ struct plan {
 	struct plan_identity identity;
 	char **env;
 	size_t n_env;
+	/* The names of those whose values are the caller's own. They may be secrets: no JSON of a
+	 * plan, and so no record, has the values. */
+	char **inherited;
+	size_t n_inherited;
 	bool env_fixed; /* a document declares them: a command that comes later adds none */
 	uint64_t log;   /* bytes of output that a sandbox that lives keeps; 0: none */
 
@@ -129,6 +133,10 @@ static inline bool plan_bounds_copy(const struct plan *p)
 /* The plan as JSON, and back. plan_from_json() trusts nothing: every member is checked. */
 json_t *plan_to_json(const struct plan *p);
 int plan_from_json(const json_t *j, struct plan *ret, struct err *e);
+
+/* The values of `inherited`, {NAME: value}, NULL: out of memory; and back into a plan from JSON. */
+json_t *plan_values(const struct plan *p);
+int plan_take_values(struct plan *p, const json_t *values, struct err *e);
 
 /* SHA-256 over the canonical JSON of the plan. 0 or -ENOMEM. */
 int plan_digest(const struct plan *p, char out[DIGEST_HEX_SIZE]);

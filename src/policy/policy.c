@@ -18,6 +18,7 @@
 #include "linux/mountinfo.h"
 #include "policy/address.h"
 #include "policy/canonical.h"
+#include "policy/credential.h"
 #include "policy/document.h"
 #include "policy/hostname.h"
 #include "policy/identity.h"
@@ -26,29 +27,6 @@
 #include "policy/program.h"
 #include "policy/settle.h"
 #include "policy/toolchain.h"
-
-/* Places under HOME that hold credentials; reading them is allowed by name, and noted. */
-static const char *const credential_places[] = {
-	".ssh",
-	".gnupg",
-	".aws",
-	".azure",
-	".config/gcloud",
-	".kube",
-	".docker",
-	".config/gh",
-	".netrc",
-	".git-credentials",
-	".npmrc",
-	".pypirc",
-	".pgpass",
-	".config/pip",
-	".cargo/credentials.toml",
-	".local/share/keyrings",
-	".mozilla",
-	".config/google-chrome",
-	".config/chromium",
-};
 
 static int no_memory(struct err *e)
 {
@@ -100,24 +78,16 @@ static int check_mounts_below(const struct value *mode, struct plan *p, struct e
 /* A note for each place of credentials that a readable path holds or lies in. */
 static int note_credentials(const struct plan_path *found, const char *home, struct plan *p)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(credential_places); i++) {
-		char *place = NULL;
-		int r = 0;
+	const char *place;
+	size_t n = 0;
+	int r = 0;
 
-		if (fault_hit() || asprintf(&place, "%s/%s", home, credential_places[i]) < 0) {
-			return -ENOMEM;
-		}
-		if (path_within(found->path, place) ||
-		    (found->is_dir && path_within(place, found->path))) {
-			r = plan_note(p, "'%s' is readable, where credentials are kept (~/%s).",
-				      found->path, credential_places[i]);
-		}
-		free(place);
-		if (r < 0) {
-			return r;
-		}
+	while (r >= 0 &&
+	       (place = credential_place_next(found->path, found->is_dir, home, &n)) != NULL) {
+		r = plan_note(p, "'%s' is readable, where credentials are kept (~/%s).",
+			      found->path, place);
 	}
-	return 0;
+	return r;
 }
 
 static int fill_workspace(const struct settled *s, struct plan *p, struct err *e)

@@ -529,6 +529,27 @@ def test_report(atoll, world):
     assert sum(n for path, n in row["programs"].items() if path.endswith("/unshare")) == 1
 
 
+def test_no_record_has_a_value_of_the_callers(atoll, base, world):
+    """Names of variables and places of credentials are reported; what a variable held is on no disk."""
+    home = base / "home"
+    (home / ".aws").mkdir(parents=True)
+    options = ("--env", "TOKEN", "--env", "SAID=so", "--read", home / ".aws", "--workspace", f"{atoll.workspace}:read-only")
+    env = {"HOME": str(home), "TOKEN": "hunter2-value"}
+    result = atoll.run("/bin/sh", "-c", "echo $TOKEN $SAID", options=options, env=env)
+    assert result.out == "hunter2-value so\n", result
+    live = runner.capture([atoll.binary, "create", *runner.tier_options(atoll.tier), *options], env=atoll.environment(env), cwd=atoll.workspace)
+    if not atoll.tier:  # at the process tier nothing waits for commands
+        name = live.out.strip()
+        assert atoll.tool("exec", name, "/bin/sh", "-c", "echo ${#TOKEN}").out == "13\n"
+        assert atoll.tool("stop", name).status == 0
+    for path in atoll.home.rglob("*"):
+        assert not path.is_file() or b"hunter2-value" not in path.read_bytes(), path
+    assert "hunter2-value" not in json.dumps([result.document, result.receipt])
+    rows = json.loads(atoll.tool("audit", "report", "--json").out)
+    assert all(row["secrets"] == [{"kind": "variable", "name": "TOKEN"}, {"kind": "place", "name": ".aws"}] for row in rows), rows
+    assert "secrets        $TOKEN, ~/.aws\n" in atoll.tool("audit", "report").out
+
+
 def test_a_review_is_recorded(atoll, live, world):
     sandbox, path = run(atoll, options=("--review", "weekly"))
     assert atoll.tool("audit", "review", sandbox, "--note", "as expected").status == 0

@@ -31,6 +31,45 @@ static json_t *as_json(const struct plan *p)
 	return j;
 }
 
+/* What is the caller's own is in no JSON but that of the values. */
+static void test_inherited(void **state)
+{
+	const struct fixture *f = *state;
+	_cleanup_json_ json_t *j = NULL, *values = NULL, *other = json_pack("{s:s}", "OTHER", "x");
+	_cleanup_free_ char *text = NULL;
+	struct plan p, back = {};
+	struct err e = {};
+	struct asked a;
+
+	ask(&a, f, NULL);
+	a.req.environ = (char *[]){"PATH=/usr/bin", "TOKEN=hunter2", "EMPTY=", NULL};
+	option(&a, "data.env", "TOKEN");
+	option(&a, "data.env", "EMPTY");
+	option(&a, "data.env", "ABSENT");
+	option(&a, "data.env", "SAID=hunter3");
+	p = planned(&a);
+	assert_string_equal(plan_variable(&p, "TOKEN"), "hunter2");
+	j = as_json(&p);
+	text = json_canonical(j, NULL);
+	assert_non_null(strstr(text, "\"inherited\":[\"TOKEN\",\"EMPTY\"]"));
+	assert_null(strstr(text, "hunter2"));
+	assert_non_null(strstr(text, "hunter3"));
+	values = plan_values(&p);
+	assert_int_equal(json_object_size(values), 2);
+	assert_int_equal(plan_from_json(j, &back, &e), 0);
+	assert_int_equal(plan_take_values(&back, NULL, &e), -EINVAL);
+	assert_int_equal(plan_take_values(&back, other, &e), -EINVAL);
+	assert_null(plan_variable(&back, "TOKEN"));
+	assert_int_equal(plan_take_values(&back, values, &e), 0);
+	assert_string_equal(plan_variable(&back, "TOKEN"), "hunter2");
+	assert_string_equal(plan_variable(&back, "EMPTY"), "");
+	assert_int_equal(back.n_env, p.n_env);
+	/* Twice is once too often. */
+	assert_int_equal(plan_take_values(&back, values, &e), -EINVAL);
+	plan_done(&p);
+	plan_done(&back);
+}
+
 static void test_round_trip(void **state)
 {
 	const struct fixture *f = *state;
@@ -166,6 +205,10 @@ static void test_impossible(void **state)
 		{NULL, "env", "[]"},
 		{NULL, "env", "[\"NOVALUE\"]"},
 		{NULL, "env", "[\"=x\"]"},
+		{NULL, "inherited", "[\"\"]"},
+		{NULL, "inherited", "[\"A=\"]"},
+		{NULL, "inherited", "[\"PATH\"]"},
+		{NULL, "inherited", "[1]"},
 		{NULL, "env", "[\"A=x\\u0000y\"]"},
 		{NULL, "notes", "[1]"},
 		{NULL, "policy_digest", "\"00\""},
@@ -309,6 +352,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_round_trip),
+		TEST(test_inherited),
 		TEST(test_digest_covers_everything),
 		TEST(test_spoilt),
 		TEST(test_impossible),

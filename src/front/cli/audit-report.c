@@ -22,6 +22,7 @@
 #include "front/cli/audit-internal.h"
 #include "front/cli/cli.h"
 #include "front/cli/trails.h"
+#include "policy/credential.h"
 #include "policy/scalar.h"
 
 struct report_options {
@@ -211,6 +212,50 @@ static json_t *paths_of(struct gathering *g)
 	return list;
 }
 
+static void add_secret(struct gathering *g, json_t *list, const char *kind, const char *name)
+{
+	must(g, json_array_append_new(list, json_pack("{s:s, s:s}", "kind", kind, "name", name)));
+}
+
+/* Of one path that it could read, the places of credentials. */
+static void add_places(struct gathering *g, json_t *list, const json_t *place)
+{
+	const char *home = text_of(json_object_get(g->plan, "identity"), "home"), *found;
+	bool is_dir = json_is_true(json_object_get(place, "is_dir"));
+	size_t n = 0;
+
+	while (*text_of(place, "path") && *home == '/' &&
+	       (found = credential_place_next(text_of(place, "path"), is_dir, home, &n)) != NULL) {
+		add_secret(g, list, "place", found);
+	}
+}
+
+/* What it was given that may be a secret: variables of its caller's, and places under HOME where
+ * programs keep credentials. */
+static json_t *secrets_of(struct gathering *g)
+{
+	_cleanup_json_ json_t *all = json_pack("{s:s, s:b}", "path", "/", "is_dir", 1);
+	json_t *list = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(g->plan, "inherited"), i, row)
+	{
+		const char *name = json_string_value(row);
+
+		add_secret(g, list, "variable", name ? name : "");
+	}
+	add_places(g, list, has_no_wall(g) ? all : json_object_get(g->plan, "workspace"));
+	json_array_foreach(json_object_get(g->plan, "more"), i, row)
+	{
+		add_places(g, list, row);
+	}
+	json_array_foreach(json_object_get(g->plan, "read"), i, row)
+	{
+		add_places(g, list, row);
+	}
+	return list;
+}
+
 /* Rules that nothing was let through by. */
 static json_t *unused_of(struct gathering *g)
 {
@@ -283,8 +328,7 @@ static void finish_row(struct gathering *g, const char *id)
 	must(g, json_put(row, "hosts",
 			 has_no_wall(g) ? json_pack("[s]", "*") : copy_of(g->plan, "net")));
 	must(g, json_put(row, "network_default", copy_of(g->plan, "net_default")));
-	/* No payload gets any: there are no credentials in this version. */
-	must(g, json_put(row, "secrets", json_array()));
+	must(g, json_put(row, "secrets", secrets_of(g)));
 	must(g, json_put(row, "unused_hosts", unused_of(g)));
 	must(g, json_put(row, "reached", json_incref(g->reached)));
 	must(g, json_put(row, "refused", json_incref(g->refused)));
@@ -396,6 +440,24 @@ static void print_texts(const char *what, const json_t *list)
 		put(json_string_value(text) ? json_string_value(text) : "?");
 	}
 	(void)putchar('\n');
+}
+
+/* "$TOKEN, ~/.aws" */
+static void print_secrets(const json_t *list)
+{
+	const json_t *secret;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, secret)
+	{
+		if (i == 0) {
+			begin_line("secrets");
+		}
+		(void)fputs(i > 0 ? ", " : "", stdout);
+		(void)fputs(strcmp(text_of(secret, "kind"), "place") == 0 ? "~/" : "$", stdout);
+		put(text_of(secret, "name"));
+	}
+	(void)fputs(i > 0 ? "\n" : "", stdout);
 }
 
 static void print_reached(const json_t *reached)
@@ -521,6 +583,7 @@ static void print_row(const json_t *row)
 		put(text_of(path, "mode"));
 		(void)fputs(")\n", stdout);
 	}
+	print_secrets(json_object_get(row, "secrets"));
 	print_texts("could reach", json_object_get(row, "hosts"));
 	print_reached(json_object_get(row, "reached"));
 	print_texts("never used", json_object_get(row, "unused_hosts"));
