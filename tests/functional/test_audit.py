@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """atoll audit: records are sealed, verified, shown, reported, exported, and one of them proved."""
 import csv
+import datetime
 import hashlib
 import io
 import json
 import os
 import platform
 import pty
+import re
 import shutil
 import signal
 import stat
@@ -548,6 +550,52 @@ def test_no_record_has_a_value_of_the_callers(atoll, base, world):
     rows = json.loads(atoll.tool("audit", "report", "--json").out)
     assert all(row["secrets"] == [{"kind": "variable", "name": "TOKEN"}, {"kind": "place", "name": ".aws"}] for row in rows), rows
     assert "secrets        $TOKEN, ~/.aws\n" in atoll.tool("audit", "report").out
+
+
+def test_credentials(atoll, base, world):
+    """What sandboxes were given, by name, and what was written down of it: age, owner, when to change it."""
+    home = base / "home"
+    (home / ".aws").mkdir(parents=True)
+    for owner, options in (("ann", ("--env", "TOKEN")), ("bob", ("--env", "TOKEN", "--read", home / ".aws")), ("bob", ())):
+        done = atoll.run("/bin/true", options=("--owner", owner, "--workspace", ".:read-only", *options), env={"HOME": str(home), "TOKEN": "x"})
+        assert done.status == 0, done
+
+    def listed(*words):
+        return {row["name"]: row for row in json.loads(atoll.tool("audit", "credentials", "--json", *words).out)}
+
+    rows = listed()
+    assert set(rows) == {"$TOKEN", "~/.aws"} and not any(row["written_down"] for row in rows.values())
+    assert (rows["$TOKEN"]["sandboxes"], rows["$TOKEN"]["used_by"]) == (2, ["ann", "bob"])
+    assert rows["~/.aws"]["first_used"] == rows["~/.aws"]["last_used"] == rows["$TOKEN"]["last_used"] > rows["$TOKEN"]["first_used"]
+    day = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=100)).strftime("%Y-%m-%d")
+    assert atoll.tool("audit", "credentials", "$TOKEN", "--owner", "ann", "--issued", day, "--rotate", "90d").status == 0
+    assert atoll.tool("audit", "credentials", "$NEVER", "--issued", day, "--rotate", "200d").status == 0
+    rows = listed()
+    assert (rows["$TOKEN"]["owner"], rows["$TOKEN"]["age_days"], rows["$TOKEN"]["overdue"]) == ("ann", 100, True)
+    assert (rows["$NEVER"]["unused"], rows["$NEVER"]["overdue"], rows["$TOKEN"]["unused"]) == (True, False, False)
+    text = atoll.tool("audit", "credentials").out
+    assert re.search(r"^\$TOKEN +ann +100 d +OVERDUE +\d{4}-\d\d-\d\d, 2 in all$", text, re.M), text
+    assert re.search(r"^\$NEVER +- +100 d +\d{4}-\d\d-\d\d +never$", text, re.M), text
+    assert set(listed("$TOKEN")) == {"$TOKEN"}
+    assert atoll.tool("audit", "credentials", "$NEVER", "--forget").status == 0 and "$NEVER" not in listed()
+    assert (atoll.home / "credentials.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("words, message", [
+    (("TOKEN", "--owner", "x"), "is no credential"), (("$A=b", "--owner", "x"), "is no credential"), (("~/", "--owner", "x"), "is no credential"),
+    (("$X", "--issued", "2026-02-30"), "is no day"), (("$X", "--rotate", "3h"), "is no number of days"), (("--owner", "x"), "of which one?"),
+    (("$X", "--forget"), "nothing is written down")])
+def test_credentials_refused(atoll, words, message):
+    done = atoll.tool("audit", "credentials", *words)
+    assert done.status == 125 and message in done.err, done
+    assert not (atoll.home / "credentials.json").exists()
+
+
+def test_an_inventory_that_is_none(atoll):
+    atoll.home.mkdir(mode=0o700)
+    (atoll.home / "credentials.json").write_text('{"version": 2}')
+    done = atoll.tool("audit", "credentials")
+    assert done.status == 125 and "is no inventory" in done.err, done
 
 
 def test_a_review_is_recorded(atoll, live, world):

@@ -14,7 +14,7 @@ LEVELS = {"none", "low", "medium", "high", "full"}
 COMMANDS = ["run", "create", "exec", "shell", "cp", "diff", "apply", "discard", "graduate", "ps", "inspect", "events", "logs", "pause", "resume", "stop", "rm", "reap", "gc", "audit", "policy", "account",
             "doctor",
             "completion", "version"]
-AUDIT = {"verify", "show", "report", "export", "prove", "review", "key", "schema"}
+AUDIT = {"verify", "show", "report", "export", "prove", "credentials", "review", "key", "schema"}
 POLICY = {"new", "show", "check", "explain", "schema"}
 SHELLS = ["bash", "bash with bash-completion", "zsh", "fish"]
 
@@ -42,7 +42,7 @@ EXACT = {
     "run --syscalls ": {"file", "strict", "default", "nested"},
     "run --denials ": {"end", "record"},
     "run --limits ": {"group", "any"},
-    "run --profile trust-": {"trust-none", "trust-low", "trust-medium", "trust-high"},
+    "run --profile trust-": {"trust-none", "trust-low", "trust-medium", "trust-high", "trust-full"},
     "run --profile str": {"strict"},
     "run --template c": {"ci", "ci-long"},
     "run --policy a": {"agent.yaml"},

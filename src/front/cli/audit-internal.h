@@ -9,3 +9,4 @@ extern const struct cli_command cli_audit_show_command;
 extern const struct cli_command cli_audit_report_command;
 extern const struct cli_command cli_audit_export_command;
 extern const struct cli_command cli_audit_prove_command;
+extern const struct cli_command cli_audit_credentials_command;

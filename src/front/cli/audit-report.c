@@ -21,8 +21,8 @@
 #include "base/utf8.h"
 #include "front/cli/audit-internal.h"
 #include "front/cli/cli.h"
+#include "front/cli/secrets.h"
 #include "front/cli/trails.h"
-#include "policy/credential.h"
 #include "policy/scalar.h"
 
 struct report_options {
@@ -212,50 +212,6 @@ static json_t *paths_of(struct gathering *g)
 	return list;
 }
 
-static void add_secret(struct gathering *g, json_t *list, const char *kind, const char *name)
-{
-	must(g, json_array_append_new(list, json_pack("{s:s, s:s}", "kind", kind, "name", name)));
-}
-
-/* Of one path that it could read, the places of credentials. */
-static void add_places(struct gathering *g, json_t *list, const json_t *place)
-{
-	const char *home = text_of(json_object_get(g->plan, "identity"), "home"), *found;
-	bool is_dir = json_is_true(json_object_get(place, "is_dir"));
-	size_t n = 0;
-
-	while (*text_of(place, "path") && *home == '/' &&
-	       (found = credential_place_next(text_of(place, "path"), is_dir, home, &n)) != NULL) {
-		add_secret(g, list, "place", found);
-	}
-}
-
-/* What it was given that may be a secret: variables of its caller's, and places under HOME where
- * programs keep credentials. */
-static json_t *secrets_of(struct gathering *g)
-{
-	_cleanup_json_ json_t *all = json_pack("{s:s, s:b}", "path", "/", "is_dir", 1);
-	json_t *list = json_array(), *row;
-	size_t i;
-
-	json_array_foreach(json_object_get(g->plan, "inherited"), i, row)
-	{
-		const char *name = json_string_value(row);
-
-		add_secret(g, list, "variable", name ? name : "");
-	}
-	add_places(g, list, has_no_wall(g) ? all : json_object_get(g->plan, "workspace"));
-	json_array_foreach(json_object_get(g->plan, "more"), i, row)
-	{
-		add_places(g, list, row);
-	}
-	json_array_foreach(json_object_get(g->plan, "read"), i, row)
-	{
-		add_places(g, list, row);
-	}
-	return list;
-}
-
 /* Rules that nothing was let through by. */
 static json_t *unused_of(struct gathering *g)
 {
@@ -328,7 +284,7 @@ static void finish_row(struct gathering *g, const char *id)
 	must(g, json_put(row, "hosts",
 			 has_no_wall(g) ? json_pack("[s]", "*") : copy_of(g->plan, "net")));
 	must(g, json_put(row, "network_default", copy_of(g->plan, "net_default")));
-	must(g, json_put(row, "secrets", secrets_of(g)));
+	must(g, json_put(row, "secrets", secrets_of(g->plan)));
 	must(g, json_put(row, "unused_hosts", unused_of(g)));
 	must(g, json_put(row, "reached", json_incref(g->reached)));
 	must(g, json_put(row, "refused", json_incref(g->refused)));
@@ -445,6 +401,7 @@ static void print_texts(const char *what, const json_t *list)
 /* "$TOKEN, ~/.aws" */
 static void print_secrets(const json_t *list)
 {
+	char text[SECRET_TEXT_SIZE];
 	const json_t *secret;
 	size_t i;
 
@@ -454,8 +411,7 @@ static void print_secrets(const json_t *list)
 			begin_line("secrets");
 		}
 		(void)fputs(i > 0 ? ", " : "", stdout);
-		(void)fputs(strcmp(text_of(secret, "kind"), "place") == 0 ? "~/" : "$", stdout);
-		put(text_of(secret, "name"));
+		put(secret_text(secret, text));
 	}
 	(void)fputs(i > 0 ? "\n" : "", stdout);
 }

@@ -210,6 +210,7 @@ static const struct cli_command *const audit_commands[] = {
 	&cli_audit_report_command,
 	&cli_audit_export_command,
 	&cli_audit_prove_command,
+	&cli_audit_credentials_command,
 	&review_command,
 	&key_command,
 	&schema_command,
