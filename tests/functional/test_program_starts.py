@@ -216,7 +216,7 @@ def test_storms(live, kind):
     """Many processes that do nothing but try: they wait for the keeper, and nobody else does."""
     box = live("--processes", "100", "--wall", "2m")
     box.shell("true")  # a reader is not needed for it
-    storm = box.start("/bin/sh", "-c", f"cp '{box.atoll.probe('starts')}' /tmp/p; /tmp/p {kind} 32 12; exit 7")
+    storm = box.start("/bin/sh", "-c", f"cp '{box.atoll.probe('starts')}' /tmp/p; /tmp/p {kind} 32 {int(12 * min(runner.SLOW, 4))}; exit 7")
     assert runner.eventually(lambda: cpu_of(box.keeper()) > 0.3, 30)
     time_of, at = cpu_of(box.keeper()), time.monotonic()
     asked = []
