@@ -205,16 +205,11 @@ static const struct cli_example audit_examples[] = {
 };
 
 static const struct cli_command *const audit_commands[] = {
-	&cli_audit_verify_command,
-	&cli_audit_show_command,
-	&cli_audit_report_command,
-	&cli_audit_export_command,
-	&cli_audit_prove_command,
-	&cli_audit_credentials_command,
-	&review_command,
-	&key_command,
-	&schema_command,
-	NULL,
+	&cli_audit_verify_command, &cli_audit_show_command,
+	&cli_audit_report_command, &cli_audit_export_command,
+	&cli_audit_prove_command,  &cli_audit_credentials_command,
+	&review_command,           &key_command,
+	&schema_command,           NULL,
 };
 
 const struct cli_command cli_audit_command = {
