@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, s
 		return r;
 	}
 	c.url = config.ledger;
-	if (strcmp(config.ledger, "sqlite") != 0) {
+	if (strncmp(config.ledger, "postgres", 8) == 0) {
 		r = program_find("atoll-ledger", "the ledger's database cannot be reached", program,
 				 e);
 		c.program = program;
@@ -174,11 +175,33 @@ static bool is_put_off(struct account *a, int r, int64_t now)
 	return now - a->busy_ns < BUSY_MOST_NS;
 }
 
+/* What the ledger has said; -EBUSY where it is asked again in a moment, -EAGAIN where it has not
+ * said anything yet. */
+static int ask(struct keeper *k, int64_t now, enum ledger_answer *ret, struct err *e)
+{
+	struct account *a = &k->account;
+	struct ledger_usage u = {};
+	int r = 0;
+
+	if (!a->asked) {
+		a->due_ns = now + a->period_ns;
+		u = usage(k);
+	}
+	if (!ledger_is_remote(a->ledger)) {
+		return ledger_settle(a->ledger, k->home.id, &u, ret, a->why, e);
+	}
+	if (!a->asked) {
+		r = ledger_settle_begin(a->ledger, k->home.id, &u, e);
+	}
+	r = r < 0 ? r : ledger_settle_hear(a->ledger, ret, a->why, e);
+	a->asked = r == -EAGAIN;
+	return r;
+}
+
 int64_t account_settle(struct keeper *k)
 {
 	struct account *a = &k->account;
 	enum ledger_answer answer = LEDGER_EXHAUSTED;
-	struct ledger_usage u;
 	struct err e = {};
 	int64_t now = clock_now_ns();
 	int r;
@@ -186,12 +209,13 @@ int64_t account_settle(struct keeper *k)
 	if (!a->ledger || k->limits.exhausted) {
 		return INT64_MAX;
 	}
-	if (now < a->due_ns) {
+	if (!a->asked && now < a->due_ns) {
 		return a->due_ns;
 	}
-	a->due_ns = now + a->period_ns;
-	u = usage(k);
-	r = ledger_settle(a->ledger, k->home.id, &u, &answer, a->why, &e);
+	r = ask(k, now, &answer, &e);
+	if (r == -EAGAIN) {
+		return ledger_due_ns(a->ledger);
+	}
 	if (is_put_off(a, r, now)) {
 		a->due_ns = clock_now_ns() + BUSY_REST_NS;
 	} else if (r < 0) {
@@ -210,6 +234,14 @@ int64_t account_settle(struct keeper *k)
 		k->limits.due_ns = now; /* the next look ends it */
 	}
 	return a->due_ns;
+}
+
+void account_poll(const struct account *a, struct pollfd *w)
+{
+	*w = (struct pollfd){.fd = FD_NONE};
+	if (a->ledger && a->asked) {
+		ledger_poll(a->ledger, w);
+	}
 }
 
 int account_release(struct keeper *k, bool gone, struct err *e)

@@ -176,8 +176,9 @@ int ledger_op_list(struct ledger_call *c, struct err *e)
 
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_row, list,
-			      ROW " WHERE a.name > $1 ORDER BY a.name LIMIT $2", S_TEXT(after),
-			      S_INT(LEDGER_PAGE));
+			      ROW " WHERE a.name > $1 AND " LEDGER_SEES(
+				      "$3", "a.name") " ORDER BY a.name LIMIT $2",
+			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	return r < 0 ? r : json_object_set(c->out, "accounts", list) < 0 ? ledger_no_memory(e) : 0;
 }
 
@@ -194,6 +195,30 @@ static int add_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
 }
 
+static int add_user(void *arg, const struct store_cell *cells, struct err *e)
+{
+	json_t *row =
+		json_pack("{s:I, s:s}", "uid", (json_int_t)cells[0].num, "account", cells[1].text);
+
+	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
+}
+
+/* Who may use it, by which account: for whoever can change that. */
+static int put_users(struct ledger_call *c, const char *account, struct err *e)
+{
+	_cleanup_json_ json_t *users = json_array();
+	int r;
+
+	if (c->uid != 0) {
+		return 0;
+	}
+	r = store_ask(c->s, e, add_user, users,
+		      "SELECT uid, above FROM chain JOIN member ON member.account = above"
+		      " WHERE chain.account = $1 ORDER BY uid, far",
+		      S_TEXT(account));
+	return r < 0 ? r : json_object_set(c->out, "users", users) < 0 ? ledger_no_memory(e) : 0;
+}
+
 int ledger_op_show(struct ledger_call *c, struct err *e)
 {
 	_cleanup_json_ json_t *list = json_array(), *budgets = json_array();
@@ -204,6 +229,7 @@ int ledger_op_show(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : ledger_find(c, name, &a, e);
 	r = r < 0 ? r : store_ask(c->s, e, add_row, list, ROW " WHERE a.name = $1", S_TEXT(name));
 	r = r < 0 ? r : ledger_budgets(c, name, add_budget, budgets, e);
+	r = r < 0 ? r : put_users(c, name, e);
 	if (r < 0) {
 		return r;
 	}

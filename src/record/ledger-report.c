@@ -49,10 +49,11 @@ int ledger_op_usage(struct ledger_call *c, struct err *e)
 		  : store_ask(c->s, e, add_used, list,
 			      "SELECT day, account, dimension, model, amount FROM used"
 			      " WHERE day BETWEEN $1 AND $2 AND ($3 = '' OR account = $3)"
-			      " AND ($4 = '' OR dimension = $4)"
-			      " ORDER BY day, account, dimension, model LIMIT $5 OFFSET $6",
+			      " AND ($4 = '' OR dimension = $4) AND " LEDGER_SEES(
+				      "$7", "used.account") " ORDER BY day, account, dimension, "
+							    "model LIMIT $5 OFFSET $6",
 			      S_INT(since), S_INT(until), S_TEXT(account), S_TEXT(dimension),
-			      S_INT(LEDGER_PAGE), S_INT(from));
+			      S_INT(LEDGER_PAGE), S_INT(from), S_INT(c->uid));
 	return r < 0 ? r : json_object_set(c->out, "usage", list) < 0 ? ledger_no_memory(e) : 0;
 }
 
@@ -119,9 +120,10 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 			      " AND r.heartbeat < $3 - 2 * (SELECT COALESCE(MAX(h.step), 0)"
 			      " FROM hold h WHERE h.sandbox = r.sandbox"
 			      " AND h.dimension = 'wall'))"
-			      " FROM account a WHERE a.name > $4 ORDER BY a.name LIMIT $5",
+			      " FROM account a WHERE a.name > $4 AND " LEDGER_SEES(
+				      "$6", "a.name") " ORDER BY a.name LIMIT $5",
 			      S_INT(since), S_INT(since * LEDGER_DAY_MS), S_INT(stale),
-			      S_TEXT(after), S_INT(LEDGER_PAGE));
+			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_sum, list,
 			      "SELECT account, dimension, CAST(SUM(amount) AS BIGINT) FROM used"

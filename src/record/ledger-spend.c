@@ -18,7 +18,13 @@
  * than the last one changes nothing.
  *
  * Of a sandbox that died nobody knows what it has used since it was last settled. It counts as the
- * most that can have been used in one settlement period (`step`), within the ceiling.
+ * most that can have been used in one settlement period (`step`), within the ceiling. One that is
+ * returned without having reserved never will: what its keeper said before it died may still be on
+ * its way, and would be held for ever.
+ *
+ * In a ledger that is served, wall time is at least that for which the reservation has been open,
+ * whatever is told: by the clock of the host that nobody sets, or, after that was started again, by
+ * the wall clock and within the ceiling. Tearing down is not held against a sandbox (GRACE_MS).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,12 +33,17 @@
 
 #include "record/ledger-internal.h"
 
+#define GRACE_MS 10000
+
 /* A sandbox as the ledger has it. */
 struct held {
 	char account[LEDGER_NAME_MAX + 1];
 	char state[16];
 	int64_t sheet;
 	int64_t heartbeat;
+	int64_t uid; /* -1: of a ledger that is not served */
+	char up_boot[64];
+	int64_t up_since, created;
 	int64_t ceiling[LEDGER_DIMENSIONS];
 	int64_t step[LEDGER_DIMENSIONS];
 	int64_t settled[LEDGER_DIMENSIONS];
@@ -50,6 +61,10 @@ static int take_held(void *arg, const struct store_cell *cells, struct err *e)
 	(void)snprintf(h->state, sizeof(h->state), "%s", cells[1].text ? cells[1].text : "");
 	h->sheet = cells[2].num;
 	h->heartbeat = cells[3].num;
+	h->uid = cells[4].num;
+	(void)snprintf(h->up_boot, sizeof(h->up_boot), "%s", cells[5].text ? cells[5].text : "");
+	h->up_since = cells[6].num;
+	h->created = cells[7].num;
 	return 0;
 }
 
@@ -74,7 +89,8 @@ static int find_held(struct ledger_call *c, const char *sandbox, struct held *h,
 
 	*h = (struct held){};
 	r = store_ask(c->s, e, take_held, h,
-		      "SELECT account, state, sheet, heartbeat FROM reservation WHERE sandbox = $1",
+		      "SELECT account, state, sheet, heartbeat, COALESCE(uid, -1), up_boot,"
+		      " COALESCE(up_since, 0), created FROM reservation WHERE sandbox = $1",
 		      S_TEXT(sandbox));
 	if (r <= 0 || strcmp(h->state, "open") != 0) {
 		return r < 0 ? r : 0;
@@ -255,10 +271,12 @@ static int add_reservation(struct ledger_call *c, const char *sandbox, const cha
 	return r < 0 ? r
 		     : store_do(c->s, e,
 				"INSERT INTO reservation (sandbox, account, person, sheet, keeper,"
-				" boot, state, idle, created, heartbeat)"
-				" VALUES ($1, $2, $3, $4, $5, $6, 'open', 0, $7, $7)",
+				" boot, state, idle, created, heartbeat, uid, up_boot, up_since)"
+				" VALUES ($1, $2, $3, $4, $5, $6, 'open', 0, $7, $7,"
+				" NULLIF(CAST($8 AS BIGINT), -1), NULLIF($9, ''), $10)",
 				S_TEXT(sandbox), S_TEXT(account), S_TEXT(person), S_INT(sheet),
-				S_INT(keeper), S_TEXT(boot), S_INT(c->now_ms));
+				S_INT(keeper), S_TEXT(boot), S_INT(c->now_ms), S_INT(c->uid),
+				S_TEXT(c->boot), S_INT(c->up_ms));
 }
 
 static json_t *amounts(const struct ledger_ceiling of[LEDGER_DIMENSIONS])
@@ -275,6 +293,22 @@ static json_t *amounts(const struct ledger_ceiling of[LEDGER_DIMENSIONS])
 	return out;
 }
 
+/* It has reserved, or somebody has said that it will not. */
+static int check_new(struct ledger_call *c, const char *sandbox, struct err *e)
+{
+	struct held h;
+	int64_t gone = 0;
+	int r = find_held(c, sandbox, &h, e);
+
+	r = r < 0 ? r
+		  : store_ask(c->s, e, store_number, &gone,
+			      "SELECT COUNT(*) FROM gone WHERE sandbox = $1", S_TEXT(sandbox));
+	return r < 0 ? r
+	       : *h.state || gone
+		       ? err_set(e, ERR_USER, EEXIST, "sandbox %s has reserved already", sandbox)
+		       : 0;
+}
+
 int ledger_op_reserve(struct ledger_call *c, struct err *e)
 {
 	struct ledger_ceiling of[LEDGER_DIMENSIONS] = {};
@@ -282,7 +316,6 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e)
 	struct ledger_account a;
 	struct asking q = {.c = c, .account = &a, .of = of};
 	const char *sandbox, *account;
-	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
 	r = r < 0 ? r : ledger_name(c, "account", &account, e);
@@ -291,12 +324,9 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : check_closed(c, account, e);
 	r = r < 0 ? r : ledger_prices_find(c, &a, &prices, e);
 	r = r < 0 ? r : price(&prices, of, e);
-	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	r = r < 0 ? r : check_new(c, sandbox, e);
 	if (r < 0) {
 		return r;
-	}
-	if (*h.state) {
-		return err_set(e, ERR_USER, EEXIST, "sandbox %s has reserved already", sandbox);
 	}
 	q.priced = prices.sheet != 0;
 	r = ledger_budgets(c, account, check_budget, &q, e);
@@ -422,6 +452,20 @@ static int answer(struct ledger_call *c, const struct held *h, const char *model
 		       : 0;
 }
 
+/* For how long it has been open, as far as that counts; nobody is held to it in a ledger of their
+ * own. */
+static int64_t open_for(const struct ledger_call *c, const struct held *h)
+{
+	int64_t ceiling = h->ceiling[LEDGER_WALL], ms;
+	bool same = strcmp(h->up_boot, c->boot) == 0;
+
+	if (h->uid < 0 || !*c->boot) {
+		return 0;
+	}
+	ms = same ? c->up_ms - h->up_since : c->now_ms - h->created;
+	return ms > ceiling && (!same || ms - ceiling <= GRACE_MS) ? ceiling : ms;
+}
+
 /* The reservation that a request is about, and what the sandbox has used. */
 static int take_usage(struct ledger_call *c, const char **sandbox, struct held *h,
 		      int64_t used[LEDGER_DIMENSIONS], struct err *e)
@@ -433,7 +477,13 @@ static int take_usage(struct ledger_call *c, const char **sandbox, struct held *
 		r = ledger_amount(in, ledger_dimension(told[i]), 0, &used[told[i]], e);
 	}
 	r = r < 0 ? r : find_held(c, *sandbox, h, e);
-	return r != 0 ? r : no_such(*sandbox, e);
+	if (r <= 0) {
+		return r < 0 ? r : no_such(*sandbox, e);
+	}
+	if (open_for(c, h) > used[LEDGER_WALL]) {
+		used[LEDGER_WALL] = open_for(c, h);
+	}
+	return 1;
 }
 
 int ledger_op_settle(struct ledger_call *c, struct err *e)
@@ -490,18 +540,32 @@ int ledger_op_release(struct ledger_call *c, struct err *e)
 	return r < 0 ? r : finish(c, sandbox, &h, "settled", e);
 }
 
+/* It holds nothing: not any more, or not yet. */
+static int nothing_held(struct ledger_call *c, const char *sandbox, const struct held *h,
+			struct err *e)
+{
+	int n = *h->state ? 0
+			  : store_do(c->s, e,
+				     "INSERT INTO gone (sandbox, uid, time) VALUES"
+				     " ($1, NULLIF(CAST($2 AS BIGINT), -1), $3)"
+				     " ON CONFLICT (sandbox) DO NOTHING",
+				     S_TEXT(sandbox), S_INT(c->uid), S_INT(c->now_ms));
+
+	n = n > 0 ? ledger_count_row(c, e) : n;
+	return n < 0 ? n : json_put(c->out, "held", json_false()) < 0 ? ledger_no_memory(e) : 0;
+}
+
 int ledger_op_return(struct ledger_call *c, struct err *e)
 {
 	int64_t used[LEDGER_DIMENSIONS] = {};
 	const char *sandbox;
+	int64_t open;
 	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
 	r = r < 0 ? r : find_held(c, sandbox, &h, e);
 	if (r <= 0) {
-		return r < 0                                        ? r
-		       : json_put(c->out, "held", json_false()) < 0 ? ledger_no_memory(e)
-								    : 0;
+		return r < 0 ? r : nothing_held(c, sandbox, &h, e);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
 		enum ledger_dimension d = told[i];
@@ -509,12 +573,32 @@ int ledger_op_return(struct ledger_call *c, struct err *e)
 
 		used[d] = h.settled[d] + (left <= 0 ? 0 : h.step[d] < left ? h.step[d] : left);
 	}
+	/* It lived no longer than it could, however long nobody has looked. */
+	open = open_for(c, &h);
+	open = open > h.ceiling[LEDGER_WALL] ? h.ceiling[LEDGER_WALL] : open;
+	used[LEDGER_WALL] = open > used[LEDGER_WALL] ? open : used[LEDGER_WALL];
 	r = move(c, sandbox, &h, used, e);
 	r = r < 0 ? r : finish(c, sandbox, &h, "returned", e);
-	return r < 0 ? r : json_put(c->out, "held", json_true()) < 0 ? ledger_no_memory(e) : 0;
+	return r < 0 || json_put(c->out, "held", json_true()) < 0 ||
+			       json_put(c->out, "account", json_string(h.account)) < 0
+		       ? (r < 0 ? r : ledger_no_memory(e))
+		       : 0;
 }
 
 /* ---- tokens ---- */
+
+/* A model that the sandbox has not used yet is a row more. */
+static int count_model(struct ledger_call *c, const char *sandbox, const char *model,
+		       const char *version, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(c->s, e, store_number, &there,
+			  "SELECT COUNT(*) FROM model_use WHERE sandbox = $1 AND model = $2"
+			  " AND version = $3",
+			  S_TEXT(sandbox), S_TEXT(model), S_TEXT(version));
+
+	return r < 0 || there ? r : ledger_count_row(c, e);
+}
 
 int ledger_op_tokens(struct ledger_call *c, struct err *e)
 {
@@ -532,6 +616,7 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 		return r < 0 ? r : no_such(sandbox, e);
 	}
 	r = ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
+	r = r < 0 ? r : count_model(c, sandbox, model, version, e);
 	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, "", in + out, e);
 	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, model, in + out, e);
 	r = r < 0 ? r : use(c, h.account, LEDGER_MONEY, "", cost, e);

@@ -11,6 +11,16 @@
 
 #include "record/ledger-internal.h"
 
+/* The one of the kernel that runs: a process number means nothing without it. */
+static void boot_id(char text[64])
+{
+	_cleanup_fd_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, 63);
+
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
+
 static int open_store(struct ledger *l, const struct ledger_config *c, struct err *e)
 {
 	int r;
@@ -35,7 +45,11 @@ int ledger_open(struct ledger **ret, const struct ledger_config *c, struct err *
 	}
 	l->fd = FD_NONE;
 	l->clock_ms = c->clock_ms;
+	l->up_ms = c->up_ms;
 	l->clock_arg = c->clock_arg;
+	if (c->serves) {
+		boot_id(l->boot);
+	}
 	r = open_store(l, c, e);
 	if (r >= 0) {
 		*ret = TAKE_PTR(l);
@@ -51,7 +65,7 @@ void ledger_close(struct ledger *l)
 	if (l->store) {
 		l->store->ops->close(l->store);
 	}
-	l->fd = fd_close(l->fd); /* which ends atoll-ledger; whoever started it collects it */
+	ledger_remote_close(l);
 	free(l);
 }
 
@@ -83,16 +97,6 @@ int ledger_call(struct ledger *l, json_t *request, json_t **reply, struct err *e
 }
 
 /* ---- spending ---- */
-
-/* The one of the kernel that runs: a process number means nothing without it. */
-static void boot_id(char text[64])
-{
-	_cleanup_fd_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, 63);
-
-	text[n > 0 ? n : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-}
 
 static int put_amount(json_t *o, enum ledger_dimension d, int64_t amount)
 {
@@ -149,17 +153,41 @@ static enum ledger_answer answer_of(const json_t *reply)
 					   : LEDGER_EXHAUSTED;
 }
 
+static void take_answer(const json_t *reply, enum ledger_answer *ret, char why[256])
+{
+	const char *text = json_string_value(json_object_get(reply, "why"));
+
+	*ret = answer_of(reply);
+	(void)snprintf(why, 256, "%s", text ? text : "");
+}
+
 int ledger_settle(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
 		  enum ledger_answer *ret, char why[256], struct err *e)
 {
 	_cleanup_json_ json_t *reply = NULL;
-	const char *text;
 	int r = ledger_call(l, usage_request("settle", sandbox, u), &reply, e);
 
 	if (r >= 0) {
-		*ret = answer_of(reply);
-		text = json_string_value(json_object_get(reply, "why"));
-		(void)snprintf(why, 256, "%s", text ? text : "");
+		take_answer(reply, ret, why);
+	}
+	return r;
+}
+
+int ledger_settle_begin(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
+			struct err *e)
+{
+	_cleanup_json_ json_t *request = usage_request("settle", sandbox, u);
+
+	return request ? ledger_remote_begin(l, request, true, e) : ledger_no_memory(e);
+}
+
+int ledger_settle_hear(struct ledger *l, enum ledger_answer *ret, char why[256], struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	int r = ledger_remote_step(l, &reply, e);
+
+	if (r >= 0) {
+		take_answer(reply, ret, why);
 	}
 	return r;
 }

@@ -20,6 +20,7 @@
 
 struct err;
 struct ledger;
+struct pollfd;
 
 /* What a budget can be of. The words of a request and of the command line are ledger_dimension().
  */
@@ -35,13 +36,20 @@ enum ledger_dimension {
 };
 const char *ledger_dimension(enum ledger_dimension d);
 
+/* Where atoll-ledger serve is found. */
+#define LEDGER_SYSTEM_SOCKET "/run/atoll/ledger.sock"
+
 struct ledger_config {
-	const char *url;     /* "sqlite", or postgres://...; NULL: sqlite */
+	/* "sqlite", "system", unix:/PATH, or postgres://...; NULL: sqlite */
+	const char *url;
 	int home;            /* the state directory, for sqlite */
-	const char *program; /* where atoll-ledger is, for anything else */
+	const char *program; /* where atoll-ledger is, for postgres */
 	/* The wall clock in ms; NULL: the host's, or the database server's. */
 	int64_t (*clock_ms)(void *arg);
+	/* How long the host is up, in ms, asleep or not; NULL: as it says. */
+	int64_t (*up_ms)(void *arg);
 	void *clock_arg;
+	bool serves; /* it is kept for several users: ledger_handle_for() */
 	/* In the stead of all that (atoll-ledger, tests): an open store, which is taken. */
 	struct store *store;
 };
@@ -71,7 +79,11 @@ static inline void cleanup_ledger(struct ledger **l)
 int ledger_call(struct ledger *l, json_t *request, json_t **reply, struct err *e);
 
 /* The handler itself: what ledger_call() leads to, in whichever process the store is. */
+#define LEDGER_OWNER (-1) /* whoever may write the store anyway */
 int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struct err *e);
+/* For a user of a ledger that is served: -EPERM for what is not theirs to ask. */
+int ledger_handle_for(struct ledger *l, int64_t uid, const json_t *request, json_t **reply,
+		      struct err *e);
 
 /* ---- a sandbox's spending ---- */
 
@@ -104,6 +116,15 @@ struct ledger_usage {
 };
 int ledger_settle(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
 		  enum ledger_answer *ret, char why[256], struct err *e);
+
+/* The same with a ledger in another process (ledger_is_remote()), which nobody waits for: it is
+ * asked, and heard when poll(2) has news, or it is due (clock_now_ns()). -EAGAIN: it has not
+ * answered. One that a settlement can reach again while it is due is asked again. */
+int ledger_settle_begin(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
+			struct err *e);
+int ledger_settle_hear(struct ledger *l, enum ledger_answer *ret, char why[256], struct err *e);
+void ledger_poll(const struct ledger *l, struct pollfd *w);
+int64_t ledger_due_ns(const struct ledger *l);
 
 /* The end: what it has used is spent, the rest is free. *reply: what, and the money. */
 int ledger_release(struct ledger *l, const char *sandbox, const struct ledger_usage *u,

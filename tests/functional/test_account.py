@@ -309,7 +309,7 @@ def test_without_an_account(file, world):
 @pytest.mark.parametrize("text, said", [
     ("ledger: sqlite\n", "config.yaml:1:1: version is missing"), ("version: 2\n", "config.yaml:1:10: version"),
     ("version: 1\nledgre: sqlite\n", "config.yaml:2:1: unknown key 'ledgre'"), ("version: 1\nversion: 1\n", "config.yaml:2:1: duplicate key"),
-    ("version: 1\nledger: mysql://x\n", "config.yaml:2:9: ledger: expected 'sqlite' or 'postgres://"),
+    ("version: 1\nledger: mysql://x\n", "config.yaml:2:9: ledger: expected 'sqlite', 'system', 'unix:/PATH' or 'postgres://"),
     ("version: 1\nledger: [sqlite]\n", "config.yaml:2:9: ledger: expected a single value, found a list"),
     ("version: 1\nsettle_every: 1ms\n", "config.yaml:2:15: settle_every"), ("- x\n", "config.yaml:1:1: "), ("", "config.yaml:1:1: "),
 ])

@@ -637,7 +637,7 @@ static void test_anchors(void **state)
 
 static const char once_more[] =
 	"INSERT INTO anchor SELECT 7, prev, time, sandbox, size, head, root, "
-	"signature, retired FROM anchor WHERE n = 6";
+	"signature, retired, uid FROM anchor WHERE n = 6";
 
 /* Whatever is done to the rows is seen, whichever sandbox is asked about. */
 static void test_anchors_that_were_changed(void **state)
@@ -655,6 +655,7 @@ static void test_anchors_that_were_changed(void **state)
 		"UPDATE anchor SET sandbox = 's-2' WHERE n = 4",
 		"UPDATE anchor SET time = time + 1 WHERE n = 4",
 		"UPDATE anchor SET retired = 'so' WHERE n = 4",
+		"UPDATE anchor SET uid = 1000 WHERE n = 4",
 		"UPDATE anchor SET n = 7 WHERE n = 6",
 		"UPDATE anchor SET n = -n WHERE n = 1",
 		once_more,
