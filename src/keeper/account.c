@@ -15,6 +15,7 @@
 #include "keeper/keeper-internal.h"
 #include "keeper/program.h"
 #include "policy/config.h"
+#include "record/ledger-flight.h"
 #include "record/ledger.h"
 
 extern char **environ;

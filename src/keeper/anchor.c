@@ -25,6 +25,7 @@
 #include "policy/config.h"
 #include "record/checkpoint.h"
 #include "record/key.h"
+#include "record/ledger-anchor.h"
 #include "record/ledger.h"
 #include "record/pending.h"
 #include "record/trail.h"

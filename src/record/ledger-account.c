@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 #define DEFAULT_CURRENCY "USD"
 #define DEFAULT_PRICES   "default"

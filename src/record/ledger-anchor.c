@@ -16,7 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-anchor.h"
 
 #define HEX_MAX 1024 /* a signature of Ed25519 has 128 digits */
 

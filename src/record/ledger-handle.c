@@ -21,6 +21,7 @@
 
 #include "base/utf8.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 struct op {
 	const char *name;
@@ -44,6 +45,7 @@ static const struct op ops[] = {
 	{"tokens", ledger_op_tokens, true, RIGHT_SANDBOX},
 	{"usage", ledger_op_usage, false, RIGHT_SEE},
 	{"report", ledger_op_report, false, RIGHT_SEE},
+	{"orphans", ledger_op_orphans, false, RIGHT_SEE},
 	{"anchor", ledger_op_anchor, true, RIGHT_ADD},
 	{"retire", ledger_op_retire, true, RIGHT_ADD},
 	{"allow", ledger_op_allow, true, RIGHT_MEMBERS},

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "record/ledger-remote.h"
 #include "record/ledger.h"
 #include "record/store.h"
 
@@ -18,14 +19,6 @@
 #define LEDGER_DAY_MS      86400000LL
 /* Of any amount that is said to the ledger. */
 #define LEDGER_MOST (1LL << 60)
-
-/* A request to another process that has not been answered. */
-struct ledger_flight {
-	char *out, *in; /* with the length before each; out is NULL: there is none */
-	size_t n_out, sent, n_in;
-	int64_t until_ns, again_ns; /* when it has failed; when to connect again */
-	bool patient;               /* it can be said twice */
-};
 
 struct ledger {
 	struct store *store; /* NULL: the other end of `fd` has it */
@@ -77,30 +70,6 @@ int ledger_day_parse(const char *text, int64_t *ret, struct err *e);
 /* ---- tables (ledger-schema.c) ---- */
 
 int ledger_migrate(struct store *s, struct err *e);
-
-/* ---- who may ask what (ledger-rights.c) ---- */
-
-enum ledger_right {
-	RIGHT_ROOT,    /* root alone */
-	RIGHT_SEE,     /* the operation shows no more than who asks may see */
-	RIGHT_ACCOUNT, /* "account" must be one that they may use */
-	RIGHT_RESERVE, /* that, "sandbox" nobody else's, and not too many of them */
-	RIGHT_SANDBOX, /* "sandbox" must be nobody else's */
-	RIGHT_ADD,     /* that, and a row is added */
-	RIGHT_MEMBERS, /* root alone, of a ledger that is served */
-};
-int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, struct err *e);
-
-/* A row that somebody adds is one of the many that they may add in a day. */
-int ledger_count_row(struct ledger_call *c, struct err *e);
-
-/* In a statement: the account `name` is one that parameter `uid` may see. */
-#define LEDGER_SEES(uid, name)                                                        \
-	"(CAST(" uid " AS BIGINT) < 1 OR EXISTS (SELECT 1 FROM chain v JOIN member m" \
-	" ON m.account = v.above WHERE v.account = " name " AND m.uid = " uid "))"
-
-int ledger_op_allow(struct ledger_call *c, struct err *e);
-int ledger_op_disallow(struct ledger_call *c, struct err *e);
 
 /* ---- accounts and budgets (ledger-account.c) ---- */
 
@@ -167,32 +136,10 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e);
 
 int ledger_op_usage(struct ledger_call *c, struct err *e);
 int ledger_op_report(struct ledger_call *c, struct err *e);
+int ledger_op_orphans(struct ledger_call *c, struct err *e);
 
 /* ---- anchors (ledger-anchor.c) ---- */
 
 int ledger_op_anchor(struct ledger_call *c, struct err *e);
 int ledger_op_retire(struct ledger_call *c, struct err *e);
 int ledger_op_anchors(struct ledger_call *c, struct err *e);
-
-/* ---- the other process (ledger-remote.c) ---- */
-
-/* Starts atoll-ledger and has it open the URL. */
-int ledger_remote_open(struct ledger *l, const char *program, const char *url, struct err *e);
-int ledger_remote_call(struct ledger *l, const json_t *request, json_t **reply, struct err *e);
-void ledger_remote_close(struct ledger *l);
-
-/* Sets a request on its way; `patient`: it may be said again where a connection breaks off. Then
- * -EAGAIN until there is a reply, or an error. */
-int ledger_remote_begin(struct ledger *l, const json_t *request, bool patient, struct err *e);
-int ledger_remote_step(struct ledger *l, json_t **reply, struct err *e);
-
-/* ---- a ledger that is served (ledger-socket.c) ---- */
-
-/* Where it is, of "system" and unix:/PATH; NULL for anything else. */
-const char *ledger_socket_path(const char *url);
-/* -EAGAIN: too many wait there already; -EPERM: who listens is nobody to trust. */
-int ledger_socket_connect(const char *path, int *ret, struct err *e);
-
-/* One document over a stream socket, its length before it; -EPIPE: the other end has gone. */
-int ledger_send(int fd, const json_t *doc, size_t max, struct err *e);
-int ledger_receive(int fd, size_t max, json_t **ret, struct err *e);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 /* How many of what is counted make the unit of a price. */
 static const struct {

@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-flight.h"
 #include "record/remote.h"
 
 extern char **environ;

@@ -3,7 +3,8 @@
  * Who may ask what of a ledger that is kept for several users (atoll-ledger serve).
  *
  * TRUST: the user id is the kernel's word about who connected; everything else in a request is what
- * a user wants us to believe. Root may everything. Anybody else spends from the accounts that root
+ * a user wants us to believe. Root may everything, and so may the writer's own user, who has the
+ * file. Anybody else spends from the accounts that root
  * has let them use (those, and what is below them), sees these, and says things about sandboxes of
  * their own: whoever is the first to name a sandbox, in a reservation, an anchor or a return, is
  * the only one who can name it afterwards. In the transaction of the operation, so that nothing
@@ -20,6 +21,7 @@
 #include <inttypes.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 /* Sandboxes of one user at the same time; more than a host holds. */
 #define OPEN_MAX 1000

@@ -341,7 +341,8 @@ static void accept_some(struct ledger_server *s)
 			client_done(&c);
 			continue;
 		}
-		c.uid = who.uid;
+		/* Our own user has the file: root's rights are no more than that. */
+		c.uid = who.uid == geteuid() ? 0 : who.uid;
 		if (!give_room(s, c.uid)) {
 			refuse(&c);
 			client_done(&c);

@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 #define GRACE_MS 10000
 

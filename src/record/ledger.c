@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-anchor.h"
+#include "record/ledger-flight.h"
+#include "record/ledger-tokens.h"
 
 /* The one of the kernel that runs: a process number means nothing without it. */
 static void boot_id(char text[64])

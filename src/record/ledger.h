@@ -16,11 +16,8 @@
 
 #include <jansson.h>
 
-#include "base/digest.h"
-
 struct err;
 struct ledger;
-struct pollfd;
 
 /* What a budget can be of. The words of a request and of the command line are ledger_dimension().
  */
@@ -61,9 +58,6 @@ void ledger_close(struct ledger *l);
 /* How long a request waits for others; at first for hundreds of starts. Not with a server. */
 #define LEDGER_PATIENCE_MS 5000
 void ledger_patience(struct ledger *l, int ms);
-
-/* It is in another process: what failed for want of an answer may have been done. */
-bool ledger_is_remote(const struct ledger *l);
 
 static inline void cleanup_ledger(struct ledger **l)
 {
@@ -117,15 +111,6 @@ struct ledger_usage {
 int ledger_settle(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
 		  enum ledger_answer *ret, char why[256], struct err *e);
 
-/* The same with a ledger in another process (ledger_is_remote()), which nobody waits for: it is
- * asked, and heard when poll(2) has news, or it is due (clock_now_ns()). -EAGAIN: it has not
- * answered. One that a settlement can reach again while it is due is asked again. */
-int ledger_settle_begin(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
-			struct err *e);
-int ledger_settle_hear(struct ledger *l, enum ledger_answer *ret, char why[256], struct err *e);
-void ledger_poll(const struct ledger *l, struct pollfd *w);
-int64_t ledger_due_ns(const struct ledger *l);
-
 /* The end: what it has used is spent, the rest is free. *reply: what, and the money. */
 int ledger_release(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
 		   json_t **reply, struct err *e);
@@ -135,37 +120,3 @@ int ledger_release(struct ledger *l, const char *sandbox, const struct ledger_us
  * one settlement period after that; the rest is free. 1; 0 if it held nothing (any more).
  */
 int ledger_return(struct ledger *l, const char *sandbox, struct err *e);
-
-/* Tokens of a model, for a sandbox that is there: what they cost in *ret_money. -EDQUOT, when they
- * have been recorded, if its account is exhausted by now. */
-int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
-		  int64_t in, int64_t out, int64_t *ret_money, struct err *e);
-
-/* ---- anchors of trails ---- */
-
-/* One row, in a table that is chained as a trail is: each has the digest of the one before. */
-struct ledger_anchor_row {
-	int64_t n; /* from 1 */
-	int64_t time_ms;
-	const char *sandbox;
-	int64_t size; /* records up to here; 0 in a row of ledger_retire() */
-	const char *head;
-	const char *root;
-	const char *signature;
-	const char *retired; /* why the trail was removed; NULL: it was not */
-};
-
-/* A trail stands at `size` records, with that head, root and signature (hexadecimal). */
-int ledger_anchor(struct ledger *l, const char *sandbox, int64_t size, const char *head,
-		  const char *root, const char *signature, int64_t *ret_n, struct err *e);
-
-/* The trail was removed for a reason: what is not there any more is not missing. */
-int ledger_retire(struct ledger *l, const char *sandbox, const char *why, struct err *e);
-
-typedef int ledger_anchor_fn(void *arg, const struct ledger_anchor_row *row, struct err *e);
-
-/* Those of one sandbox (NULL: all) in their order; the whole table is verified on the way, also
- * where only some are told of. -EBADMSG, with the row, where it does not hold: what was told of
- * before that stands for nothing either. */
-int ledger_anchors(struct ledger *l, const char *sandbox, ledger_anchor_fn *fn, void *arg,
-		   struct err *e);

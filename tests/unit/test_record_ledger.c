@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 #include "ledger-fixture.h"
+#include "record/ledger-anchor.h"
+#include "record/ledger-tokens.h"
 
 /* ---- requests ---- */
 
