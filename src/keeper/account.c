@@ -3,6 +3,7 @@
 #include "keeper/account.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -39,10 +40,10 @@ static int64_t scale(uint64_t a, uint64_t b, uint64_t c)
 	return n > MOST ? MOST : (int64_t)n;
 }
 
-int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
+static int open_ledger(int home, int ms, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
 {
 	_cleanup_(config_done) struct config config = {};
-	struct ledger_config c = {.home = home};
+	struct ledger_config c = {.home = home, .answer_ms = ms};
 	char program[PATH_MAX];
 	int r = config_load(environ, &config, e);
 
@@ -58,7 +59,21 @@ int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, s
 	if (ret_period_ns) {
 		*ret_period_ns = config.settle;
 	}
-	return r < 0 ? r : ledger_open(ret, &c, e);
+	r = r < 0 ? r : ledger_open(ret, &c, e);
+	if (r >= 0 && ms > 0) {
+		ledger_patience(*ret, ms);
+	}
+	return r;
+}
+
+int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
+{
+	return open_ledger(home, 0, ret, ret_period_ns, e);
+}
+
+int account_open_ledger_in(int home, int ms, struct ledger **ret, struct err *e)
+{
+	return open_ledger(home, ms, ret, NULL, e);
 }
 
 /* The longest life that the plan allows, in ns. */
@@ -289,19 +304,41 @@ json_t *account_to_json(const struct keeper *k)
 			       : json_null();
 }
 
-int account_return(const struct state *s, const char *id, const char *account, json_t *note,
+/* Nobody here has had an account, if there is no ledger. */
+static bool is_without_ledger(int home)
+{
+	_cleanup_(config_done) struct config config = {};
+
+	return config_load(environ, &config, NULL) >= 0 && strcmp(config.ledger, "sqlite") == 0 &&
+	       faccessat(home, "ledger/ledger.db", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+int account_return(const struct state *s, const char *id, const char *account, int ms, json_t *note,
 		   struct err *e)
 {
 	_cleanup_ledger_ struct ledger *l = NULL;
-	int r = account_open_ledger(s->home, &l, NULL, e);
+	_cleanup_json_ json_t *reply = NULL;
+	bool held;
+	int r;
 
-	r = r < 0 ? r : ledger_return(l, id, e);
-	if (r < 0) {
-		return err_wrap(e, "cannot return what sandbox %s has reserved of account '%s'", id,
-				account);
+	if (!account && is_without_ledger(s->home)) {
+		return 0;
 	}
-	(void)json_put(note, "account", json_string(account));
-	(void)json_put(note, "returned", json_boolean(r > 0));
+	r = open_ledger(s->home, ms, &l, NULL, e);
+	r = r < 0 ? r
+		  : ledger_call(l, json_pack("{s:s, s:s}", "op", "return", "sandbox", id), &reply,
+				e);
+	if (r < 0) {
+		return err_wrap(e, "cannot return what sandbox %s has reserved of %s%s", id,
+				account ? "account " : "its account", account ? account : "");
+	}
+	held = json_is_true(json_object_get(reply, "held"));
+	if (account || held) {
+		(void)json_put(note, "account",
+			       account ? json_string(account)
+				       : json_incref(json_object_get(reply, "account")));
+		(void)json_put(note, "returned", json_boolean(held));
+	}
 	return 0;
 }
 

@@ -23,6 +23,7 @@
 struct ledger {
 	struct store *store; /* NULL: the other end of `fd` has it */
 	int fd;
+	int answer_ms;
 	char *path; /* of a socket that is served; NULL: `fd` is atoll-ledger's of our own */
 	struct ledger_flight flight;
 	pid_t server;

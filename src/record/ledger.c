@@ -50,6 +50,7 @@ int ledger_open(struct ledger **ret, const struct ledger_config *c, struct err *
 	l->clock_ms = c->clock_ms;
 	l->up_ms = c->up_ms;
 	l->clock_arg = c->clock_arg;
+	l->answer_ms = c->answer_ms;
 	if (c->serves) {
 		boot_id(l->boot);
 	}

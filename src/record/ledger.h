@@ -41,6 +41,7 @@ struct ledger_config {
 	const char *url;
 	int home;            /* the state directory, for sqlite */
 	const char *program; /* where atoll-ledger is, for postgres */
+	int answer_ms; /* how long an answer is awaited of another process; 0: eight seconds */
 	/* The wall clock in ms; NULL: the host's, or the database server's. */
 	int64_t (*clock_ms)(void *arg);
 	/* How long the host is up, in ms, asleep or not; NULL: as it says. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ledger for the users of a host: it binds who cannot write it, and nobody keeps others from it."""
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -371,3 +372,103 @@ def test_a_writer_that_stands_still(world, admin, people, writer, wall, reason):
     assert writer.answers()
     user.ok("reap")
     assert admin.stands("org", "wall")[1] == 0
+
+
+def kill_some(user, policy, n=1):
+    """Sandboxes whose keepers are dead: their ids."""
+    started = [user.start(policy, "sh", "-c", "echo up; exec sleep 300") for _ in range(n)]
+    assert all(process.stdout.readline() == b"up\n" for process in started)
+    names = os.listdir(user.atoll.home / "sandboxes")
+    for name in names:
+        os.kill(runner.read_json(user.atoll.home / f"sandboxes/{name}/sandbox.json")["keeper"], signal.SIGKILL)
+    for process in started:
+        process.wait(timeout=runner.TIMEOUT)
+    return names
+
+
+@pytest.fixture
+def user(admin, people):
+    admin.account("org", "wall 1h")
+    person = people(ALICE, "user")
+    if ROOT:
+        admin.ok("account", "allow", "org", "--user", ALICE)
+    return person
+
+
+def test_orphans_of_a_silent_ledger(world, writer, admin, user):
+    """Who looks for the dead asks a ledger that does not answer; nobody who starts something waits for that."""
+    policy = user.policy("org", "time: {wall: 10m}\n")
+    dead = kill_some(user, policy, 3)
+    spent, held = admin.stands("org", "wall")
+    assert spent + held == 1800000 and len(dead) == 3
+    writer.process.send_signal(signal.SIGSTOP)
+    argv, env = user.wrap([user.atoll.binary, "reap"])
+    begin = time.monotonic()
+    looks = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    asking = lambda: (user.atoll.home / "sandboxes").exists() and len(waiting()) < 3  # noqa: E731
+
+    def waiting():
+        """Those that nobody has locked."""
+        free = []
+        for name in dead:
+            with contextlib.suppress(OSError):
+                fd = os.open(user.atoll.home / f"sandboxes/{name}", os.O_RDONLY)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    free.append(name)
+                os.close(fd)
+        return free
+    assert runner.eventually(asking)
+    seconds = []
+    plain = user.plain()
+    for _ in range(2):
+        start = time.monotonic()
+        process = user.start(plain, "echo", "up")
+        assert process.stdout.readline() == b"up\n"
+        seconds.append(time.monotonic() - start)
+    out, err = looks.communicate(timeout=runner.TIMEOUT)
+    assert looks.returncode == 125 and b"cannot return what sandbox" in err, err
+    # Once, not for each of them; and nobody else in line behind that.
+    assert 7 < time.monotonic() - begin < 15 * runner.SLOW
+    assert max(seconds) < 3 * runner.SLOW, seconds
+    assert set(dead) <= set(os.listdir(user.atoll.home / "sandboxes"))
+    writer.process.send_signal(signal.SIGCONT)
+    assert runner.eventually(writer.answers)
+    # Killed while it returns, again and again: each is returned once in the end.
+    for n in range(6):
+        looks = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        threading.Event().wait(0.01 * (n + 1))
+        runner.kill_tree(looks)
+        looks.wait()
+    user.ok("reap")
+    spent, held = admin.stands("org", "wall")
+    assert held == 0 and 3000 <= spent < 300000 and not set(dead) & set(os.listdir(user.atoll.home / "sandboxes"))
+    for name in dead:
+        reaped = [e["data"] for e in user.events(name) if e["event"] == "reaped"]
+        assert reaped and sum(e["returned"] for e in reaped) <= 1, reaped
+
+
+@pytest.mark.parametrize("text", ["", "{\"account\": ", "[]"])
+def test_a_note_that_cannot_be_read(world, writer, admin, user, text):
+    """The ledger knows whose it was."""
+    [name] = kill_some(user, user.policy("org", "time: {wall: 10m}\n"))
+    for group in runner.read_json(user.atoll.home / f"sandboxes/{name}/sandbox.json")["groups"]:
+        runner.eventually(lambda: not os.path.exists(group) or os.rmdir(group) is None)
+    (user.atoll.home / f"sandboxes/{name}/sandbox.json").write_text(text)
+    assert admin.stands("org", "wall")[1] > 0
+    assert user.ok("reap").out.startswith("removed: 1 ")
+    assert admin.stands("org", "wall")[1] == 0
+    [reaped] = [e["data"] for e in user.events(name) if e["event"] == "reaped"]
+    assert reaped["account"] == "org" and reaped["returned"] is True
+
+
+def test_what_nobody_gives_back(world, writer, admin, user):
+    """Of a host that never comes back: named by `orphans`, given back by `return`, once."""
+    reply = writer.ask_as(ALICE, op="reserve", sandbox="s-lost", account="org", most={"wall": 1000}, step={"wall": 1})
+    assert "reserved" in reply
+    assert json.loads(admin.ok("account", "orphans", "--json").out) == []
+    assert "SANDBOX" in user.ok("account", "orphans").out
+    assert user.ok("account", "return", "s-lost").out == ""
+    assert admin.stands("org", "wall")[1] == 0
+    again = user.tool("account", "return", "s-lost")
+    assert again.status == 125 and "the ledger holds nothing for sandbox s-lost" in again.err, again
