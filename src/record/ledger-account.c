@@ -243,9 +243,20 @@ int ledger_op_show(struct ledger_call *c, struct err *e)
 /* ---- budgets ---- */
 
 struct budgets {
+	struct ledger_call *c;
 	ledger_budget_fn *fn;
 	void *arg;
 };
+
+/* Few budgets are of one model, so that is a question of its own. */
+static int held_of_model(struct ledger_call *c, struct ledger_budget *b, struct err *e)
+{
+	return store_ask(c->s, e, store_number, &b->held,
+			 "SELECT CAST(COALESCE(SUM(t.tokens_in + t.tokens_out), 0) AS BIGINT)"
+			 " FROM chain d JOIN token_hold t ON t.account = d.account"
+			 " WHERE d.above = $1 AND t.model = $2",
+			 S_TEXT(b->account), S_TEXT(b->model));
+}
 
 static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 {
@@ -260,6 +271,7 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 		.spent = cells[6].num,
 		.held = cells[7].num,
 	};
+	int r;
 
 	/* What binds and cannot be understood is not left out. */
 	if (d < 0 || !b.account || !b.period) {
@@ -267,7 +279,8 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 			       "the ledger has a budget of an unknown kind");
 	}
 	b.dimension = (enum ledger_dimension)d;
-	return of->fn(of->arg, &b, e);
+	r = *b.model ? held_of_model(of->c, &b, e) : 0;
+	return r < 0 ? r : of->fn(of->arg, &b, e);
 }
 
 /*
@@ -277,7 +290,7 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn *fn, void *arg,
 		   struct err *e)
 {
-	struct budgets of = {fn, arg};
+	struct budgets of = {c, fn, arg};
 	int64_t today = ledger_day(c->now_ms);
 
 	return store_ask(
@@ -290,7 +303,7 @@ int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn 
 		"  WHEN 'month' THEN CAST($3 AS BIGINT) ELSE 0 END)"
 		" END,"
 		" (SELECT CAST(COALESCE(SUM(CASE WHEN h.ceiling > h.settled"
-		"  THEN h.ceiling - h.settled ELSE 0 END), 0) AS BIGINT)"
+		"  THEN h.ceiling - h.settled ELSE 0 END + h.asked), 0) AS BIGINT)"
 		"  FROM chain d JOIN reservation r ON r.account = d.account AND r.state = 'open'"
 		"  JOIN hold h ON h.sandbox = r.sandbox"
 		"  WHERE d.above = b.account AND h.dimension = b.dimension AND b.model = '')"

@@ -42,6 +42,7 @@ static const struct op ops[] = {
 	{"settle", ledger_op_settle, true, RIGHT_SANDBOX},
 	{"release", ledger_op_release, true, RIGHT_SANDBOX},
 	{"return", ledger_op_return, true, RIGHT_SANDBOX},
+	{"tokens-reserve", ledger_op_tokens_reserve, true, RIGHT_SANDBOX},
 	{"tokens", ledger_op_tokens, true, RIGHT_SANDBOX},
 	{"usage", ledger_op_usage, false, RIGHT_SEE},
 	{"report", ledger_op_report, false, RIGHT_SEE},

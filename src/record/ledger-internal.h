@@ -131,6 +131,7 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_settle(struct ledger_call *c, struct err *e);
 int ledger_op_release(struct ledger_call *c, struct err *e);
 int ledger_op_return(struct ledger_call *c, struct err *e);
+int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_tokens(struct ledger_call *c, struct err *e);
 
 /* ---- what was used (ledger-report.c) ---- */

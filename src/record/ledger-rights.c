@@ -36,17 +36,18 @@ static int refuse_op(const char *op, struct err *e)
 }
 
 /* Also of one that is not there: who may not use it need not know. */
-static int check_account(struct ledger_call *c, struct err *e)
+int ledger_may_use(struct ledger_call *c, const char *account, struct err *e)
 {
-	const char *account;
 	int64_t may = 0;
-	int r = ledger_name(c, "account", &account, e);
+	int r;
 
-	r = r < 0 ? r
-		  : store_ask(c->s, e, store_number, &may,
-			      "SELECT COUNT(*) FROM chain JOIN member ON member.account = above"
-			      " WHERE chain.account = $1 AND uid = $2",
-			      S_TEXT(account), S_INT(c->uid));
+	if (c->uid <= 0) {
+		return 0;
+	}
+	r = store_ask(c->s, e, store_number, &may,
+		      "SELECT COUNT(*) FROM chain JOIN member ON member.account = above"
+		      " WHERE chain.account = $1 AND uid = $2",
+		      S_TEXT(account), S_INT(c->uid));
 	return r < 0 ? r
 	       : may ? 0
 		     : err_set(e, ERR_POLICY, EPERM,
@@ -54,6 +55,14 @@ static int check_account(struct ledger_call *c, struct err *e)
 			       " may use; root allows it: 'atoll account allow %s --user %" PRId64
 			       "'",
 			       account, c->uid, account, c->uid);
+}
+
+static int check_account(struct ledger_call *c, struct err *e)
+{
+	const char *account;
+	int r = ledger_name(c, "account", &account, e);
+
+	return r < 0 ? r : ledger_may_use(c, account, e);
 }
 
 /* What nobody's name is at, was there before the ledger was served: root's to ask about. */

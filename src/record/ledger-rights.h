@@ -19,6 +19,9 @@ int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, s
 /* A row that somebody adds is one of the many that they may add in a day. */
 int ledger_count_row(struct ledger_call *c, struct err *e);
 
+/* Whoever asks may (still) use the account. */
+int ledger_may_use(struct ledger_call *c, const char *account, struct err *e);
+
 /* In a statement: the account `name` is one that parameter `uid` may see. */
 #define LEDGER_SEES(uid, name)                                                        \
 	"(CAST(" uid " AS BIGINT) < 1 OR EXISTS (SELECT 1 FROM chain v JOIN member m" \

@@ -87,6 +87,17 @@ static const char *const steps[] = {
 	" PRIMARY KEY (uid, day))",
 
 	"CREATE TABLE gone (sandbox TEXT PRIMARY KEY, uid BIGINT, time BIGINT NOT NULL)",
+
+	/* What a request to a model may use, until it is told what it has used. */
+	"CREATE TABLE token_hold (sandbox TEXT NOT NULL REFERENCES reservation (sandbox),"
+	" request TEXT NOT NULL, account TEXT NOT NULL, model TEXT NOT NULL,"
+	" tokens_in BIGINT NOT NULL, tokens_out BIGINT NOT NULL, money BIGINT NOT NULL,"
+	" PRIMARY KEY (sandbox, request))",
+
+	"CREATE INDEX token_hold_account ON token_hold (account, model)",
+
+	/* The sum of those, of tokens and of money. */
+	"ALTER TABLE hold ADD COLUMN asked BIGINT NOT NULL DEFAULT 0 CHECK (asked >= 0)",
 };
 
 static int take_steps(struct store *s, struct err *e)

@@ -211,14 +211,26 @@ int ledger_return(struct ledger *l, const char *sandbox, struct err *e)
 	return r < 0 ? r : json_is_true(json_object_get(reply, "held"));
 }
 
-int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
-		  int64_t in, int64_t out, int64_t *ret_money, struct err *e)
+int ledger_tokens_reserve(struct ledger *l, const char *sandbox, const char *request,
+			  const char *model, int64_t in, int64_t out, struct err *e)
+{
+	return ledger_call(l,
+			   json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", "tokens-reserve",
+				     "sandbox", sandbox, "request", request, "model", model, "in",
+				     (json_int_t)in, "out", (json_int_t)out),
+			   NULL, e);
+}
+
+int ledger_tokens_tell(struct ledger *l, const char *sandbox, const char *request,
+		       const char *model, const char *version, int64_t in, int64_t out,
+		       int64_t *ret_money, struct err *e)
 {
 	_cleanup_json_ json_t *reply = NULL;
 	int r = ledger_call(l,
-			    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", "tokens", "sandbox",
-				      sandbox, "model", model, "version", version, "in",
-				      (json_int_t)in, "out", (json_int_t)out),
+			    json_pack("{s:s, s:s, s:s*, s:s, s:s, s:I, s:I}", "op", "tokens",
+				      "sandbox", sandbox, "request", request, "model", model,
+				      "version", version, "in", (json_int_t)in, "out",
+				      (json_int_t)out),
 			    &reply, e);
 
 	if (r < 0) {
@@ -229,6 +241,12 @@ int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, cons
 		       ? 0
 		       : err_set(e, ERR_POLICY, EDQUOT, "%s",
 				 json_string_value(json_object_get(reply, "why")));
+}
+
+int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
+		  int64_t in, int64_t out, int64_t *ret_money, struct err *e)
+{
+	return ledger_tokens_tell(l, sandbox, NULL, model, version, in, out, ret_money, e);
 }
 
 /* ---- anchors ---- */

@@ -37,10 +37,10 @@ static json_t *of_account(const char *op, const char *account)
 
 static json_t *of_sandbox(const char *op, const char *sandbox)
 {
-	return json_pack("{s:s, s:s, s:s, s:{}, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:s}", "op", op,
-			 "sandbox", sandbox, "account", "team", "used", "size", 1, "head", "ab",
+	return json_pack("{s:s, s:s, s:s, s:{}, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s}", "op",
+			 op, "sandbox", sandbox, "account", "team", "used", "size", 1, "head", "ab",
 			 "root", "ab", "signature", "ab", "model", "m", "in", 1, "out", 1, "why",
-			 "");
+			 "", "request", "r-1");
 }
 
 static json_t *reservation(const char *sandbox, const char *account, int64_t wall)
@@ -95,6 +95,7 @@ static void test_the_table(void **state)
 		{"release", false, "is another user's"},
 		{"return", false, "is another user's"},
 		{"tokens", false, "is another user's"},
+		{"tokens-reserve", false, "is another user's"},
 		{"anchor", false, "is another user's"},
 		{"retire", false, "is another user's"},
 	};
@@ -110,7 +111,7 @@ static void test_the_table(void **state)
 	}
 	/* Of a user's own, in the order in which it can be. */
 	for (size_t i = 9; i < ARRAY_SIZE(rows); i++) {
-		bool over = strcmp(rows[i].op, "tokens") == 0;
+		bool over = strncmp(rows[i].op, "tokens", 6) == 0;
 
 		does(f, ALICE, of_sandbox(rows[i].op, "s-1"), over ? ESTALE : 0, NULL);
 	}
@@ -243,7 +244,10 @@ static void test_bounds(void **state)
 	change(f, "UPDATE written SET n = 99999");
 	does(f, ALICE, of_sandbox("anchor", "s-1"), 0, NULL);
 	does(f, ALICE, of_sandbox("anchor", "s-1"), EDQUOT, "nobody may add more");
-	does(f, ALICE, of_sandbox("tokens", "s-1"), EDQUOT, "nobody may add more");
+	does(f, ALICE,
+	     json_pack("{s:s, s:s, s:s, s:i, s:i}", "op", "tokens", "sandbox", "s-1", "model", "m",
+		       "in", 1, "out", 1),
+	     EDQUOT, "nobody may add more");
 	does(f, ALICE, of_sandbox("return", "s-9"), EDQUOT, "nobody may add more");
 	does(f, ALICE, reservation("s-2", "team", 1), EDQUOT, "nobody may add more");
 	/* What ends is not in the way of that, and others go on, and so does tomorrow. */
