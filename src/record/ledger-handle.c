@@ -52,7 +52,7 @@ static const struct op ops[] = {
 	{"allow", ledger_op_allow, true, RIGHT_MEMBERS},
 	{"disallow", ledger_op_disallow, true, RIGHT_MEMBERS},
 	/* rows and their number are of one moment */
-	{"anchors", ledger_op_anchors, true, RIGHT_SEE},
+	{"anchors", ledger_op_anchors, true, RIGHT_ANYBODY},
 };
 
 int ledger_no_memory(struct err *e)

@@ -15,7 +15,8 @@
  * as wall time, and costs what that costs, whatever is told.
  *
  * What they can add is bounded, so that nobody fills the disk: reservations that are open at the
- * same time, and rows in a day.
+ * same time, and rows in a day. Strangers, who may use no account, add nothing and make the ledger
+ * search for nothing: one person can be thousands of them (subuid(5)).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,6 +34,28 @@ static int refuse_op(const char *op, struct err *e)
 	return err_set(e, ERR_POLICY, EPERM,
 		       "this ledger is kept for several users, and only root may ask it to '%s'",
 		       op);
+}
+
+int ledger_is_member(struct store *s, int64_t uid, struct err *e)
+{
+	int64_t n = 0;
+	int r = uid <= 0 ? 1
+			 : store_ask(s, e, store_number, &n,
+				     "SELECT COUNT(*) FROM member WHERE uid = $1", S_INT(uid));
+
+	return r < 0 ? r : uid <= 0 || n > 0;
+}
+
+static int check_member(struct ledger_call *c, struct err *e)
+{
+	int r = ledger_is_member(c->s, c->uid, e);
+
+	return r != 0 ? r
+		      : err_set(e, ERR_POLICY, EPERM,
+				"uid %" PRId64
+				" may use no account of this ledger; root allows it: "
+				"'atoll account allow ACCOUNT --user %" PRId64 "'",
+				c->uid, c->uid);
 }
 
 /* Also of one that is not there: who may not use it need not know. */
@@ -109,10 +132,12 @@ int ledger_count_row(struct ledger_call *c, struct err *e)
 	if (c->uid <= 0) {
 		return 0;
 	}
-	r = store_do(c->s, e,
-		     "INSERT INTO written (uid, day, n) VALUES ($1, $2, 1)"
-		     " ON CONFLICT (uid, day) DO UPDATE SET n = written.n + 1",
-		     S_INT(c->uid), S_INT(today));
+	r = check_member(c, e);
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "INSERT INTO written (uid, day, n) VALUES ($1, $2, 1)"
+			     " ON CONFLICT (uid, day) DO UPDATE SET n = written.n + 1",
+			     S_INT(c->uid), S_INT(today));
 	r = r < 0 ? r
 		  : store_do(c->s, e, "DELETE FROM written WHERE uid = $1 AND day < $2",
 			     S_INT(c->uid), S_INT(today));
@@ -141,8 +166,10 @@ int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, s
 		return 0;
 	}
 	switch (right) {
+	case RIGHT_ANYBODY:
+		return 0;
 	case RIGHT_SEE:
-		return json_object_get(c->in, "account") ? check_account(c, e) : 0;
+		return json_object_get(c->in, "account") ? check_account(c, e) : check_member(c, e);
 	case RIGHT_ACCOUNT:
 		return check_account(c, e);
 	case RIGHT_RESERVE:

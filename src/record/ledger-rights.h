@@ -4,10 +4,12 @@
 
 struct err;
 struct ledger_call;
+struct store;
 
 enum ledger_right {
-	RIGHT_ROOT,    /* root alone */
-	RIGHT_SEE,     /* the operation shows no more than who asks may see */
+	RIGHT_ROOT, /* root alone */
+	RIGHT_ANYBODY,
+	RIGHT_SEE, /* who may use any account; the operation shows no more than who asks may see */
 	RIGHT_ACCOUNT, /* "account" must be one that they may use */
 	RIGHT_RESERVE, /* that, "sandbox" nobody else's, and not too many of them */
 	RIGHT_SANDBOX, /* "sandbox" must be nobody else's */
@@ -18,6 +20,9 @@ int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, s
 
 /* A row that somebody adds is one of the many that they may add in a day. */
 int ledger_count_row(struct ledger_call *c, struct err *e);
+
+/* 1: root, or somebody who may use some account; 0: a stranger. */
+int ledger_is_member(struct store *s, int64_t uid, struct err *e);
 
 /* Whoever asks may (still) use the account. */
 int ledger_may_use(struct ledger_call *c, const char *account, struct err *e);

@@ -15,7 +15,7 @@
  * for a user: in a turn one request of each is answered, and the next turn begins behind the one
  * who was last. A request takes milliseconds, for answers come in pages. Whoever has many
  * connections takes none from others: there is a limit for each user, and where all are taken the
- * one with the most loses the one that has said nothing for longest.
+ * one with the most loses the one that has said nothing for longest. Strangers count as one user.
  */
 #include "record/ledger-server.h"
 
@@ -29,6 +29,7 @@
 
 #include "base/clock.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 #include "record/remote.h"
 
 /* What a user's clients may have waiting for them in answers before the next one is begun. */
@@ -48,9 +49,13 @@ const struct ledger_server_limits ledger_server_limits_default = {
 
 enum state { SENDS, READY, TAKES };
 
+/* All of those who may use no account, of whom one person can be many: one user. */
+#define STRANGERS (-2)
+
 struct client {
 	int fd;
 	int64_t uid;
+	int64_t whose; /* whom it counts for: the uid, or STRANGERS */
 	enum state state;
 	int64_t since_ns; /* that it is in this state, or that it began to send */
 	char *in, *out;
@@ -258,22 +263,22 @@ static void answer(struct ledger_server *s, struct client *c)
 
 /* ---- who comes, and who goes ---- */
 
-static size_t count_of(const struct ledger_server *s, int64_t uid)
+static size_t count_of(const struct ledger_server *s, int64_t whose)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		n += s->clients[i].uid == uid;
+		n += s->clients[i].whose == whose;
 	}
 	return n;
 }
 
-static size_t untaken_of(const struct ledger_server *s, int64_t uid)
+static size_t untaken_of(const struct ledger_server *s, int64_t whose)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		n += s->clients[i].uid == uid ? s->clients[i].n_out - s->clients[i].sent : 0;
+		n += s->clients[i].whose == whose ? s->clients[i].n_out - s->clients[i].sent : 0;
 	}
 	return n;
 }
@@ -285,9 +290,9 @@ static void drop(struct ledger_server *s, size_t i)
 }
 
 /* Room for one more of that user, from whoever has the most. */
-static bool give_room(struct ledger_server *s, int64_t uid)
+static bool give_room(struct ledger_server *s, int64_t whose)
 {
-	size_t most = count_of(s, uid), victim = s->n;
+	size_t most = count_of(s, whose), victim = s->n;
 
 	if (most >= s->limits.per_user) {
 		return false;
@@ -296,11 +301,11 @@ static bool give_room(struct ledger_server *s, int64_t uid)
 		return true;
 	}
 	for (size_t i = 0; i < s->n; i++) {
-		size_t n = count_of(s, s->clients[i].uid);
+		size_t n = count_of(s, s->clients[i].whose);
 
-		if (n > most ||
-		    (n == most && victim < s->n && s->clients[i].uid == s->clients[victim].uid &&
-		     s->clients[i].since_ns < s->clients[victim].since_ns)) {
+		if (n > most || (n == most && victim < s->n &&
+				 s->clients[i].whose == s->clients[victim].whose &&
+				 s->clients[i].since_ns < s->clients[victim].since_ns)) {
 			most = n;
 			victim = i;
 		}
@@ -343,7 +348,8 @@ static void accept_some(struct ledger_server *s)
 		}
 		/* Our own user has the file: root's rights are no more than that. */
 		c.uid = who.uid == geteuid() ? 0 : who.uid;
-		if (!give_room(s, c.uid)) {
+		c.whose = ledger_is_member(s->ledger->store, c.uid, NULL) > 0 ? c.uid : STRANGERS;
+		if (!give_room(s, c.whose)) {
 			refuse(&c);
 			client_done(&c);
 			continue;
@@ -380,10 +386,10 @@ static void drop_those_over(struct ledger_server *s)
 
 /* ---- a turn ---- */
 
-static bool was_heard(const struct ledger_server *s, size_t n_heard, int64_t uid)
+static bool was_heard(const struct ledger_server *s, size_t n_heard, int64_t whose)
 {
 	for (size_t i = 0; i < n_heard; i++) {
-		if (s->heard[i] == uid) {
+		if (s->heard[i] == whose) {
 			return true;
 		}
 	}
@@ -398,9 +404,9 @@ static void answer_some(struct ledger_server *s)
 	for (size_t k = 0; k < n; k++) {
 		struct client *c = &s->clients[(first + k) % n];
 
-		if (c->state == READY && !c->over && !was_heard(s, n_heard, c->uid) &&
-		    untaken_of(s, c->uid) <= UNTAKEN_MAX) {
-			s->heard[n_heard++] = c->uid;
+		if (c->state == READY && !c->over && !was_heard(s, n_heard, c->whose) &&
+		    untaken_of(s, c->whose) <= UNTAKEN_MAX) {
+			s->heard[n_heard++] = c->whose;
 			s->next = (first + k) % n + 1;
 			answer(s, c);
 		}
@@ -412,7 +418,7 @@ static bool any_ready(const struct ledger_server *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct client *c = &s->clients[i];
 
-		if (c->state == READY && !c->over && untaken_of(s, c->uid) <= UNTAKEN_MAX) {
+		if (c->state == READY && !c->over && untaken_of(s, c->whose) <= UNTAKEN_MAX) {
 			return true;
 		}
 	}

@@ -214,6 +214,26 @@ def test_a_server_that_goes(world, server, base, atoll):
     assert books.run(policy, "true").status == 0
 
 
+def test_a_server_that_stands_still(world, server, base, atoll):
+    """The keeper goes on while a settlement is on its way: a limit of time is kept."""
+    books = Books(atoll, base, f"version: 1\nledger: {server.url}\nsettle_every: 1s\n")
+    books.account("org", "wall 1h")
+    process = books.start(books.policy("org", "time: {wall: 4s}\n"), "sh", "-c", "for i in $(seq 300); do echo; sleep 0.1; done")
+    assert runner.eventually(lambda: books.stands("org", "wall")[0] > 0)
+    name, keeper = keeper_of(books)
+    [asked] = [int(pid) for pid in runner.text_of(f"/proc/{keeper}/task/{keeper}/children").split()
+               if runner.text_of(f"/proc/{pid}/cmdline") == "atoll-ledger\0"]
+    os.kill(asked, 19)
+    said = process.stdout.read()
+    process.wait(timeout=runner.TIMEOUT)
+    [limit] = [e["data"]["limit"] for e in books.events(name) if e["event"] == "limit"]
+    assert limit == "wall" and len(said) < 45, (limit, len(said))
+    os.kill(asked, 18)  # that it is to end it hears when it goes on
+    assert runner.eventually(lambda: not os.path.exists(f"/proc/{asked}"))
+    assert books.ok("reap").out.startswith("removed: 1 ")
+    assert books.stands("org", "wall")[1] == 0
+
+
 # Between a keeper and atoll-ledger: it ends when it has the answer to a reservation, which nobody else gets.
 THIEF = """#!/usr/bin/python3
 import socket, struct, subprocess, sys

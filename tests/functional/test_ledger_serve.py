@@ -348,6 +348,28 @@ def test_a_socket_that_is_passed(base, atoll, writer):
         assert process.wait(timeout=runner.TIMEOUT) == 0
 
 
+def test_where_the_system_has_it(world, base, writer, people, admin, need_root):
+    """`ledger: system` is the socket in /run/atoll, here one of a mount namespace; and where root has said so nobody has another."""
+    admin.account("org")
+    admin.ok("account", "allow", "org", "--user", ALICE)
+    person = people(ALICE, config="version: 1\nledger: system\n", own="version: 1\nledger: sqlite\n")
+    argv, env = person.wrap([person.atoll.binary, "account", "list", "--quiet"])
+    over = 'mount -t tmpfs none /run && mkdir /run/atoll && mount --bind "$0" /run/atoll && exec "$@"'
+    result = runner.capture(["unshare", "--mount", "--", "/bin/sh", "-c", over, base / "run", *argv], env=env, cwd=person.base)
+    assert (result.status, result.out) == (0, "org\n"), result
+    away = person.tool("account", "list")
+    assert away.status == 125 and "cannot reach the ledger at '/run/atoll/ledger.sock'" in away.err, away
+
+
+def test_strangers(world, writer, admin, need_root):
+    """Who may use no account adds nothing, whoever of many they are."""
+    for uid in (BOB, BOB + 1):
+        for request in ({"op": "anchor", "sandbox": "s-1", "size": 1, "head": DIGITS, "root": DIGITS, "signature": DIGITS}, {"op": "report"},
+                        {"op": "return", "sandbox": "s-1"}):
+            assert "may use no account of this ledger" in writer.ask_as(uid, **request)["error"]["message"]
+    assert writer.ask_as(BOB, op="anchors")["count"] == 0
+
+
 @pytest.mark.parametrize("wall, reason", [("3s", "limit:wall"), ("60s", "limit:account")])
 def test_a_writer_that_stands_still(world, admin, people, writer, wall, reason):
     """The keeper does not wait for it: a limit of time ends the sandbox when it is due, and eight seconds without an answer do."""

@@ -130,6 +130,7 @@ static size_t rows_of(struct fixture *f, int64_t uid, const char *op, const char
 
 static void test_what_is_seen(void **state)
 {
+	static const char *const looks[] = {"list", "report", "usage", "orphans", "price-show"};
 	struct fixture *f = *state;
 
 	make(f);
@@ -142,12 +143,17 @@ static void test_what_is_seen(void **state)
 	assert_int_equal(rows_of(f, ROOT, "list", "accounts"), 4);
 	assert_int_equal(rows_of(f, ALICE, "list", "accounts"), 2);
 	assert_int_equal(rows_of(f, BOB, "list", "accounts"), 1);
-	assert_int_equal(rows_of(f, 4294967294, "list", "accounts"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(looks); i++) {
+		does(f, 4294967294, json_pack("{s:s}", "op", looks[i]), EPERM,
+		     "may use no account");
+	}
+	does(f, 5, of_sandbox("anchor", "s-5"), EPERM, "may use no account");
+	does(f, 5, of_sandbox("return", "s-5"), EPERM, "may use no account");
+	assert_int_equal(rows_of(f, 5, "anchors", "anchors"), 1);
 	assert_int_equal(rows_of(f, ALICE, "report", "accounts"), 2);
 	assert_int_equal(rows_of(f, ALICE, "usage", "usage"), 2);
 	assert_int_equal(rows_of(f, BOB, "usage", "usage"), 0);
 	assert_int_equal(rows_of(f, BOB, "price-show", "prices"), 1);
-	assert_int_equal(rows_of(f, 5, "price-show", "prices"), 0);
 	f->now_ms += 10 * 60000;
 	assert_int_equal(rows_of(f, ROOT, "orphans", "orphans"), 1);
 	assert_int_equal(rows_of(f, ALICE, "orphans", "orphans"), 1);
