@@ -195,8 +195,8 @@ static const struct cli_option user_options[] = {
 };
 
 static const struct cli_example allow_examples[] = {
-	CLI_EXAMPLE("atoll account allow team-a --user alice"),
 	CLI_EXAMPLE("atoll account allow team-a --user 1001"),
+	CLI_EXAMPLE("atoll account allow team-a --user nobody"),
 	{},
 };
 
@@ -217,7 +217,7 @@ const struct cli_command cli_account_allow_command = {
 };
 
 static const struct cli_example disallow_examples[] = {
-	CLI_EXAMPLE("atoll account disallow team-a --user alice"),
+	CLI_EXAMPLE("atoll account disallow team-a --user 1001"),
 	{},
 };
 
