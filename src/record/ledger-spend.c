@@ -254,6 +254,13 @@ static int take_ceilings(struct ledger_call *c, struct ledger_ceiling of[LEDGER_
 			r = r < 0 ? r : ledger_amount(step, word, 0, &of[d].step, e);
 		}
 	}
+	/* It is one, and takes some time, whatever a user says. */
+	if (r >= 0 && c->uid > 0) {
+		of[LEDGER_SANDBOXES] = (struct ledger_ceiling){.most = 1};
+		r = of[LEDGER_WALL].most > 0
+			    ? 0
+			    : err_set(e, ERR_USER, EINVAL, "a sandbox that takes no time is none");
+	}
 	return r;
 }
 

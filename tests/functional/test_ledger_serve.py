@@ -175,7 +175,7 @@ def test_its_own_clock(admin, writer, need_root):
         assert 2000 <= spent["wall"] < 20000 and spent["money"] == spent["wall"] * 1000, spent
     # It cannot be taken back, nor begun anew.
     assert writer.ask_as(ALICE, op="release", sandbox="s-a", used={})["error"]["code"] == 116
-    assert writer.ask_as(ALICE, op="reserve", sandbox="s-a", account="org", most={}, step={})["error"]["code"] == 17
+    assert writer.ask_as(ALICE, op="reserve", sandbox="s-a", account="org", most={"wall": 1}, step={})["error"]["code"] == 17
 
 
 def test_how_much_one_user_holds(admin, writer, need_root):

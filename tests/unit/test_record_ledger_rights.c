@@ -227,6 +227,22 @@ static void test_measured(void **state)
 	assert_int_equal(spent(f, "team"), 53000);
 }
 
+/* One sandbox is one, and takes time, also where a user says otherwise. */
+static void test_what_is_reserved(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s, s:i}", "op", "set-budget", "account", "team", "dimension",
+		       "sandboxes", "amount", 2),
+	     0, NULL);
+	does(f, ALICE, reservation("s-1", "team", 1), 0, NULL);
+	does(f, ALICE, reservation("s-2", "team", 0), EINVAL, "takes no time");
+	does(f, ALICE, reservation("s-2", "team", 1), 0, NULL);
+	does(f, ALICE, reservation("s-3", "team", 1), EDQUOT, "of sandboxes");
+}
+
 /* What was never reserved, and is returned, never will be. */
 static void test_returned_before(void **state)
 {
@@ -307,9 +323,10 @@ static void test_anchors_of_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_the_table), ON_BOTH(test_what_is_seen),
-		ON_BOTH(test_measured),  ON_BOTH(test_returned_before),
-		ON_BOTH(test_bounds),    ON_BOTH(test_anchors_of_others),
+		ON_BOTH(test_the_table),         ON_BOTH(test_what_is_seen),
+		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
+		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
+		ON_BOTH(test_anchors_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
