@@ -243,7 +243,7 @@ def test_nuisances(world, admin, people, writer):
             started = user.start(policy, "sleep", "3")
             assert started.wait(timeout=runner.TIMEOUT) == 0, started.stderr.read()
             assert admin.stands("org", "wall")[1] == 0
-        assert len(os.listdir(f"/proc/{writer.process.pid}/fd")) < 256 + 32
+            assert len(os.listdir(f"/proc/{writer.process.pid}/fd")) < 256 + 32
     finally:
         nuisance.kill()
         nuisance.wait()
