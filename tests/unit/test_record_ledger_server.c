@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -286,30 +287,36 @@ static void test_flight(void **state)
 
 /* ---- walls ---- */
 
+/* A sanitizer's _exit() does more than the walls let through. */
+static void end(int status)
+{
+	(void)syscall(SYS_exit_group, status);
+}
+
 static void open_password(void)
 {
-	_exit(open("/etc/passwd", O_RDONLY) < 0 ? errno : 0);
+	end(open("/etc/passwd", O_RDONLY) < 0 ? errno : 0);
 }
 
 static void open_network(void)
 {
-	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0);
+	end(socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0);
 }
 
 static void start_program(void)
 {
 	(void)execl("/bin/true", "true", NULL);
-	_exit(errno);
+	end(errno);
 }
 
 static void be_read(void)
 {
-	_exit(prctl(PR_GET_DUMPABLE));
+	end(prctl(PR_GET_DUMPABLE));
 }
 
 static void write_on(void)
 {
-	_exit(open("ledger/more", O_WRONLY | O_CREAT, 0600) < 0 ? errno : 0);
+	end(open("ledger/more", O_WRONLY | O_CREAT, 0600) < 0 ? errno : 0);
 }
 
 /* What it does, in a child, behind the walls or without them: its exit status, or minus its signal.
