@@ -87,7 +87,7 @@ static size_t pack(char *to, const char *text)
 	uint32_t len = (uint32_t)strlen(text);
 
 	memcpy(to, &len, sizeof(len));
-	memcpy(to + sizeof(len), text, len);
+	memcpy(to + sizeof(len), text, len + 1);
 	return sizeof(len) + len;
 }
 
