@@ -274,7 +274,7 @@ const struct cli_command cli_account_return_command = {
 	.name = "account return",
 	.summary = "give back what a sandbox holds that is gone for good",
 	.operands = "SANDBOX...",
-	.operand.kind = CLI_TEXT,
+	.operand.kind = CLI_ORPHAN,
 	.max_operands = SIZE_MAX,
 	.about = "Give back what a sandbox has reserved whose host never comes back. What it can "
 		 "have\n"
