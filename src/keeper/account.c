@@ -3,7 +3,9 @@
 #include "keeper/account.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include "keeper/keeper-internal.h"
 #include "keeper/program.h"
 #include "policy/config.h"
+#include "record/ledger-flight.h"
 #include "record/ledger.h"
 
 extern char **environ;
@@ -37,10 +40,10 @@ static int64_t scale(uint64_t a, uint64_t b, uint64_t c)
 	return n > MOST ? MOST : (int64_t)n;
 }
 
-int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
+static int open_ledger(int home, int ms, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
 {
 	_cleanup_(config_done) struct config config = {};
-	struct ledger_config c = {.home = home};
+	struct ledger_config c = {.home = home, .answer_ms = ms};
 	char program[PATH_MAX];
 	int r = config_load(environ, &config, e);
 
@@ -48,7 +51,7 @@ int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, s
 		return r;
 	}
 	c.url = config.ledger;
-	if (strcmp(config.ledger, "sqlite") != 0) {
+	if (strncmp(config.ledger, "postgres", 8) == 0) {
 		r = program_find("atoll-ledger", "the ledger's database cannot be reached", program,
 				 e);
 		c.program = program;
@@ -56,7 +59,21 @@ int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, s
 	if (ret_period_ns) {
 		*ret_period_ns = config.settle;
 	}
-	return r < 0 ? r : ledger_open(ret, &c, e);
+	r = r < 0 ? r : ledger_open(ret, &c, e);
+	if (r >= 0 && ms > 0) {
+		ledger_patience(*ret, ms);
+	}
+	return r;
+}
+
+int account_open_ledger(int home, struct ledger **ret, int64_t *ret_period_ns, struct err *e)
+{
+	return open_ledger(home, 0, ret, ret_period_ns, e);
+}
+
+int account_open_ledger_in(int home, int ms, struct ledger **ret, struct err *e)
+{
+	return open_ledger(home, ms, ret, NULL, e);
 }
 
 /* The longest life that the plan allows, in ns. */
@@ -174,11 +191,33 @@ static bool is_put_off(struct account *a, int r, int64_t now)
 	return now - a->busy_ns < BUSY_MOST_NS;
 }
 
+/* What the ledger has said; -EBUSY where it is asked again in a moment, -EAGAIN where it has not
+ * said anything yet. */
+static int ask(struct keeper *k, int64_t now, enum ledger_answer *ret, struct err *e)
+{
+	struct account *a = &k->account;
+	struct ledger_usage u = {};
+	int r = 0;
+
+	if (!a->asked) {
+		a->due_ns = now + a->period_ns;
+		u = usage(k);
+	}
+	if (!ledger_is_remote(a->ledger)) {
+		return ledger_settle(a->ledger, k->home.id, &u, ret, a->why, e);
+	}
+	if (!a->asked) {
+		r = ledger_settle_begin(a->ledger, k->home.id, &u, e);
+	}
+	r = r < 0 ? r : ledger_settle_hear(a->ledger, ret, a->why, e);
+	a->asked = r == -EAGAIN;
+	return r;
+}
+
 int64_t account_settle(struct keeper *k)
 {
 	struct account *a = &k->account;
 	enum ledger_answer answer = LEDGER_EXHAUSTED;
-	struct ledger_usage u;
 	struct err e = {};
 	int64_t now = clock_now_ns();
 	int r;
@@ -186,12 +225,13 @@ int64_t account_settle(struct keeper *k)
 	if (!a->ledger || k->limits.exhausted) {
 		return INT64_MAX;
 	}
-	if (now < a->due_ns) {
+	if (!a->asked && now < a->due_ns) {
 		return a->due_ns;
 	}
-	a->due_ns = now + a->period_ns;
-	u = usage(k);
-	r = ledger_settle(a->ledger, k->home.id, &u, &answer, a->why, &e);
+	r = ask(k, now, &answer, &e);
+	if (r == -EAGAIN) {
+		return ledger_due_ns(a->ledger);
+	}
 	if (is_put_off(a, r, now)) {
 		a->due_ns = clock_now_ns() + BUSY_REST_NS;
 	} else if (r < 0) {
@@ -210,6 +250,14 @@ int64_t account_settle(struct keeper *k)
 		k->limits.due_ns = now; /* the next look ends it */
 	}
 	return a->due_ns;
+}
+
+void account_poll(const struct account *a, struct pollfd *w)
+{
+	*w = (struct pollfd){.fd = FD_NONE};
+	if (a->ledger && a->asked) {
+		ledger_poll(a->ledger, w);
+	}
 }
 
 int account_release(struct keeper *k, bool gone, struct err *e)
@@ -256,19 +304,41 @@ json_t *account_to_json(const struct keeper *k)
 			       : json_null();
 }
 
-int account_return(const struct state *s, const char *id, const char *account, json_t *note,
+/* Nobody here has had an account, if there is no ledger. */
+static bool is_without_ledger(int home)
+{
+	_cleanup_(config_done) struct config config = {};
+
+	return config_load(environ, &config, NULL) >= 0 && strcmp(config.ledger, "sqlite") == 0 &&
+	       faccessat(home, "ledger/ledger.db", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+int account_return(const struct state *s, const char *id, const char *account, int ms, json_t *note,
 		   struct err *e)
 {
 	_cleanup_ledger_ struct ledger *l = NULL;
-	int r = account_open_ledger(s->home, &l, NULL, e);
+	_cleanup_json_ json_t *reply = NULL;
+	bool held;
+	int r;
 
-	r = r < 0 ? r : ledger_return(l, id, e);
-	if (r < 0) {
-		return err_wrap(e, "cannot return what sandbox %s has reserved of account '%s'", id,
-				account);
+	if (!account && is_without_ledger(s->home)) {
+		return 0;
 	}
-	(void)json_put(note, "account", json_string(account));
-	(void)json_put(note, "returned", json_boolean(r > 0));
+	r = open_ledger(s->home, ms, &l, NULL, e);
+	r = r < 0 ? r
+		  : ledger_call(l, json_pack("{s:s, s:s}", "op", "return", "sandbox", id), &reply,
+				e);
+	if (r < 0) {
+		return err_wrap(e, "cannot return what sandbox %s has reserved of %s%s", id,
+				account ? "account " : "its account", account ? account : "");
+	}
+	held = json_is_true(json_object_get(reply, "held"));
+	if (account || held) {
+		(void)json_put(note, "account",
+			       account ? json_string(account)
+				       : json_incref(json_object_get(reply, "account")));
+		(void)json_put(note, "returned", json_boolean(held));
+	}
 	return 0;
 }
 

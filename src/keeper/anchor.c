@@ -25,6 +25,7 @@
 #include "policy/config.h"
 #include "record/checkpoint.h"
 #include "record/key.h"
+#include "record/ledger-anchor.h"
 #include "record/ledger.h"
 #include "record/pending.h"
 #include "record/trail.h"
@@ -62,7 +63,7 @@ int anchor_pending(const struct state *s, struct err *e)
 }
 
 int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		     struct err *e)
+		     int ms, struct err *e)
 {
 	_cleanup_(config_done) struct config config = {};
 	_cleanup_ledger_ struct ledger *l = NULL;
@@ -78,7 +79,7 @@ int anchor_in_ledger(const struct state *s, const struct trail *t, const struct 
 		r = pending_add(s->home, &p, &many, e);
 		return r >= 0 && many ? anchor_pending(s, e) : r;
 	}
-	r = account_open_ledger(s->home, &l, NULL, e);
+	r = account_open_ledger_in(s->home, ms, &l, e);
 	return r < 0 ? r : put_in_ledger(l, &p, e);
 }
 

@@ -13,9 +13,9 @@ struct state;
 struct trail;
 
 /* In the ledger, or on its way there (record/pending.h): a trail that was just sealed by this
- * checkpoint. */
+ * checkpoint. `ms`: as account_open_ledger_in() has it. */
 int anchor_in_ledger(const struct state *s, const struct trail *t, const struct checkpoint *c,
-		     struct err *e);
+		     int ms, struct err *e);
 
 /* Brings into the ledger what is on its way. How many, or -errno. */
 int anchor_pending(const struct state *s, struct err *e);

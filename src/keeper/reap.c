@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "keeper/account.h"
@@ -65,18 +66,74 @@ static int settle(const struct state_sandbox *sb, struct err *e)
 	return copy_settle(sb, note, e);
 }
 
-/* What it had reserved of its account, if it had one. */
-static int give_back(const struct state *s, const struct state_sandbox *sb, json_t *note,
-		     struct err *e)
-{
-	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-	const char *account = json_string_value(json_object_get(doc, "account"));
+/* Who is on the way of another command asks a ledger no more for a while that has not answered. */
+#define SILENT_S 10
 
-	return account ? account_return(s, sb->id, account, note, e) : 0;
+static bool was_silent(const struct state *s)
+{
+	struct stat st;
+	int64_t age;
+
+	if (fstatat(s->home, "silent", &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		return false;
+	}
+	age = clock_real_ns() / 1000000000 - st.st_mtim.tv_sec;
+	return age >= 0 && age < SILENT_S;
 }
 
-static int reap_one(const struct state *s, struct state_sandbox *sb, struct err *e)
+/*
+ * What it had reserved of its account, if it had one: before its directory goes, which is the only
+ * thing here that knows of it; whoever is killed after that does it again, which changes nothing.
+ * Where the note cannot be read the ledger knows. Without one, nothing had been reserved.
+ */
+static int give_back(const struct state *s, const struct state_sandbox *sb, enum reap how,
+		     struct reaped *ret, json_t *note, struct err *e)
+{
+	_cleanup_fd_ int fd = openat(sb->dir, "sandbox.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool none = fd < 0 && errno == ENOENT;
+	_cleanup_json_ json_t *doc = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+	const char *account = json_string_value(json_object_get(doc, "account"));
+	struct err why = {};
+	int r;
+
+	if (none || (json_is_object(doc) && !account)) {
+		return 0;
+	}
+	if (ret->silent || (how == REAP_PASSING && was_silent(s))) {
+		return err_set(e, ERR_SYSTEM, ETIMEDOUT,
+			       "the ledger has not answered a moment ago; sandbox %s waits for the "
+			       "next command",
+			       sb->id);
+	}
+	r = account_return(s, sb->id, account, how == REAP_PASSING ? ACCOUNT_HURRY_MS : 0, note,
+			   &why);
+	if (r >= 0) {
+		return r;
+	}
+	/* Whoever looks waits for it once, not for each of them. */
+	ret->silent = why.kind == ERR_SYSTEM;
+	if (ret->silent) {
+		(void)state_is_due(s->home, "silent", 0);
+	}
+	return err_set(e, why.kind, why.code, "%s", why.msg);
+}
+
+/* The copy and the directory, and the name with it: nobody makes or names one meanwhile. */
+static int remove_one(const struct state *s, struct state_sandbox *sb, struct err *e)
+{
+	int r;
+
+	if (flock(s->sandboxes, LOCK_EX) < 0) {
+		return err_sys(e, errno, "cannot lock the state directory");
+	}
+	r = settle(sb, e);
+	r = r < 0 ? r : r > 0 ? copy_release(sb, e) : state_remove(s, sb, e);
+	(void)flock(s->sandboxes, LOCK_UN);
+	return r;
+}
+
+static int reap_one(const struct state *s, struct state_sandbox *sb, enum reap how,
+		    struct reaped *ret, struct err *e)
 {
 	json_t *note = json_pack("{s:s}", "why", "the keeper ended without tearing down");
 	int r;
@@ -85,17 +142,14 @@ static int reap_one(const struct state *s, struct state_sandbox *sb, struct err 
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	r = undo(sb, note, e);
-	r = r < 0 ? r : give_back(s, sb, note, e);
+	r = r < 0 ? r : give_back(s, sb, how, ret, note, e);
 	if (r < 0) {
 		json_decref(note);
 		return r;
 	}
 	r = seal_event(s, sb->id, "reaped", note, SEAL_FIRST, e);
 	r = r == -ENOENT ? 0 : r; /* it died before the first record */
-	if (r >= 0) {
-		r = settle(sb, e);
-	}
-	return r < 0 ? r : r > 0 ? copy_release(sb, e) : state_remove(s, sb, e);
+	return r < 0 ? r : remove_one(s, sb, e);
 }
 
 /* Ended, with a copy that waits for somebody: nobody's orphan. */
@@ -161,12 +215,17 @@ static bool is_counted(const struct state *s, const char *name)
 	return !strchr(name, '.') || faccessat(s->sandboxes, of, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-/* With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory. */
-static int reap_candidate(const struct state *s, const char *name, int64_t since,
+/*
+ * With the exclusive lock on HOME/sandboxes nobody is between making and locking a directory: what
+ * has no keeper then, never will. From then on its own lock, which is ours, is enough: who else
+ * looks for the dead leaves it alone, and those who start others do not wait for what is asked
+ * about it.
+ */
+static int reap_candidate(const struct state *s, const char *name, int64_t since, enum reap how,
 			  struct reaped *ret, struct err *e)
 {
 	struct state_sandbox sb = {.dir = FD_NONE};
-	bool expired = false, counts = is_counted(s, name);
+	bool expired = false, over, counts = is_counted(s, name);
 	int r = 0;
 
 	if (strlen(name) >= sizeof(sb.id)) {
@@ -176,18 +235,19 @@ static int reap_candidate(const struct state *s, const char *name, int64_t since
 	if (flock(s->sandboxes, LOCK_EX) < 0) {
 		return err_sys(e, errno, "cannot lock the state directory");
 	}
-	if (is_over(s, name, since, &sb.dir, &expired)) {
-		r = expired ? expire_one(s, &sb, since > 0, e) : reap_one(s, &sb, e);
+	over = is_over(s, name, since, &sb.dir, &expired);
+	(void)flock(s->sandboxes, LOCK_UN);
+	if (over) {
+		r = expired ? expire_one(s, &sb, since > 0, e) : reap_one(s, &sb, how, ret, e);
 		ret->orphans += r >= 0 && !expired && counts;
 		ret->expired += r >= 0 && expired;
 	}
-	(void)flock(s->sandboxes, LOCK_UN);
 	state_sandbox_done(&sb);
 	return r;
 }
 
 /* One that is over (*ret_over), as far as can be seen without removing it. */
-static int consider(const struct state *s, const char *name, int64_t since, bool look,
+static int consider(const struct state *s, const char *name, int64_t since, enum reap how,
 		    struct reaped *ret, bool *ret_over, struct err *e)
 {
 	bool expired = false;
@@ -198,8 +258,8 @@ static int consider(const struct state *s, const char *name, int64_t since, bool
 	}
 	*ret_over = true;
 	(void)fd_close(probe);
-	if (!look) {
-		return reap_candidate(s, name, since, ret, e);
+	if (how != REAP_LOOK) {
+		return reap_candidate(s, name, since, how, ret, e);
 	}
 	ret->orphans += !expired && is_counted(s, name);
 	ret->expired += expired;
@@ -248,18 +308,18 @@ static int note_waiting(const struct state *s, const char *name, struct waiting_
 }
 
 /* One directory. */
-static int reap_entry(const struct state *s, const char *name, bool look, struct waiting_list *l,
-		      struct reaped *ret, struct err *e)
+static int reap_entry(const struct state *s, const char *name, enum reap how,
+		      struct waiting_list *l, struct reaped *ret, struct err *e)
 {
 	bool over = false;
-	int r = consider(s, name, 0, look, ret, &over, e);
+	int r = consider(s, name, 0, how, ret, &over, e);
 
 	return r < 0 || over || name[0] == '.' ? r : note_waiting(s, name, l, e);
 }
 
 /* Those of one kind: a sandbox's own directories, or those of its further copies. One that cannot
  * be removed keeps none of those behind it; the first error is said. */
-static int reap_kind(const struct state *s, DIR *dir, bool further, bool look,
+static int reap_kind(const struct state *s, DIR *dir, bool further, enum reap how,
 		     struct waiting_list *l, struct reaped *ret, struct err *e)
 {
 	const struct dirent *d;
@@ -268,7 +328,7 @@ static int reap_kind(const struct state *s, DIR *dir, bool further, bool look,
 	rewinddir(dir);
 	while ((d = readdir(dir))) {
 		if ((strchr(d->d_name, '.') != NULL) == further) {
-			int r = reap_entry(s, d->d_name, look, l, ret, failed < 0 ? NULL : e);
+			int r = reap_entry(s, d->d_name, how, l, ret, failed < 0 ? NULL : e);
 
 			failed = failed < 0 ? failed : r;
 		}
@@ -277,7 +337,7 @@ static int reap_kind(const struct state *s, DIR *dir, bool further, bool look,
 }
 
 /* Of more than KEPT_MAX copies the first. */
-static int reap_surplus(const struct state *s, struct waiting *list, size_t n, bool look,
+static int reap_surplus(const struct state *s, struct waiting *list, size_t n, enum reap how,
 			struct reaped *ret, struct err *e)
 {
 	int failed = 0;
@@ -286,7 +346,7 @@ static int reap_surplus(const struct state *s, struct waiting *list, size_t n, b
 		qsort(list, n, sizeof(*list), by_age);
 	}
 	for (size_t i = 0; i + KEPT_MAX < n; i++) {
-		int r = consider(s, list[i].id, list[i].since, look, ret, &(bool){false},
+		int r = consider(s, list[i].id, list[i].since, how, ret, &(bool){false},
 				 failed < 0 ? NULL : e);
 
 		failed = failed < 0 ? failed : r;
@@ -310,7 +370,7 @@ int reap_sandbox(const struct state *s, const char *id, struct err *e)
 {
 	struct reaped unused = {};
 
-	return consider(s, id, 0, false, &unused, &(bool){false}, e);
+	return consider(s, id, 0, REAP_SANDBOXES, &unused, &(bool){false}, e);
 }
 
 int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct err *e)
@@ -330,11 +390,11 @@ int reap_run(const struct state *s, enum reap how, struct reaped *ret, struct er
 		(void)closedir(dir);
 		return 0;
 	}
-	failed = reap_kind(s, dir, true, look, &waiting, ret, e);
-	r = reap_kind(s, dir, false, look, &waiting, ret, failed < 0 ? NULL : e);
+	failed = reap_kind(s, dir, true, how, &waiting, ret, e);
+	r = reap_kind(s, dir, false, how, &waiting, ret, failed < 0 ? NULL : e);
 	failed = failed < 0 ? failed : r;
 	(void)closedir(dir);
-	r = reap_surplus(s, waiting.list, waiting.n, look, ret, failed < 0 ? NULL : e);
+	r = reap_surplus(s, waiting.list, waiting.n, how, ret, failed < 0 ? NULL : e);
 	failed = failed < 0 ? failed : r;
 	free(waiting.list);
 	ret->logs = log_reap(s, how == REAP_ALL, look);

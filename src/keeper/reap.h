@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct err;
 struct state;
 
@@ -26,6 +28,7 @@ struct reaped {
 	int trails;  /* sandboxes whose record goes (config.yaml, trail_keep) */
 	int expired; /* copies, the oldest of more than KEPT_MAX, and those that had waited for as
 			long as their policy says */
+	bool silent; /* the ledger has not answered: it is not asked again */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include "keeper/state.h"
 #include "policy/config.h"
 #include "policy/work.h"
+#include "record/ledger-anchor.h"
 #include "record/ledger.h"
 #include "record/trail.h"
 

@@ -9,8 +9,9 @@
  *   HOME/sandboxes/ID/name, HOME/names   see keeper/name.h
  *   HOME/trail/ID.jsonl    the trail, which outlives the sandbox
  *
- * A directory is made and locked under a shared lock on HOME/sandboxes; whoever removes orphans
- * holds that lock exclusively, so a directory between its birth and its lock is never mistaken.
+ * A directory is made and locked under a shared lock on HOME/sandboxes; whoever looks whether one
+ * is an orphan holds that lock exclusively, so a directory between its birth and its lock is never
+ * mistaken, and then has the orphan's own lock.
  */
 #pragma once
 

@@ -38,6 +38,7 @@ enum {
 	W_SIGNAL,
 	W_PIDFD,
 	W_EGRESS,
+	W_ACCOUNT,
 	W_CONTROL,
 	W_COMMANDS = W_CONTROL + CONTROL_POLLS,
 	W_COUNT = W_COMMANDS + COMMAND_MAX * COMMAND_POLLS
@@ -382,6 +383,7 @@ static int64_t fill(struct keeper *k, int signals, struct pollfd *w)
 	w[W_SIGNAL] = (struct pollfd){.fd = signals, .events = POLLIN};
 	w[W_PIDFD] = (struct pollfd){.fd = k->sandbox.init_pidfd, .events = POLLIN};
 	egress_poll(&k->egress, &w[W_EGRESS]);
+	account_poll(&k->account, &w[W_ACCOUNT]); /* heard by the next keeper_settle() */
 	control_poll(&k->control, w + W_CONTROL);
 	for (i = 0; i < k->n_commands; i++) {
 		command_poll(k->commands[i], w + W_COMMANDS + i * COMMAND_POLLS);

@@ -642,6 +642,76 @@ static void print_gateway(FILE *out)
 	seccomp_release(ctx);
 }
 
+/*
+ * What the ledger's writer needs: to accept connections and answer, SQLite's files (which ones is
+ * Landlock's), and memory for both. No socket is made, nothing is started or made executable.
+ */
+static void print_ledger(FILE *out)
+{
+	static const char *const calls[] = {"accept4",
+					    "access",
+					    "brk",
+					    "clock_gettime",
+					    "clock_nanosleep",
+					    "close",
+					    "exit",
+					    "exit_group",
+					    "faccessat",
+					    "faccessat2",
+					    "fcntl",
+					    "fdatasync",
+					    "fstat",
+					    "fstatfs",
+					    "fsync",
+					    "ftruncate",
+					    "futex",
+					    "getcwd",
+					    "geteuid",
+					    "getpid",
+					    "getrandom",
+					    "getsockopt",
+					    "gettimeofday",
+					    "getuid",
+					    "lseek",
+					    "lstat",
+					    "madvise",
+					    "mremap",
+					    "munmap",
+					    "newfstatat",
+					    "open",
+					    "openat",
+					    "poll",
+					    "ppoll",
+					    "pread64",
+					    "pwrite64",
+					    "read",
+					    "readlink",
+					    "recvfrom",
+					    "restart_syscall",
+					    "rt_sigreturn",
+					    "rt_sigprocmask",
+					    "sendto",
+					    "shutdown",
+					    "stat",
+					    "statx",
+					    "unlink",
+					    "unlinkat",
+					    "write",
+					    "writev"};
+	static const uint64_t none[] = {0};
+	scmp_filter_ctx ctx = new_filter(SCMP_ACT_KILL_PROCESS);
+	size_t i;
+
+	must(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "bad arch");
+	for (i = 0; i < N(calls); i++) {
+		allow(ctx, number_of(calls[i]));
+	}
+	allow_if(ctx, "mmap", 2, PROT_EXEC, none, N(none));
+	allow_if(ctx, "mprotect", 2, PROT_EXEC, none, N(none));
+	print_filter(out, ctx, "ledger");
+	seccomp_release(ctx);
+}
+
 static bool is_refused(const char *name)
 {
 	/* Allowed with some arguments, so a notification means the others. */
@@ -716,6 +786,7 @@ int main(int argc, char **argv)
 	print_profile(out, P_STRICT, K_GUARDED, true, "tool");
 	print_open(out);
 	print_gateway(out);
+	print_ledger(out);
 	print_affinity(out);
 	print_names(out);
 	return fclose(out) == 0 ? 0 : 1;

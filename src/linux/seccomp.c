@@ -44,6 +44,7 @@ static const struct sock_fprog programs[SECCOMP_FILTER_COUNT] = {
 	[SECCOMP_FILTER_TOOL] = {ARRAY_SIZE(filter_tool), (struct sock_filter *)filter_tool},
 	[SECCOMP_FILTER_GATEWAY] = {ARRAY_SIZE(filter_gateway),
 				    (struct sock_filter *)filter_gateway},
+	[SECCOMP_FILTER_LEDGER] = {ARRAY_SIZE(filter_ledger), (struct sock_filter *)filter_ledger},
 	[SECCOMP_FILTER_AFFINITY] = {ARRAY_SIZE(filter_affinity),
 				     (struct sock_filter *)filter_affinity},
 };

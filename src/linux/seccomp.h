@@ -26,6 +26,7 @@ enum seccomp_filter {
 	SECCOMP_FILTER_OPEN,     /* refuses nothing: shows what begins programs and processes */
 	SECCOMP_FILTER_TOOL,     /* guarded strict for a program that we start; no listener */
 	SECCOMP_FILTER_GATEWAY,  /* of atoll-gateway: any other call ends it; no listener */
+	SECCOMP_FILTER_LEDGER,   /* of atoll-ledger serve: the same */
 	SECCOMP_FILTER_AFFINITY, /* refuses sched_setaffinity and allows all else; no listener */
 	SECCOMP_FILTER_COUNT,
 };

@@ -59,9 +59,9 @@ static void document_done(struct document *d)
 
 static int check_ledger(const struct value *v, struct err *e)
 {
-	static const char *const schemes[] = {"postgres://", "postgresql://"};
+	static const char *const schemes[] = {"postgres://", "postgresql://", "unix:/"};
 
-	if (!v->set || strcmp(v->text, "sqlite") == 0) {
+	if (!v->set || strcmp(v->text, "sqlite") == 0 || strcmp(v->text, "system") == 0) {
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
@@ -69,7 +69,9 @@ static int check_ledger(const struct value *v, struct err *e)
 			return 0;
 		}
 	}
-	return origin_fail(&v->at, e, "ledger: expected 'sqlite' or 'postgres://HOST/DATABASE'");
+	return origin_fail(&v->at, e,
+			   "ledger: expected 'sqlite', 'system', 'unix:/PATH' or "
+			   "'postgres://HOST/DATABASE'");
 }
 
 static int check_anchor(const struct value *v, struct err *e)

@@ -13,7 +13,7 @@
 struct err;
 
 struct config {
-	char *ledger;   /* "sqlite", or postgres://...; never NULL */
+	char *ledger;   /* "sqlite", "system", unix:/PATH, or postgres://...; never NULL */
 	int64_t settle; /* ns between two settlements of a sandbox's account */
 	char *anchor; /* file:PATH, command:LINE, or a URL; NULL: trails are anchored in the ledger
 			 alone */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 #define DEFAULT_CURRENCY "USD"
 #define DEFAULT_PRICES   "default"
@@ -176,8 +177,9 @@ int ledger_op_list(struct ledger_call *c, struct err *e)
 
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_row, list,
-			      ROW " WHERE a.name > $1 ORDER BY a.name LIMIT $2", S_TEXT(after),
-			      S_INT(LEDGER_PAGE));
+			      ROW " WHERE a.name > $1 AND " LEDGER_SEES(
+				      "$3", "a.name") " ORDER BY a.name LIMIT $2",
+			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	return r < 0 ? r : json_object_set(c->out, "accounts", list) < 0 ? ledger_no_memory(e) : 0;
 }
 
@@ -194,6 +196,30 @@ static int add_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
 }
 
+static int add_user(void *arg, const struct store_cell *cells, struct err *e)
+{
+	json_t *row =
+		json_pack("{s:I, s:s}", "uid", (json_int_t)cells[0].num, "account", cells[1].text);
+
+	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
+}
+
+/* Who may use it, by which account: for whoever can change that. */
+static int put_users(struct ledger_call *c, const char *account, struct err *e)
+{
+	_cleanup_json_ json_t *users = json_array();
+	int r;
+
+	if (c->uid != 0) {
+		return 0;
+	}
+	r = store_ask(c->s, e, add_user, users,
+		      "SELECT uid, above FROM chain JOIN member ON member.account = above"
+		      " WHERE chain.account = $1 ORDER BY uid, far",
+		      S_TEXT(account));
+	return r < 0 ? r : json_object_set(c->out, "users", users) < 0 ? ledger_no_memory(e) : 0;
+}
+
 int ledger_op_show(struct ledger_call *c, struct err *e)
 {
 	_cleanup_json_ json_t *list = json_array(), *budgets = json_array();
@@ -204,6 +230,7 @@ int ledger_op_show(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : ledger_find(c, name, &a, e);
 	r = r < 0 ? r : store_ask(c->s, e, add_row, list, ROW " WHERE a.name = $1", S_TEXT(name));
 	r = r < 0 ? r : ledger_budgets(c, name, add_budget, budgets, e);
+	r = r < 0 ? r : put_users(c, name, e);
 	if (r < 0) {
 		return r;
 	}
@@ -216,9 +243,20 @@ int ledger_op_show(struct ledger_call *c, struct err *e)
 /* ---- budgets ---- */
 
 struct budgets {
+	struct ledger_call *c;
 	ledger_budget_fn *fn;
 	void *arg;
 };
+
+/* Few budgets are of one model, so that is a question of its own. */
+static int held_of_model(struct ledger_call *c, struct ledger_budget *b, struct err *e)
+{
+	return store_ask(c->s, e, store_number, &b->held,
+			 "SELECT CAST(COALESCE(SUM(t.tokens_in + t.tokens_out), 0) AS BIGINT)"
+			 " FROM chain d JOIN token_hold t ON t.account = d.account"
+			 " WHERE d.above = $1 AND t.model = $2",
+			 S_TEXT(b->account), S_TEXT(b->model));
+}
 
 static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 {
@@ -233,6 +271,7 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 		.spent = cells[6].num,
 		.held = cells[7].num,
 	};
+	int r;
 
 	/* What binds and cannot be understood is not left out. */
 	if (d < 0 || !b.account || !b.period) {
@@ -240,7 +279,8 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 			       "the ledger has a budget of an unknown kind");
 	}
 	b.dimension = (enum ledger_dimension)d;
-	return of->fn(of->arg, &b, e);
+	r = *b.model ? held_of_model(of->c, &b, e) : 0;
+	return r < 0 ? r : of->fn(of->arg, &b, e);
 }
 
 /*
@@ -250,7 +290,7 @@ static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
 int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn *fn, void *arg,
 		   struct err *e)
 {
-	struct budgets of = {fn, arg};
+	struct budgets of = {c, fn, arg};
 	int64_t today = ledger_day(c->now_ms);
 
 	return store_ask(
@@ -263,7 +303,7 @@ int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn 
 		"  WHEN 'month' THEN CAST($3 AS BIGINT) ELSE 0 END)"
 		" END,"
 		" (SELECT CAST(COALESCE(SUM(CASE WHEN h.ceiling > h.settled"
-		"  THEN h.ceiling - h.settled ELSE 0 END), 0) AS BIGINT)"
+		"  THEN h.ceiling - h.settled ELSE 0 END + h.asked), 0) AS BIGINT)"
 		"  FROM chain d JOIN reservation r ON r.account = d.account AND r.state = 'open'"
 		"  JOIN hold h ON h.sandbox = r.sandbox"
 		"  WHERE d.above = b.account AND h.dimension = b.dimension AND b.model = '')"

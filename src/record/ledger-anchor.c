@@ -7,13 +7,18 @@
  * last row: a row that is dropped, changed, added or moved shows, the last one included, unless
  * `meta` was changed as well. Who can write the whole ledger can write another chain: against that
  * there is a copy of the last digest elsewhere (an external anchor), or a ledger out of reach.
+ *
+ * In a ledger that is served each row has the user who added it, also in its digest. Of others'
+ * rows a user is told the digest alone, which holds the chain together for who walks it.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-anchor.h"
 
 #define HEX_MAX 1024 /* a signature of Ed25519 has 128 digits */
 
@@ -71,19 +76,20 @@ static int append(struct ledger_call *c, const char *sandbox, int64_t size, cons
 		return r;
 	}
 	n++;
-	row = json_pack("{s:I, s:s, s:I, s:s, s:I, s:s, s:s, s:s, s:s?}", "n", (json_int_t)n,
+	row = json_pack("{s:I, s:s, s:I, s:s, s:I, s:s, s:s, s:s, s:s?, s:o*}", "n", (json_int_t)n,
 			"prev", prev, "time_ms", (json_int_t)c->now_ms, "sandbox", sandbox, "size",
 			(json_int_t)size, "head", head, "root", root, "signature", signature,
-			"retired", retired);
+			"retired", retired, "uid", c->uid < 0 ? NULL : json_integer(c->uid));
 	r = row ? digest_row(row, own, e) : ledger_no_memory(e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
 			     "INSERT INTO anchor (n, prev, time, sandbox, size, head, root,"
-			     " signature, retired)"
-			     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''))",
+			     " signature, retired, uid)"
+			     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''),"
+			     " NULLIF(CAST($10 AS BIGINT), -1))",
 			     S_INT(n), S_TEXT(prev), S_INT(c->now_ms), S_TEXT(sandbox), S_INT(size),
 			     S_TEXT(head), S_TEXT(root), S_TEXT(signature),
-			     S_TEXT(retired ? retired : ""));
+			     S_TEXT(retired ? retired : ""), S_INT(c->uid));
 	r = r < 0 ? r
 		  : store_do(c->s, e,
 			     "INSERT INTO meta (name, num, word) VALUES ('anchors', $1, $2)"
@@ -115,30 +121,50 @@ int ledger_op_retire(struct ledger_call *c, struct err *e)
 	return r < 0 ? r : append(c, sandbox, 0, "", "", "", *why ? why : "it was removed", e);
 }
 
+struct page {
+	json_t *rows;
+	int64_t uid; /* who looks */
+};
+
+static json_t *hidden_row(const json_t *row, struct err *e)
+{
+	char digest[DIGEST_HEX_SIZE];
+
+	return digest_row(row, digest, e) < 0
+		       ? NULL
+		       : json_pack("{s:O, s:O, s:s}", "n", json_object_get(row, "n"), "prev",
+				   json_object_get(row, "prev"), "digest", digest);
+}
+
 static int add_row(void *arg, const struct store_cell *cells, struct err *e)
 {
-	json_t *row = json_pack(
-		"{s:I, s:s, s:I, s:s, s:I, s:s, s:s, s:s, s:s?}", "n", (json_int_t)cells[0].num,
-		"prev", cells[1].text, "time_ms", (json_int_t)cells[2].num, "sandbox",
-		cells[3].text, "size", (json_int_t)cells[4].num, "head", cells[5].text, "root",
-		cells[6].text, "signature", cells[7].text, "retired", cells[8].text);
+	const struct page *p = arg;
+	int64_t uid = cells[9].num;
+	_cleanup_json_ json_t *row = json_pack(
+		"{s:I, s:s, s:I, s:s, s:I, s:s, s:s, s:s, s:s?, s:o*}", "n",
+		(json_int_t)cells[0].num, "prev", cells[1].text, "time_ms",
+		(json_int_t)cells[2].num, "sandbox", cells[3].text, "size",
+		(json_int_t)cells[4].num, "head", cells[5].text, "root", cells[6].text, "signature",
+		cells[7].text, "retired", cells[8].text, "uid", uid < 0 ? NULL : json_integer(uid));
+	json_t *shown = row && p->uid > 0 && uid != p->uid ? hidden_row(row, e) : json_incref(row);
 
-	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
+	return !shown || json_array_append_new(p->rows, shown) < 0 ? ledger_no_memory(e) : 0;
 }
 
 /* Those behind row `after`, and what `meta` says of the last one of all. */
 int ledger_op_anchors(struct ledger_call *c, struct err *e)
 {
 	_cleanup_json_ json_t *list = json_array();
+	struct page page = {list, c->uid};
 	char last[DIGEST_HEX_SIZE];
 	int64_t after, n = 0;
 	int r = ledger_amount(c->in, "after", 0, &after, e);
 
 	r = r < 0 ? r : last_row(c, &n, last, e);
 	r = r < 0 ? r
-		  : store_ask(c->s, e, add_row, list,
-			      "SELECT n, prev, time, sandbox, size, head, root, signature, retired"
-			      " FROM anchor WHERE n > $1 ORDER BY n LIMIT $2",
+		  : store_ask(c->s, e, add_row, &page,
+			      "SELECT n, prev, time, sandbox, size, head, root, signature, retired,"
+			      " COALESCE(uid, -1) FROM anchor WHERE n > $1 ORDER BY n LIMIT $2",
 			      S_INT(after), S_INT(LEDGER_PAGE));
 	if (r < 0) {
 		return r;
@@ -164,6 +190,16 @@ static int broken(int64_t n, const char *why, struct err *e)
 {
 	return err_set(e, ERR_SYSTEM, EBADMSG,
 		       "the ledger's anchors are broken: row %" PRId64 " %s", n, why);
+}
+
+/* Another user's, whose digest is all that we are told. */
+static const char *hidden_digest(const json_t *row)
+{
+	const char *digest = json_string_value(json_object_get(row, "digest"));
+
+	return digest && strlen(digest) == DIGEST_HEX_SIZE - 1 && !json_object_get(row, "sandbox")
+		       ? digest
+		       : NULL;
 }
 
 static int tell(const struct walk *w, const json_t *row, struct err *e)
@@ -201,6 +237,10 @@ static int walk_page(struct walk *w, const json_t *rows, struct err *e)
 		}
 		if (!prev || strcmp(prev, w->prev) != 0) {
 			return broken(w->n, "does not follow from the one before", e);
+		}
+		if (hidden_digest(row)) {
+			memcpy(w->prev, hidden_digest(row), DIGEST_HEX_SIZE);
+			continue;
 		}
 		r = digest_row(row, w->prev, e);
 		r = r < 0 ? r : tell(w, row, e);

@@ -2,8 +2,10 @@
 /*
  * One request, one transaction, one reply.
  *
- * TRUST: a request comes from whoever may write to the store anyway; it is checked all the same,
- * for a member that is missing or is too large must not become a sum that is wrong.
+ * TRUST: a request comes from whoever may write to the store anyway, or, of a ledger that is
+ * served, from any user of the host: then the table says what they may ask (ledger-rights.c). It is
+ * checked all the same, for a member that is missing or is too large must not become a sum that is
+ * wrong.
  *
  * Time. What a day and a month are is decided by the wall clock, which can be set. The ledger keeps
  * the latest time that it has seen, and time in it never goes back: a clock that was set back, or
@@ -19,31 +21,38 @@
 
 #include "base/utf8.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 struct op {
 	const char *name;
 	int (*run)(struct ledger_call *c, struct err *e);
 	bool writes;
+	enum ledger_right right;
 };
 
 static const struct op ops[] = {
-	{"create", ledger_op_create, true},
-	{"close", ledger_op_close, true},
-	{"list", ledger_op_list, false},
-	{"show", ledger_op_show, false},
-	{"set-budget", ledger_op_set_budget, true},
-	{"price-add", ledger_op_price_add, true},
-	{"price-show", ledger_op_price_show, false},
-	{"reserve", ledger_op_reserve, true},
-	{"settle", ledger_op_settle, true},
-	{"release", ledger_op_release, true},
-	{"return", ledger_op_return, true},
-	{"tokens", ledger_op_tokens, true},
-	{"usage", ledger_op_usage, false},
-	{"report", ledger_op_report, false},
-	{"anchor", ledger_op_anchor, true},
-	{"retire", ledger_op_retire, true},
-	{"anchors", ledger_op_anchors, true} /* rows and their number are of one moment */,
+	{"create", ledger_op_create, true, RIGHT_ROOT},
+	{"close", ledger_op_close, true, RIGHT_ROOT},
+	{"list", ledger_op_list, false, RIGHT_SEE},
+	{"show", ledger_op_show, false, RIGHT_ACCOUNT},
+	{"set-budget", ledger_op_set_budget, true, RIGHT_ROOT},
+	{"price-add", ledger_op_price_add, true, RIGHT_ROOT},
+	{"price-show", ledger_op_price_show, false, RIGHT_SEE},
+	{"reserve", ledger_op_reserve, true, RIGHT_RESERVE},
+	{"settle", ledger_op_settle, true, RIGHT_SANDBOX},
+	{"release", ledger_op_release, true, RIGHT_SANDBOX},
+	{"return", ledger_op_return, true, RIGHT_SANDBOX},
+	{"tokens-reserve", ledger_op_tokens_reserve, true, RIGHT_SANDBOX},
+	{"tokens", ledger_op_tokens, true, RIGHT_SANDBOX},
+	{"usage", ledger_op_usage, false, RIGHT_SEE},
+	{"report", ledger_op_report, false, RIGHT_SEE},
+	{"orphans", ledger_op_orphans, false, RIGHT_SEE},
+	{"anchor", ledger_op_anchor, true, RIGHT_ADD},
+	{"retire", ledger_op_retire, true, RIGHT_ADD},
+	{"allow", ledger_op_allow, true, RIGHT_MEMBERS},
+	{"disallow", ledger_op_disallow, true, RIGHT_MEMBERS},
+	/* rows and their number are of one moment */
+	{"anchors", ledger_op_anchors, true, RIGHT_ANYBODY},
 };
 
 int ledger_no_memory(struct err *e)
@@ -201,6 +210,14 @@ static int read_clock(const struct ledger *l, struct ledger_call *c, bool writes
 	return r < 0 ? r : 0;
 }
 
+static int64_t up_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
 static const struct op *find(const json_t *request)
 {
 	const char *name = json_string_value(json_object_get(request, "op"));
@@ -213,11 +230,13 @@ static const struct op *find(const json_t *request)
 	return NULL;
 }
 
-int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struct err *e)
+int ledger_handle_for(struct ledger *l, int64_t uid, const json_t *request, json_t **reply,
+		      struct err *e)
 {
 	const struct op *op = find(request);
 	_cleanup_json_ json_t *out = json_object();
-	struct ledger_call c = {.s = l->store, .in = request, .out = out};
+	struct ledger_call c = {
+		.s = l->store, .in = request, .out = out, .uid = uid, .boot = l->boot};
 	int r;
 
 	if (!op) {
@@ -230,7 +249,9 @@ int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struc
 	if (r < 0) {
 		return r;
 	}
+	c.up_ms = l->up_ms ? l->up_ms(l->clock_arg) : up_ms();
 	r = read_clock(l, &c, op->writes, e);
+	r = r < 0 ? r : ledger_may(&c, op->name, op->right, e);
 	r = r < 0 ? r : op->run(&c, e);
 	if (op->writes) {
 		r = r < 0 ? r : c.s->ops->commit(c.s, e);
@@ -242,4 +263,9 @@ int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struc
 		*reply = TAKE_PTR(out);
 	}
 	return r < 0 ? r : 0;
+}
+
+int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struct err *e)
+{
+	return ledger_handle_for(l, LEDGER_OWNER, request, reply, e);
 }

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "record/ledger-remote.h"
 #include "record/ledger.h"
 #include "record/store.h"
 
@@ -22,9 +23,14 @@
 struct ledger {
 	struct store *store; /* NULL: the other end of `fd` has it */
 	int fd;
+	int answer_ms;
+	char *path; /* of a socket that is served; NULL: `fd` is atoll-ledger's of our own */
+	struct ledger_flight flight;
 	pid_t server;
 	int64_t (*clock_ms)(void *arg);
+	int64_t (*up_ms)(void *arg);
 	void *clock_arg;
+	char boot[64]; /* of a ledger that is served */
 };
 
 /* One request on its way. */
@@ -34,6 +40,9 @@ struct ledger_call {
 	json_t *out;
 	int64_t now_ms; /* never before what the ledger has seen */
 	int64_t host_ms;
+	int64_t uid;      /* who asks; LEDGER_OWNER */
+	const char *boot; /* of the writer's host, and how long that is up */
+	int64_t up_ms;
 };
 
 /* Out of memory, or the members of *c that an op has put in. */
@@ -122,25 +131,17 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_settle(struct ledger_call *c, struct err *e);
 int ledger_op_release(struct ledger_call *c, struct err *e);
 int ledger_op_return(struct ledger_call *c, struct err *e);
+int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_tokens(struct ledger_call *c, struct err *e);
 
 /* ---- what was used (ledger-report.c) ---- */
 
 int ledger_op_usage(struct ledger_call *c, struct err *e);
 int ledger_op_report(struct ledger_call *c, struct err *e);
+int ledger_op_orphans(struct ledger_call *c, struct err *e);
 
 /* ---- anchors (ledger-anchor.c) ---- */
 
 int ledger_op_anchor(struct ledger_call *c, struct err *e);
 int ledger_op_retire(struct ledger_call *c, struct err *e);
 int ledger_op_anchors(struct ledger_call *c, struct err *e);
-
-/* ---- the other process (ledger-remote.c) ---- */
-
-/* Starts atoll-ledger and has it open the URL. */
-int ledger_remote_open(struct ledger *l, const char *program, const char *url, struct err *e);
-int ledger_remote_call(struct ledger *l, const json_t *request, json_t **reply, struct err *e);
-
-/* One document over a stream socket, its length before it; -EPIPE: the other end has gone. */
-int ledger_send(int fd, const json_t *doc, size_t max, struct err *e);
-int ledger_receive(int fd, size_t max, json_t **ret, struct err *e);

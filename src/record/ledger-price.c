@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 /* How many of what is counted make the unit of a price. */
 static const struct {
@@ -250,9 +251,13 @@ int ledger_op_price_show(struct ledger_call *c, struct err *e)
 		  : store_ask(c->s, e, add_row, list,
 			      "SELECT s.name, s.currency, s.since, p.item, p.model, p.amount"
 			      " FROM sheet s JOIN price p ON p.sheet = s.id"
-			      " WHERE $1 = '' OR s.name = $1"
-			      " ORDER BY s.name, s.currency, s.since, p.item, p.model"
-			      " LIMIT $2 OFFSET $3",
-			      S_TEXT(name), S_INT(LEDGER_PAGE), S_INT(from));
+			      " WHERE ($1 = '' OR s.name = $1) AND (CAST($4 AS BIGINT) < 1 OR"
+			      " EXISTS (SELECT 1 FROM account a WHERE a.prices = s.name"
+			      " AND a.currency = s.currency AND " LEDGER_SEES(
+				      "$4", "a.name") "))"
+						      " ORDER BY s.name, s.currency, s.since, "
+						      "p.item, p.model"
+						      " LIMIT $2 OFFSET $3",
+			      S_TEXT(name), S_INT(LEDGER_PAGE), S_INT(from), S_INT(c->uid));
 	return r < 0 ? r : json_object_set(c->out, "prices", list) < 0 ? ledger_no_memory(e) : 0;
 }

@@ -8,24 +8,33 @@
  * (both ends are of one installation, on one host), and a JSON document; either side refuses what
  * is longer than it may be before it makes room. Request and reply take turns. The URL goes over
  * the socket, for arguments can be read by everybody.
+ *
+ * Where the configuration names a socket, who serves it is asked instead (ledger-socket.c), over a
+ * connection of its own for each request: that one lives longer than any of ours.
+ *
+ * Whoever asks waits for the answer, or goes on and looks at it when poll(2) has news: a request is
+ * on its way until it is answered, or its time is up.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-flight.h"
 #include "record/remote.h"
 
 extern char **environ;
 
 /* A server that does not answer is one that is not there. */
-#define ANSWER_SECONDS 8
+#define ANSWER_MS 8000
+#define AGAIN_NS  50000000LL
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -118,23 +127,181 @@ static int take_error(const json_t *error, struct err *e)
 	int code = (int)json_integer_value(json_object_get(error, "code"));
 	int kind = (int)json_integer_value(json_object_get(error, "kind"));
 
+	/* -EAGAIN says that there is no answer. */
 	return err_set(e, kind > ERR_NONE && kind <= ERR_BUG ? (enum err_kind)kind : ERR_SYSTEM,
-		       code, "%s", message ? message : "the ledger has failed");
+		       code == EAGAIN ? EBUSY : code, "%s",
+		       message ? message : "the ledger has failed");
 }
 
-int ledger_remote_call(struct ledger *l, const json_t *request, json_t **reply, struct err *e)
-{
-	_cleanup_json_ json_t *got = NULL;
-	const json_t *error;
-	int r = l->fd < 0 ? err_set(e, ERR_SYSTEM, EPIPE, "atoll-ledger has ended") : 0;
+/* ---- one request on its way ---- */
 
-	r = r < 0 ? r : ledger_send(l->fd, request, LEDGER_REQUEST_MAX, e);
-	r = r < 0 ? r : ledger_receive(l->fd, LEDGER_REPLY_MAX, &got, e);
+static void flight_done(struct ledger *l)
+{
+	free(l->flight.out);
+	free(l->flight.in);
+	l->flight = (struct ledger_flight){};
+}
+
+/* What would come now might be the answer to this one. */
+static int flight_failed(struct ledger *l, int code, struct err *e)
+{
+	flight_done(l);
+	l->fd = fd_close(l->fd);
+	return err_sys(e, code, "atoll-ledger does not answer");
+}
+
+int ledger_remote_begin(struct ledger *l, const json_t *request, bool patient, struct err *e)
+{
+	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
+	size_t len = text ? strlen(text) : 0;
+	uint32_t head = (uint32_t)len;
+	struct ledger_flight *f = &l->flight;
+
+	if (len > LEDGER_REQUEST_MAX) {
+		return err_set(e, ERR_USER, EMSGSIZE, "a message for the ledger is too long");
+	}
+	flight_done(l);
+	f->out = text ? malloc(sizeof(head) + len) : NULL;
+	f->in = malloc(sizeof(head));
+	if (!f->out || !f->in) {
+		flight_done(l);
+		return ledger_no_memory(e);
+	}
+	memcpy(f->out, &head, sizeof(head));
+	memcpy(f->out + sizeof(head), text, len);
+	f->n_out = sizeof(head) + len;
+	f->until_ns = clock_now_ns() + (l->answer_ms ? l->answer_ms : ANSWER_MS) * 1000000LL;
+	f->patient = patient && l->path;
+	return 0;
+}
+
+/* 0, -EAGAIN, or what has become of the connection. */
+static int put(struct ledger *l)
+{
+	struct ledger_flight *f = &l->flight;
+
+	while (f->sent < f->n_out) {
+		ssize_t n = send(l->fd, f->out + f->sent, f->n_out - f->sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EPIPE && l->path) {
+			return 0; /* it may have said why */
+		}
+		if (n < 0 && errno != EINTR) {
+			return -errno;
+		}
+		f->sent += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+static int get(struct ledger *l, size_t from, size_t len)
+{
+	struct ledger_flight *f = &l->flight;
+
+	while (f->n_in < from + len) {
+		ssize_t n = recv(l->fd, f->in + f->n_in, from + len - f->n_in, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n < 0 ? -errno : -EPIPE;
+		}
+		f->n_in += (size_t)n;
+	}
+	return 0;
+}
+
+static int get_reply(struct ledger *l, json_t **ret)
+{
+	struct ledger_flight *f = &l->flight;
+	uint32_t len;
+	char *more;
+	int r = f->n_in < sizeof(len) ? get(l, 0, sizeof(len)) : 0;
+
 	if (r < 0) {
-		/* What would come now might be the answer to this one. */
-		l->fd = fd_close(l->fd);
 		return r;
 	}
+	memcpy(&len, f->in, sizeof(len));
+	if (len == 0 || len > LEDGER_REPLY_MAX) {
+		return -EBADMSG;
+	}
+	if (f->n_in == sizeof(len)) {
+		more = realloc(f->in, sizeof(len) + len);
+		if (!more) {
+			return -ENOMEM;
+		}
+		f->in = more;
+	}
+	r = get(l, sizeof(len), len);
+	*ret = r < 0 ? NULL : json_loadb(f->in + sizeof(len), len, JSON_REJECT_DUPLICATES, NULL);
+	return r < 0 ? r : json_is_object(*ret) ? 0 : -EBADMSG;
+}
+
+/* Who serves a socket may have been started anew: what can be said twice is said again. */
+static int later(struct ledger *l, int64_t now)
+{
+	struct ledger_flight *f = &l->flight;
+
+	l->fd = fd_close(l->fd);
+	f->sent = f->n_in = 0;
+	f->again_ns = now + AGAIN_NS;
+	return -EAGAIN;
+}
+
+/* A connection, where there is none. */
+static int reach(struct ledger *l, int64_t now, struct err *e)
+{
+	struct ledger_flight *f = &l->flight;
+	struct err why = {};
+	int r;
+
+	if (l->fd >= 0) {
+		return 0;
+	}
+	if (!l->path) {
+		flight_done(l);
+		return err_set(e, ERR_SYSTEM, EPIPE, "atoll-ledger has ended");
+	}
+	if (now < f->again_ns) {
+		return -EAGAIN;
+	}
+	r = ledger_socket_connect(l->path, &l->fd, &why);
+	if (r == -EAGAIN || (r < 0 && f->patient && r != -EPERM)) {
+		return later(l, now);
+	}
+	if (r < 0) {
+		flight_done(l);
+		return err_set(e, why.kind, why.code, "%s", why.msg);
+	}
+	return 0;
+}
+
+int ledger_remote_step(struct ledger *l, json_t **reply, struct err *e)
+{
+	_cleanup_json_ json_t *got = NULL;
+	int64_t now = clock_now_ns();
+	const json_t *error;
+	int r;
+
+	if (now >= l->flight.until_ns) {
+		return flight_failed(l, ETIMEDOUT, e);
+	}
+	r = reach(l, now, e);
+	if (r < 0) {
+		return r;
+	}
+	r = put(l);
+	r = r < 0 ? r : get_reply(l, &got);
+	if (r == -EAGAIN) {
+		return r;
+	}
+	if (r < 0) {
+		return l->flight.patient ? later(l, now) : flight_failed(l, -r, e);
+	}
+	flight_done(l);
+	l->fd = l->path ? fd_close(l->fd) : l->fd;
 	error = json_object_get(got, "error");
 	if (error) {
 		return take_error(error, e);
@@ -143,10 +310,65 @@ int ledger_remote_call(struct ledger *l, const json_t *request, json_t **reply, 
 	return 0;
 }
 
+void ledger_poll(const struct ledger *l, struct pollfd *w)
+{
+	bool waits = l->flight.out && l->fd >= 0;
+
+	*w = (struct pollfd){.fd = waits ? l->fd : FD_NONE,
+			     .events = l->flight.sent < l->flight.n_out ? POLLOUT : POLLIN};
+}
+
+int64_t ledger_due_ns(const struct ledger *l)
+{
+	const struct ledger_flight *f = &l->flight;
+
+	return !f->out                                  ? INT64_MAX
+	       : l->fd < 0 && f->again_ns < f->until_ns ? f->again_ns
+							: f->until_ns;
+}
+
+/* Until the one that is on its way has come to its end. */
+static int land(struct ledger *l, json_t **reply, struct err *e)
+{
+	int r;
+
+	while ((r = ledger_remote_step(l, reply, e)) == -EAGAIN && l->flight.out) {
+		int64_t ms = (ledger_due_ns(l) - clock_now_ns()) / 1000000 + 1;
+		struct pollfd w;
+
+		ledger_poll(l, &w);
+		(void)poll(&w, 1, ms > 0 ? (int)ms : 0);
+	}
+	return r;
+}
+
+int ledger_remote_call(struct ledger *l, const json_t *request, json_t **reply, struct err *e)
+{
+	_cleanup_json_ json_t *unheard = NULL;
+	int r;
+
+	/* One that nobody waits for any more. Another connection does not come behind it. */
+	if (l->flight.out && l->path) {
+		l->fd = fd_close(l->fd);
+	} else if (l->flight.out) {
+		(void)land(l, &unheard, NULL);
+	}
+	r = ledger_remote_begin(l, request, false, e);
+	return r < 0 ? r : land(l, reply, e);
+}
+
+void ledger_remote_close(struct ledger *l)
+{
+	flight_done(l);
+	l->fd = fd_close(l->fd); /* which ends atoll-ledger; whoever started it collects it */
+	free(l->path);
+}
+
+/* ---- atoll-ledger of our own ---- */
+
 static int start(struct ledger *l, const char *program, struct err *e)
 {
 	char *const argv[] = {"atoll-ledger", NULL};
-	const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
@@ -156,8 +378,6 @@ static int start(struct ledger *l, const char *program, struct err *e)
 		return err_sys(e, errno, "cannot make a socket");
 	}
 	l->fd = ends[0];
-	(void)setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	(void)setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	(void)sigemptyset(&none);
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawnattr_init(&attributes);
@@ -179,9 +399,20 @@ static int start(struct ledger *l, const char *program, struct err *e)
 
 int ledger_remote_open(struct ledger *l, const char *program, const char *url, struct err *e)
 {
+	const char *path = ledger_socket_path(url);
 	_cleanup_json_ json_t *hello = json_pack("{s:s}", "url", url), *reply = NULL;
-	int r = hello ? start(l, program, e) : ledger_no_memory(e);
+	struct err why = {};
+	int r;
 
+	if (path) {
+		l->path = strdup(path);
+		r = l->path ? ledger_socket_connect(path, &l->fd, &why) : ledger_no_memory(&why);
+		/* Where too many wait, the first request waits as well. */
+		return r >= 0 || r == -EAGAIN ? 0
+					      : err_set(e, why.kind, why.code,
+							"cannot open the ledger: %s", why.msg);
+	}
+	r = hello ? start(l, program, e) : ledger_no_memory(e);
 	r = r < 0 ? r : ledger_remote_call(l, hello, &reply, e);
 	return r < 0 ? err_wrap(e, "cannot open the ledger") : 0;
 }

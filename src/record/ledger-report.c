@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 /* An open reservation that nobody has settled for so long, and for two of its own periods (which is
  * its step of wall time), is an orphan. */
@@ -49,10 +50,11 @@ int ledger_op_usage(struct ledger_call *c, struct err *e)
 		  : store_ask(c->s, e, add_used, list,
 			      "SELECT day, account, dimension, model, amount FROM used"
 			      " WHERE day BETWEEN $1 AND $2 AND ($3 = '' OR account = $3)"
-			      " AND ($4 = '' OR dimension = $4)"
-			      " ORDER BY day, account, dimension, model LIMIT $5 OFFSET $6",
+			      " AND ($4 = '' OR dimension = $4) AND " LEDGER_SEES(
+				      "$7", "used.account") " ORDER BY day, account, dimension, "
+							    "model LIMIT $5 OFFSET $6",
 			      S_INT(since), S_INT(until), S_TEXT(account), S_TEXT(dimension),
-			      S_INT(LEDGER_PAGE), S_INT(from));
+			      S_INT(LEDGER_PAGE), S_INT(from), S_INT(c->uid));
 	return r < 0 ? r : json_object_set(c->out, "usage", list) < 0 ? ledger_no_memory(e) : 0;
 }
 
@@ -93,6 +95,11 @@ static int add_sum(void *arg, const struct store_cell *cells, struct err *e)
 	return 0;
 }
 
+/* Nobody has settled it since then, and for two of its own periods. */
+#define SILENT(stale)                                                                \
+	"r.heartbeat < " stale " - 2 * (SELECT COALESCE(MAX(h.step), 0) FROM hold h" \
+	" WHERE h.sandbox = r.sandbox AND h.dimension = 'wall')"
+
 #define BELOW " FROM chain d JOIN reservation r ON r.account = d.account WHERE d.above = a.name"
 
 int ledger_op_report(struct ledger_call *c, struct err *e)
@@ -116,12 +123,12 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'),"
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open' AND r.idle = 1),"
 			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'"
-			      " AND r.heartbeat < $3 - 2 * (SELECT COALESCE(MAX(h.step), 0)"
-			      " FROM hold h WHERE h.sandbox = r.sandbox"
-			      " AND h.dimension = 'wall'))"
-			      " FROM account a WHERE a.name > $4 ORDER BY a.name LIMIT $5",
+			      " AND " SILENT(
+				      "$3") ")"
+					    " FROM account a WHERE a.name > $4 AND " LEDGER_SEES(
+						    "$6", "a.name") " ORDER BY a.name LIMIT $5",
 			      S_INT(since), S_INT(since * LEDGER_DAY_MS), S_INT(stale),
-			      S_TEXT(after), S_INT(LEDGER_PAGE));
+			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_sum, list,
 			      "SELECT account, dimension, CAST(SUM(amount) AS BIGINT) FROM used"
@@ -135,4 +142,33 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 			       json_put(c->out, "since", json_string(month)) < 0
 		       ? ledger_no_memory(e)
 		       : 0;
+}
+
+static int add_orphan(void *arg, const struct store_cell *cells, struct err *e)
+{
+	json_t *row = json_pack("{s:s, s:s, s:o, s:I, s:o}", "sandbox", cells[0].text, "account",
+				cells[1].text, "user", json_text(cells[2].text), "silent_ms",
+				(json_int_t)cells[3].num, "uid",
+				cells[4].num < 0 ? json_null() : json_integer(cells[4].num));
+
+	return !row || json_array_append_new(arg, row) < 0 ? ledger_no_memory(e) : 0;
+}
+
+/* Of a user's own; root sees all. */
+int ledger_op_orphans(struct ledger_call *c, struct err *e)
+{
+	_cleanup_json_ json_t *list = json_array();
+	const char *after;
+	int r = ledger_text(c, "after", LEDGER_NAME_MAX, "", &after, e);
+
+	r = r < 0 ? r
+		  : store_ask(c->s, e, add_orphan, list,
+			      "SELECT r.sandbox, r.account, r.person,"
+			      " CAST($2 AS BIGINT) - r.heartbeat, COALESCE(r.uid, -1)"
+			      " FROM reservation r WHERE r.state = 'open' AND r.sandbox > $1"
+			      " AND (CAST($3 AS BIGINT) < 1 OR r.uid = $3) AND " SILENT(
+				      "$4") " ORDER BY r.sandbox LIMIT $5",
+			      S_TEXT(after), S_INT(c->now_ms), S_INT(c->uid),
+			      S_INT(c->now_ms - STALE_MS), S_INT(LEDGER_PAGE));
+	return r < 0 ? r : json_object_set(c->out, "orphans", list) < 0 ? ledger_no_memory(e) : 0;
 }

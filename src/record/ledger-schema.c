@@ -8,6 +8,11 @@
  * of each account with those below it. hold: what a reservation holds of one dimension, which is
  * what is in it and not settled, as long as it is open. What a sum adds up to is held below
  * 2^61 (LEDGER_MOST is half of it): SQLite would go on with a number that is no whole one.
+ *
+ * uid: who said it, where the ledger is kept for several users; else null. member: who may use an
+ * account. up_boot, up_since: when a reservation was made, by a clock that nobody sets. written:
+ * how many rows a user has added on a day. gone: sandboxes that can reserve no more, though they
+ * never did (ledger_op_return()).
  */
 #include <errno.h>
 
@@ -61,6 +66,38 @@ static const char *const steps[] = {
 	" signature TEXT NOT NULL, retired TEXT)",
 
 	"CREATE INDEX anchor_sandbox ON anchor (sandbox)",
+
+	/* A ledger that is kept for several users (ledger-rights.c). */
+	"CREATE TABLE member (account TEXT NOT NULL REFERENCES account (name),"
+	" uid BIGINT NOT NULL, PRIMARY KEY (account, uid))",
+
+	"CREATE INDEX member_uid ON member (uid)",
+
+	"ALTER TABLE reservation ADD COLUMN uid BIGINT",
+
+	"ALTER TABLE reservation ADD COLUMN up_boot TEXT",
+
+	"ALTER TABLE reservation ADD COLUMN up_since BIGINT",
+
+	"CREATE INDEX reservation_uid ON reservation (uid) WHERE state = 'open'",
+
+	"ALTER TABLE anchor ADD COLUMN uid BIGINT",
+
+	"CREATE TABLE written (uid BIGINT NOT NULL, day BIGINT NOT NULL, n BIGINT NOT NULL,"
+	" PRIMARY KEY (uid, day))",
+
+	"CREATE TABLE gone (sandbox TEXT PRIMARY KEY, uid BIGINT, time BIGINT NOT NULL)",
+
+	/* What a request to a model may use, until it is told what it has used. */
+	"CREATE TABLE token_hold (sandbox TEXT NOT NULL REFERENCES reservation (sandbox),"
+	" request TEXT NOT NULL, account TEXT NOT NULL, model TEXT NOT NULL,"
+	" tokens_in BIGINT NOT NULL, tokens_out BIGINT NOT NULL, money BIGINT NOT NULL,"
+	" PRIMARY KEY (sandbox, request))",
+
+	"CREATE INDEX token_hold_account ON token_hold (account, model)",
+
+	/* The sum of those, of tokens and of money. */
+	"ALTER TABLE hold ADD COLUMN asked BIGINT NOT NULL DEFAULT 0 CHECK (asked >= 0)",
 };
 
 static int take_steps(struct store *s, struct err *e)

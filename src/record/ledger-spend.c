@@ -18,7 +18,18 @@
  * than the last one changes nothing.
  *
  * Of a sandbox that died nobody knows what it has used since it was last settled. It counts as the
- * most that can have been used in one settlement period (`step`), within the ceiling.
+ * most that can have been used in one settlement period (`step`), within the ceiling. One that is
+ * returned without having reserved never will: what its keeper said before it died may still be on
+ * its way, and would be held for ever.
+ *
+ * Tokens of models are not in the ceiling, for nobody knows at the start how many there will be. A
+ * request to a model reserves the most that it can use before it is sent (token_hold), with the
+ * same look at the budgets; what it has used is told afterwards, and the rest is free. What has not
+ * been told when the sandbox ends, or dies, counts as used.
+ *
+ * In a ledger that is served, wall time is at least that for which the reservation has been open,
+ * whatever is told: by the clock of the host that nobody sets, or, after that was started again, by
+ * the wall clock and within the ceiling. Tearing down is not held against a sandbox (GRACE_MS).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,6 +37,11 @@
 #include <string.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
+
+#define GRACE_MS 10000
+/* Requests to models of one sandbox that have not been told. */
+#define REQUESTS_MAX 256
 
 /* A sandbox as the ledger has it. */
 struct held {
@@ -33,6 +49,9 @@ struct held {
 	char state[16];
 	int64_t sheet;
 	int64_t heartbeat;
+	int64_t uid; /* -1: of a ledger that is not served */
+	char up_boot[64];
+	int64_t up_since, created;
 	int64_t ceiling[LEDGER_DIMENSIONS];
 	int64_t step[LEDGER_DIMENSIONS];
 	int64_t settled[LEDGER_DIMENSIONS];
@@ -50,6 +69,10 @@ static int take_held(void *arg, const struct store_cell *cells, struct err *e)
 	(void)snprintf(h->state, sizeof(h->state), "%s", cells[1].text ? cells[1].text : "");
 	h->sheet = cells[2].num;
 	h->heartbeat = cells[3].num;
+	h->uid = cells[4].num;
+	(void)snprintf(h->up_boot, sizeof(h->up_boot), "%s", cells[5].text ? cells[5].text : "");
+	h->up_since = cells[6].num;
+	h->created = cells[7].num;
 	return 0;
 }
 
@@ -74,7 +97,8 @@ static int find_held(struct ledger_call *c, const char *sandbox, struct held *h,
 
 	*h = (struct held){};
 	r = store_ask(c->s, e, take_held, h,
-		      "SELECT account, state, sheet, heartbeat FROM reservation WHERE sandbox = $1",
+		      "SELECT account, state, sheet, heartbeat, COALESCE(uid, -1), up_boot,"
+		      " COALESCE(up_since, 0), created FROM reservation WHERE sandbox = $1",
 		      S_TEXT(sandbox));
 	if (r <= 0 || strcmp(h->state, "open") != 0) {
 		return r < 0 ? r : 0;
@@ -122,6 +146,7 @@ struct asking {
 	struct ledger_call *c;
 	const struct ledger_account *account;
 	const struct ledger_ceiling *of;
+	const char *model; /* of a request; NULL: a start */
 	bool priced;
 };
 
@@ -132,7 +157,7 @@ static const char *const remedies[LEDGER_DIMENSIONS] = {
 	[LEDGER_WALL] = "ask for less (time.wall, time.session)",
 	[LEDGER_EGRESS] = "ask for less (network.limits.bytes)",
 	[LEDGER_SANDBOXES] = "wait until one has ended",
-	[LEDGER_TOKENS] = "ask for less",
+	[LEDGER_TOKENS] = "ask for fewer",
 };
 
 /* "; the ledger's clock is at ..., ahead of this host's": why a period does not begin. */
@@ -166,11 +191,12 @@ static int refuse(const struct asking *q, const struct ledger_budget *b, int64_t
 	return err_set(e, ERR_POLICY, EDQUOT,
 		       "the budget of account '%s' of %s (%s%s%s) has %s left, beside %s that "
 		       "running sandboxes have reserved, and this one asks for %s%s; %s, or raise "
-		       "it: 'atoll account set-budget %s %s AMOUNT%s%s'",
+		       "it: 'atoll account set-budget %s %s AMOUNT%s%s%s%s'",
 		       b->account, ledger_dimension(b->dimension), amount, total ? "" : " in a ",
-		       total ? "" : b->period, is_left, held, wanted, clock, remedies[b->dimension],
+		       total ? "" : b->period, is_left, held, wanted, clock,
+		       q->model ? "ask for fewer tokens at a time" : remedies[b->dimension],
 		       b->account, ledger_dimension(b->dimension), total ? "" : " --per ",
-		       total ? "" : b->period);
+		       total ? "" : b->period, *b->model ? " --model " : "", b->model);
 }
 
 static int check_budget(void *arg, const struct ledger_budget *b, struct err *e)
@@ -179,6 +205,9 @@ static int check_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	int64_t asked = q->of[b->dimension].most, sum;
 	bool money = b->dimension == LEDGER_MONEY;
 
+	if (*b->model && (!q->model || strcmp(b->model, q->model) != 0)) {
+		return 0;
+	}
 	if (money && !q->priced) {
 		return err_set(
 			e, ERR_POLICY, EDQUOT,
@@ -225,6 +254,13 @@ static int take_ceilings(struct ledger_call *c, struct ledger_ceiling of[LEDGER_
 			r = r < 0 ? r : ledger_amount(step, word, 0, &of[d].step, e);
 		}
 	}
+	/* It is one, and takes some time, whatever a user says. */
+	if (r >= 0 && c->uid > 0) {
+		of[LEDGER_SANDBOXES] = (struct ledger_ceiling){.most = 1};
+		r = of[LEDGER_WALL].most > 0
+			    ? 0
+			    : err_set(e, ERR_USER, EINVAL, "a sandbox that takes no time is none");
+	}
 	return r;
 }
 
@@ -255,10 +291,12 @@ static int add_reservation(struct ledger_call *c, const char *sandbox, const cha
 	return r < 0 ? r
 		     : store_do(c->s, e,
 				"INSERT INTO reservation (sandbox, account, person, sheet, keeper,"
-				" boot, state, idle, created, heartbeat)"
-				" VALUES ($1, $2, $3, $4, $5, $6, 'open', 0, $7, $7)",
+				" boot, state, idle, created, heartbeat, uid, up_boot, up_since)"
+				" VALUES ($1, $2, $3, $4, $5, $6, 'open', 0, $7, $7,"
+				" NULLIF(CAST($8 AS BIGINT), -1), NULLIF($9, ''), $10)",
 				S_TEXT(sandbox), S_TEXT(account), S_TEXT(person), S_INT(sheet),
-				S_INT(keeper), S_TEXT(boot), S_INT(c->now_ms));
+				S_INT(keeper), S_TEXT(boot), S_INT(c->now_ms), S_INT(c->uid),
+				S_TEXT(c->boot), S_INT(c->up_ms));
 }
 
 static json_t *amounts(const struct ledger_ceiling of[LEDGER_DIMENSIONS])
@@ -275,6 +313,20 @@ static json_t *amounts(const struct ledger_ceiling of[LEDGER_DIMENSIONS])
 	return out;
 }
 
+/* It has reserved, or somebody has said that it will not. */
+static int check_new(struct ledger_call *c, const char *sandbox, struct err *e)
+{
+	int64_t known = 0;
+	int r = store_ask(c->s, e, store_number, &known,
+			  "SELECT (SELECT COUNT(*) FROM reservation WHERE sandbox = $1)"
+			  " + (SELECT COUNT(*) FROM gone WHERE sandbox = $1)",
+			  S_TEXT(sandbox));
+
+	return r < 0   ? r
+	       : known ? err_set(e, ERR_USER, EEXIST, "sandbox %s has reserved already", sandbox)
+		       : 0;
+}
+
 int ledger_op_reserve(struct ledger_call *c, struct err *e)
 {
 	struct ledger_ceiling of[LEDGER_DIMENSIONS] = {};
@@ -282,7 +334,6 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e)
 	struct ledger_account a;
 	struct asking q = {.c = c, .account = &a, .of = of};
 	const char *sandbox, *account;
-	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
 	r = r < 0 ? r : ledger_name(c, "account", &account, e);
@@ -291,12 +342,9 @@ int ledger_op_reserve(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : check_closed(c, account, e);
 	r = r < 0 ? r : ledger_prices_find(c, &a, &prices, e);
 	r = r < 0 ? r : price(&prices, of, e);
-	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	r = r < 0 ? r : check_new(c, sandbox, e);
 	if (r < 0) {
 		return r;
-	}
-	if (*h.state) {
-		return err_set(e, ERR_USER, EEXIST, "sandbox %s has reserved already", sandbox);
 	}
 	q.priced = prices.sheet != 0;
 	r = ledger_budgets(c, account, check_budget, &q, e);
@@ -422,6 +470,20 @@ static int answer(struct ledger_call *c, const struct held *h, const char *model
 		       : 0;
 }
 
+/* For how long it has been open, as far as that counts; nobody is held to it in a ledger of their
+ * own. */
+static int64_t open_for(const struct ledger_call *c, const struct held *h)
+{
+	int64_t ceiling = h->ceiling[LEDGER_WALL], ms;
+	bool same = strcmp(h->up_boot, c->boot) == 0;
+
+	if (h->uid < 0 || !*c->boot) {
+		return 0;
+	}
+	ms = same ? c->up_ms - h->up_since : c->now_ms - h->created;
+	return ms > ceiling && (!same || ms - ceiling <= GRACE_MS) ? ceiling : ms;
+}
+
 /* The reservation that a request is about, and what the sandbox has used. */
 static int take_usage(struct ledger_call *c, const char **sandbox, struct held *h,
 		      int64_t used[LEDGER_DIMENSIONS], struct err *e)
@@ -433,7 +495,13 @@ static int take_usage(struct ledger_call *c, const char **sandbox, struct held *
 		r = ledger_amount(in, ledger_dimension(told[i]), 0, &used[told[i]], e);
 	}
 	r = r < 0 ? r : find_held(c, *sandbox, h, e);
-	return r != 0 ? r : no_such(*sandbox, e);
+	if (r <= 0) {
+		return r < 0 ? r : no_such(*sandbox, e);
+	}
+	if (open_for(c, h) > used[LEDGER_WALL]) {
+		used[LEDGER_WALL] = open_for(c, h);
+	}
+	return 1;
 }
 
 int ledger_op_settle(struct ledger_call *c, struct err *e)
@@ -452,8 +520,116 @@ int ledger_op_settle(struct ledger_call *c, struct err *e)
 	return r < 0 ? r : answer(c, &h, NULL, e);
 }
 
-static int finish(struct ledger_call *c, const char *sandbox, const struct held *h,
-		  const char *state, struct err *e)
+/* ---- tokens that were used ---- */
+
+struct tokens {
+	const char *model, *version;
+	int64_t in, out;
+};
+
+/* A model that the sandbox has not used yet is a row more. */
+static int count_model(struct ledger_call *c, const char *sandbox, const char *model,
+		       const char *version, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(c->s, e, store_number, &there,
+			  "SELECT COUNT(*) FROM model_use WHERE sandbox = $1 AND model = $2"
+			  " AND version = $3",
+			  S_TEXT(sandbox), S_TEXT(model), S_TEXT(version));
+
+	return r < 0 || there ? r : ledger_count_row(c, e);
+}
+
+static int add_model_use(struct ledger_call *c, const char *sandbox, const struct tokens *t,
+			 int64_t cost, struct err *e)
+{
+	return store_do(c->s, e,
+			"INSERT INTO model_use (sandbox, model, version, tokens_in,"
+			" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
+			" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
+			" tokens_in = model_use.tokens_in + excluded.tokens_in,"
+			" tokens_out = model_use.tokens_out + excluded.tokens_out,"
+			" money = model_use.money + excluded.money",
+			S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in),
+			S_INT(t->out), S_INT(cost));
+}
+
+static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held *h,
+			const struct tokens *t, int64_t *ret_cost, struct err *e)
+{
+	int64_t cost = 0, n = t->in + t->out;
+	int r = ledger_tokens_cost(c, h->sheet, t->model, t->in, t->out, &cost, e);
+
+	r = r < 0 ? r : count_model(c, sandbox, t->model, t->version, e);
+	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, "", n, e);
+	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, t->model, n, e);
+	r = r < 0 ? r : use(c, h->account, LEDGER_MONEY, "", cost, e);
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "UPDATE hold SET settled = settled + CASE dimension"
+			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END,"
+			     " ceiling = ceiling + CASE dimension"
+			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE 0 END"
+			     " WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
+			     S_INT(cost), S_INT(n), S_TEXT(sandbox));
+	r = r < 0 ? r : add_model_use(c, sandbox, t, cost, e);
+	h->settled[LEDGER_TOKENS] += n;
+	h->settled[LEDGER_MONEY] += cost;
+	/* What tokens cost was not in the ceiling, and takes nothing away from what was. */
+	h->ceiling[LEDGER_MONEY] += cost;
+	*ret_cost = cost;
+	return r < 0 ? r : 0;
+}
+
+struct untold {
+	struct {
+		char model[129];
+		int64_t in, out;
+	} of[REQUESTS_MAX];
+	size_t n;
+};
+
+static int take_untold(void *arg, const struct store_cell *cells, struct err *e)
+{
+	struct untold *u = arg;
+
+	if (u->n == REQUESTS_MAX) {
+		return err_set(e, ERR_SYSTEM, EBADMSG, "the ledger holds too many requests");
+	}
+	(void)snprintf(u->of[u->n].model, sizeof(u->of[0].model), "%s",
+		       cells[0].text ? cells[0].text : "");
+	u->of[u->n].in = cells[1].num;
+	u->of[u->n++].out = cells[2].num;
+	return 0;
+}
+
+/* Of requests that were sent, for all that is known, and whose use nobody has told. */
+static int spend_untold(struct ledger_call *c, const char *sandbox, struct held *h, struct err *e)
+{
+	_cleanup_free_ struct untold *u = calloc(1, sizeof(*u));
+	int64_t cost;
+	int r = u ? store_ask(c->s, e, take_untold, u,
+			      "SELECT model, tokens_in, tokens_out FROM token_hold"
+			      " WHERE sandbox = $1",
+			      S_TEXT(sandbox))
+		  : ledger_no_memory(e);
+
+	for (size_t i = 0; r >= 0 && i < u->n; i++) {
+		r = spend_tokens(c, sandbox, h,
+				 &(struct tokens){u->of[i].model, "", u->of[i].in, u->of[i].out},
+				 &cost, e);
+	}
+	if (r < 0 || u->n == 0) {
+		return r;
+	}
+	r = store_do(c->s, e, "DELETE FROM token_hold WHERE sandbox = $1", S_TEXT(sandbox));
+	return r < 0 ? r
+		     : store_do(c->s, e, "UPDATE hold SET asked = 0 WHERE sandbox = $1",
+				S_TEXT(sandbox));
+}
+
+static int finish(struct ledger_call *c, const char *sandbox, struct held *h, const char *state,
+		  struct err *e)
 {
 	_cleanup_json_ json_t *spent = json_object();
 	struct ledger_account a;
@@ -462,6 +638,7 @@ static int finish(struct ledger_call *c, const char *sandbox, const struct held 
 			 " WHERE sandbox = $3",
 			 S_TEXT(state), S_INT(c->now_ms), S_TEXT(sandbox));
 
+	r = r < 0 ? r : spend_untold(c, sandbox, h, e);
 	r = r < 0 ? r : ledger_find(c, h->account, &a, e);
 	if (r < 0) {
 		return r;
@@ -490,18 +667,32 @@ int ledger_op_release(struct ledger_call *c, struct err *e)
 	return r < 0 ? r : finish(c, sandbox, &h, "settled", e);
 }
 
+/* It holds nothing: not any more, or not yet. */
+static int nothing_held(struct ledger_call *c, const char *sandbox, const struct held *h,
+			struct err *e)
+{
+	int n = *h->state ? 0
+			  : store_do(c->s, e,
+				     "INSERT INTO gone (sandbox, uid, time) VALUES"
+				     " ($1, NULLIF(CAST($2 AS BIGINT), -1), $3)"
+				     " ON CONFLICT (sandbox) DO NOTHING",
+				     S_TEXT(sandbox), S_INT(c->uid), S_INT(c->now_ms));
+
+	n = n > 0 ? ledger_count_row(c, e) : n;
+	return n < 0 ? n : json_put(c->out, "held", json_false()) < 0 ? ledger_no_memory(e) : 0;
+}
+
 int ledger_op_return(struct ledger_call *c, struct err *e)
 {
 	int64_t used[LEDGER_DIMENSIONS] = {};
 	const char *sandbox;
+	int64_t open;
 	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
 	r = r < 0 ? r : find_held(c, sandbox, &h, e);
 	if (r <= 0) {
-		return r < 0                                        ? r
-		       : json_put(c->out, "held", json_false()) < 0 ? ledger_no_memory(e)
-								    : 0;
+		return r < 0 ? r : nothing_held(c, sandbox, &h, e);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
 		enum ledger_dimension d = told[i];
@@ -509,16 +700,142 @@ int ledger_op_return(struct ledger_call *c, struct err *e)
 
 		used[d] = h.settled[d] + (left <= 0 ? 0 : h.step[d] < left ? h.step[d] : left);
 	}
+	/* It lived no longer than it could, however long nobody has looked. */
+	open = open_for(c, &h);
+	open = open > h.ceiling[LEDGER_WALL] ? h.ceiling[LEDGER_WALL] : open;
+	used[LEDGER_WALL] = open > used[LEDGER_WALL] ? open : used[LEDGER_WALL];
 	r = move(c, sandbox, &h, used, e);
 	r = r < 0 ? r : finish(c, sandbox, &h, "returned", e);
-	return r < 0 ? r : json_put(c->out, "held", json_true()) < 0 ? ledger_no_memory(e) : 0;
+	return r < 0 || json_put(c->out, "held", json_true()) < 0 ||
+			       json_put(c->out, "account", json_string(h.account)) < 0
+		       ? (r < 0 ? r : ledger_no_memory(e))
+		       : 0;
 }
 
 /* ---- tokens ---- */
 
+static int count_requests(struct ledger_call *c, const char *sandbox, const char *request,
+			  struct err *e)
+{
+	int64_t there = 0, same = 0;
+	int r = store_ask(c->s, e, store_number, &there,
+			  "SELECT COUNT(*) FROM token_hold WHERE sandbox = $1", S_TEXT(sandbox));
+
+	r = r < 0 ? r
+		  : store_ask(c->s, e, store_number, &same,
+			      "SELECT COUNT(*) FROM token_hold WHERE sandbox = $1 AND request = $2",
+			      S_TEXT(sandbox), S_TEXT(request));
+	if (r >= 0 && same) {
+		return err_set(e, ERR_USER, EEXIST, "request %s has reserved already", request);
+	}
+	return r >= 0 && there >= REQUESTS_MAX ? err_set(e, ERR_POLICY, EDQUOT,
+							 "sandbox %s has %d requests to models on "
+							 "their way; wait until one "
+							 "has been answered",
+							 sandbox, REQUESTS_MAX)
+					       : r;
+}
+
+/* The sandbox goes on with what it has reserved; a request is something new. */
+static int check_request(struct ledger_call *c, const struct held *h, const char *model,
+			 int64_t tokens, int64_t cost, struct err *e)
+{
+	const struct ledger_ceiling of[LEDGER_DIMENSIONS] = {
+		[LEDGER_MONEY] = {cost, 0}, [LEDGER_TOKENS] = {tokens, 0}};
+	struct ledger_account a;
+	struct asking q = {
+		.c = c, .account = &a, .of = of, .model = model, .priced = h->sheet != 0};
+	int r = ledger_find(c, h->account, &a, e);
+
+	r = r < 0 ? r : check_closed(c, h->account, e);
+	r = r < 0 ? r : ledger_may_use(c, h->account, e);
+	return r < 0 ? r : ledger_budgets(c, h->account, check_budget, &q, e);
+}
+
+/* For requests that have not been told. */
+static int ask_more(struct ledger_call *c, const char *sandbox, int64_t tokens, int64_t money,
+		    struct err *e)
+{
+	return store_do(c->s, e,
+			"UPDATE hold SET asked = asked + CASE dimension"
+			" WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END"
+			" WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
+			S_INT(money), S_INT(tokens), S_TEXT(sandbox));
+}
+
+int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e)
+{
+	const char *sandbox, *request, *model;
+	int64_t in, out, cost = 0;
+	struct held h;
+	int r = ledger_name(c, "sandbox", &sandbox, e);
+
+	r = r < 0 ? r : ledger_name(c, "request", &request, e);
+	r = r < 0 ? r : ledger_text(c, "model", 128, NULL, &model, e);
+	r = r < 0 ? r : ledger_amount(c->in, "in", -1, &in, e);
+	r = r < 0 ? r : ledger_amount(c->in, "out", -1, &out, e);
+	r = r < 0 ? r : find_held(c, sandbox, &h, e);
+	if (r <= 0) {
+		return r < 0 ? r : no_such(sandbox, e);
+	}
+	r = count_requests(c, sandbox, request, e);
+	r = r < 0 ? r : ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
+	r = r < 0 ? r : check_request(c, &h, model, in + out, cost, e);
+	r = r < 0 ? r
+		  : store_do(c->s, e,
+			     "INSERT INTO token_hold (sandbox, request, account, model, tokens_in,"
+			     " tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			     S_TEXT(sandbox), S_TEXT(request), S_TEXT(h.account), S_TEXT(model),
+			     S_INT(in), S_INT(out), S_INT(cost));
+	r = r < 0 ? r : ask_more(c, sandbox, in + out, cost, e);
+	return r < 0                                               ? r
+	       : json_put(c->out, "money", json_integer(cost)) < 0 ? ledger_no_memory(e)
+								   : 0;
+}
+
+struct request {
+	char model[129];
+	int64_t tokens, money;
+	bool there;
+};
+
+static int take_request(void *arg, const struct store_cell *cells, struct err *e)
+{
+	struct request *q = arg;
+
+	(void)e;
+	(void)snprintf(q->model, sizeof(q->model), "%s", cells[0].text ? cells[0].text : "");
+	q->tokens = cells[1].num + cells[2].num;
+	q->money = cells[3].num;
+	q->there = true;
+	return 0;
+}
+
+/* What was reserved for the request, which has been answered: it is told once. */
+static int end_request(struct ledger_call *c, const char *sandbox, const char *request,
+		       const char *model, struct err *e)
+{
+	struct request q = {};
+	int r = store_ask(c->s, e, take_request, &q,
+			  "SELECT model, tokens_in, tokens_out, money FROM token_hold"
+			  " WHERE sandbox = $1 AND request = $2",
+			  S_TEXT(sandbox), S_TEXT(request));
+
+	if (r >= 0 && (!q.there || strcmp(q.model, model) != 0)) {
+		return err_set(e, ERR_POLICY, ESTALE,
+			       "request %s of sandbox %s has reserved nothing of model '%s', or "
+			       "has been told already",
+			       request, sandbox, model);
+	}
+	r = r < 0 ? r
+		  : store_do(c->s, e, "DELETE FROM token_hold WHERE sandbox = $1 AND request = $2",
+			     S_TEXT(sandbox), S_TEXT(request));
+	return r < 0 ? r : ask_more(c, sandbox, -q.tokens, -q.money, e);
+}
+
 int ledger_op_tokens(struct ledger_call *c, struct err *e)
 {
-	const char *sandbox, *model, *version;
+	const char *sandbox, *model, *version, *request = NULL;
 	int64_t in, out, cost = 0;
 	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
@@ -527,39 +844,18 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : ledger_text(c, "version", 128, "", &version, e);
 	r = r < 0 ? r : ledger_amount(c->in, "in", -1, &in, e);
 	r = r < 0 ? r : ledger_amount(c->in, "out", -1, &out, e);
+	if (r >= 0 && json_object_get(c->in, "request")) {
+		r = ledger_name(c, "request", &request, e);
+	}
 	r = r < 0 ? r : find_held(c, sandbox, &h, e);
 	if (r <= 0) {
 		return r < 0 ? r : no_such(sandbox, e);
 	}
-	r = ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
-	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, "", in + out, e);
-	r = r < 0 ? r : use(c, h.account, LEDGER_TOKENS, model, in + out, e);
-	r = r < 0 ? r : use(c, h.account, LEDGER_MONEY, "", cost, e);
+	r = request ? end_request(c, sandbox, request, model, e) : 0;
 	r = r < 0 ? r
-		  : store_do(c->s, e,
-			     "UPDATE hold SET settled = settled + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END,"
-			     " ceiling = ceiling + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE 0 END"
-			     " WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
-			     S_INT(cost), S_INT(in + out), S_TEXT(sandbox));
-	r = r < 0 ? r
-		  : store_do(c->s, e,
-			     "INSERT INTO model_use (sandbox, model, version, tokens_in,"
-			     " tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
-			     " ON CONFLICT (sandbox, model, version) DO UPDATE SET"
-			     " tokens_in = model_use.tokens_in + excluded.tokens_in,"
-			     " tokens_out = model_use.tokens_out + excluded.tokens_out,"
-			     " money = model_use.money + excluded.money",
-			     S_TEXT(sandbox), S_TEXT(model), S_TEXT(version), S_INT(in), S_INT(out),
-			     S_INT(cost));
-	if (r < 0) {
-		return r;
-	}
-	h.settled[LEDGER_MONEY] += cost;
-	/* What tokens cost was not in the ceiling, and takes nothing away from what was. */
-	h.ceiling[LEDGER_MONEY] += cost;
-	r = answer(c, &h, model, e);
+		  : spend_tokens(c, sandbox, &h, &(struct tokens){model, version, in, out}, &cost,
+				 e);
+	r = r < 0 ? r : answer(c, &h, model, e);
 	return r < 0                                               ? r
 	       : json_put(c->out, "money", json_integer(cost)) < 0 ? ledger_no_memory(e)
 								   : 0;

@@ -10,6 +10,19 @@
 #include <unistd.h>
 
 #include "record/ledger-internal.h"
+#include "record/ledger-anchor.h"
+#include "record/ledger-flight.h"
+#include "record/ledger-tokens.h"
+
+/* The one of the kernel that runs: a process number means nothing without it. */
+static void boot_id(char text[64])
+{
+	_cleanup_fd_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, 63);
+
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
 
 static int open_store(struct ledger *l, const struct ledger_config *c, struct err *e)
 {
@@ -35,7 +48,12 @@ int ledger_open(struct ledger **ret, const struct ledger_config *c, struct err *
 	}
 	l->fd = FD_NONE;
 	l->clock_ms = c->clock_ms;
+	l->up_ms = c->up_ms;
 	l->clock_arg = c->clock_arg;
+	l->answer_ms = c->answer_ms;
+	if (c->serves) {
+		boot_id(l->boot);
+	}
 	r = open_store(l, c, e);
 	if (r >= 0) {
 		*ret = TAKE_PTR(l);
@@ -51,7 +69,7 @@ void ledger_close(struct ledger *l)
 	if (l->store) {
 		l->store->ops->close(l->store);
 	}
-	l->fd = fd_close(l->fd); /* which ends atoll-ledger; whoever started it collects it */
+	ledger_remote_close(l);
 	free(l);
 }
 
@@ -83,16 +101,6 @@ int ledger_call(struct ledger *l, json_t *request, json_t **reply, struct err *e
 }
 
 /* ---- spending ---- */
-
-/* The one of the kernel that runs: a process number means nothing without it. */
-static void boot_id(char text[64])
-{
-	_cleanup_fd_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, 63);
-
-	text[n > 0 ? n : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-}
 
 static int put_amount(json_t *o, enum ledger_dimension d, int64_t amount)
 {
@@ -149,17 +157,41 @@ static enum ledger_answer answer_of(const json_t *reply)
 					   : LEDGER_EXHAUSTED;
 }
 
+static void take_answer(const json_t *reply, enum ledger_answer *ret, char why[256])
+{
+	const char *text = json_string_value(json_object_get(reply, "why"));
+
+	*ret = answer_of(reply);
+	(void)snprintf(why, 256, "%s", text ? text : "");
+}
+
 int ledger_settle(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
 		  enum ledger_answer *ret, char why[256], struct err *e)
 {
 	_cleanup_json_ json_t *reply = NULL;
-	const char *text;
 	int r = ledger_call(l, usage_request("settle", sandbox, u), &reply, e);
 
 	if (r >= 0) {
-		*ret = answer_of(reply);
-		text = json_string_value(json_object_get(reply, "why"));
-		(void)snprintf(why, 256, "%s", text ? text : "");
+		take_answer(reply, ret, why);
+	}
+	return r;
+}
+
+int ledger_settle_begin(struct ledger *l, const char *sandbox, const struct ledger_usage *u,
+			struct err *e)
+{
+	_cleanup_json_ json_t *request = usage_request("settle", sandbox, u);
+
+	return request ? ledger_remote_begin(l, request, true, e) : ledger_no_memory(e);
+}
+
+int ledger_settle_hear(struct ledger *l, enum ledger_answer *ret, char why[256], struct err *e)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	int r = ledger_remote_step(l, &reply, e);
+
+	if (r >= 0) {
+		take_answer(reply, ret, why);
 	}
 	return r;
 }
@@ -179,14 +211,26 @@ int ledger_return(struct ledger *l, const char *sandbox, struct err *e)
 	return r < 0 ? r : json_is_true(json_object_get(reply, "held"));
 }
 
-int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
-		  int64_t in, int64_t out, int64_t *ret_money, struct err *e)
+int ledger_tokens_reserve(struct ledger *l, const char *sandbox, const char *request,
+			  const char *model, int64_t in, int64_t out, struct err *e)
+{
+	return ledger_call(l,
+			   json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", "tokens-reserve",
+				     "sandbox", sandbox, "request", request, "model", model, "in",
+				     (json_int_t)in, "out", (json_int_t)out),
+			   NULL, e);
+}
+
+int ledger_tokens_tell(struct ledger *l, const char *sandbox, const char *request,
+		       const char *model, const char *version, int64_t in, int64_t out,
+		       int64_t *ret_money, struct err *e)
 {
 	_cleanup_json_ json_t *reply = NULL;
 	int r = ledger_call(l,
-			    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", "tokens", "sandbox",
-				      sandbox, "model", model, "version", version, "in",
-				      (json_int_t)in, "out", (json_int_t)out),
+			    json_pack("{s:s, s:s, s:s*, s:s, s:s, s:I, s:I}", "op", "tokens",
+				      "sandbox", sandbox, "request", request, "model", model,
+				      "version", version, "in", (json_int_t)in, "out",
+				      (json_int_t)out),
 			    &reply, e);
 
 	if (r < 0) {
@@ -197,6 +241,12 @@ int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, cons
 		       ? 0
 		       : err_set(e, ERR_POLICY, EDQUOT, "%s",
 				 json_string_value(json_object_get(reply, "why")));
+}
+
+int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
+		  int64_t in, int64_t out, int64_t *ret_money, struct err *e)
+{
+	return ledger_tokens_tell(l, sandbox, NULL, model, version, in, out, ret_money, e);
 }
 
 /* ---- anchors ---- */

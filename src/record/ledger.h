@@ -16,8 +16,6 @@
 
 #include <jansson.h>
 
-#include "base/digest.h"
-
 struct err;
 struct ledger;
 
@@ -35,13 +33,21 @@ enum ledger_dimension {
 };
 const char *ledger_dimension(enum ledger_dimension d);
 
+/* Where atoll-ledger serve is found. */
+#define LEDGER_SYSTEM_SOCKET "/run/atoll/ledger.sock"
+
 struct ledger_config {
-	const char *url;     /* "sqlite", or postgres://...; NULL: sqlite */
+	/* "sqlite", "system", unix:/PATH, or postgres://...; NULL: sqlite */
+	const char *url;
 	int home;            /* the state directory, for sqlite */
-	const char *program; /* where atoll-ledger is, for anything else */
+	const char *program; /* where atoll-ledger is, for postgres */
+	int answer_ms; /* how long an answer is awaited of another process; 0: eight seconds */
 	/* The wall clock in ms; NULL: the host's, or the database server's. */
 	int64_t (*clock_ms)(void *arg);
+	/* How long the host is up, in ms, asleep or not; NULL: as it says. */
+	int64_t (*up_ms)(void *arg);
 	void *clock_arg;
+	bool serves; /* it is kept for several users: ledger_handle_for() */
 	/* In the stead of all that (atoll-ledger, tests): an open store, which is taken. */
 	struct store *store;
 };
@@ -53,9 +59,6 @@ void ledger_close(struct ledger *l);
 /* How long a request waits for others; at first for hundreds of starts. Not with a server. */
 #define LEDGER_PATIENCE_MS 5000
 void ledger_patience(struct ledger *l, int ms);
-
-/* It is in another process: what failed for want of an answer may have been done. */
-bool ledger_is_remote(const struct ledger *l);
 
 static inline void cleanup_ledger(struct ledger **l)
 {
@@ -71,7 +74,11 @@ static inline void cleanup_ledger(struct ledger **l)
 int ledger_call(struct ledger *l, json_t *request, json_t **reply, struct err *e);
 
 /* The handler itself: what ledger_call() leads to, in whichever process the store is. */
+#define LEDGER_OWNER (-1) /* whoever may write the store anyway */
 int ledger_handle(struct ledger *l, const json_t *request, json_t **reply, struct err *e);
+/* For a user of a ledger that is served: -EPERM for what is not theirs to ask. */
+int ledger_handle_for(struct ledger *l, int64_t uid, const json_t *request, json_t **reply,
+		      struct err *e);
 
 /* ---- a sandbox's spending ---- */
 
@@ -114,37 +121,3 @@ int ledger_release(struct ledger *l, const char *sandbox, const struct ledger_us
  * one settlement period after that; the rest is free. 1; 0 if it held nothing (any more).
  */
 int ledger_return(struct ledger *l, const char *sandbox, struct err *e);
-
-/* Tokens of a model, for a sandbox that is there: what they cost in *ret_money. -EDQUOT, when they
- * have been recorded, if its account is exhausted by now. */
-int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
-		  int64_t in, int64_t out, int64_t *ret_money, struct err *e);
-
-/* ---- anchors of trails ---- */
-
-/* One row, in a table that is chained as a trail is: each has the digest of the one before. */
-struct ledger_anchor_row {
-	int64_t n; /* from 1 */
-	int64_t time_ms;
-	const char *sandbox;
-	int64_t size; /* records up to here; 0 in a row of ledger_retire() */
-	const char *head;
-	const char *root;
-	const char *signature;
-	const char *retired; /* why the trail was removed; NULL: it was not */
-};
-
-/* A trail stands at `size` records, with that head, root and signature (hexadecimal). */
-int ledger_anchor(struct ledger *l, const char *sandbox, int64_t size, const char *head,
-		  const char *root, const char *signature, int64_t *ret_n, struct err *e);
-
-/* The trail was removed for a reason: what is not there any more is not missing. */
-int ledger_retire(struct ledger *l, const char *sandbox, const char *why, struct err *e);
-
-typedef int ledger_anchor_fn(void *arg, const struct ledger_anchor_row *row, struct err *e);
-
-/* Those of one sandbox (NULL: all) in their order; the whole table is verified on the way, also
- * where only some are told of. -EBADMSG, with the row, where it does not hold: what was told of
- * before that stands for nothing either. */
-int ledger_anchors(struct ledger *l, const char *sandbox, ledger_anchor_fn *fn, void *arg,
-		   struct err *e);

@@ -214,6 +214,26 @@ def test_a_server_that_goes(world, server, base, atoll):
     assert books.run(policy, "true").status == 0
 
 
+def test_a_server_that_stands_still(world, server, base, atoll):
+    """The keeper goes on while a settlement is on its way: a limit of time is kept."""
+    books = Books(atoll, base, f"version: 1\nledger: {server.url}\nsettle_every: 1s\n")
+    books.account("org", "wall 1h")
+    process = books.start(books.policy("org", "time: {wall: 4s}\n"), "sh", "-c", "for i in $(seq 300); do echo; sleep 0.1; done")
+    assert runner.eventually(lambda: books.stands("org", "wall")[0] > 0)
+    name, keeper = keeper_of(books)
+    [asked] = [int(pid) for pid in runner.text_of(f"/proc/{keeper}/task/{keeper}/children").split()
+               if runner.text_of(f"/proc/{pid}/cmdline") == "atoll-ledger\0"]
+    os.kill(asked, 19)
+    said = process.stdout.read()
+    process.wait(timeout=runner.TIMEOUT)
+    [limit] = [e["data"]["limit"] for e in books.events(name) if e["event"] == "limit"]
+    assert limit == "wall" and len(said) < 45, (limit, len(said))
+    os.kill(asked, 18)  # that it is to end it hears when it goes on
+    assert runner.eventually(lambda: not os.path.exists(f"/proc/{asked}"))
+    assert books.ok("reap").out.startswith("removed: 1 ")
+    assert books.stands("org", "wall")[1] == 0
+
+
 # Between a keeper and atoll-ledger: it ends when it has the answer to a reservation, which nobody else gets.
 THIEF = """#!/usr/bin/python3
 import socket, struct, subprocess, sys
@@ -309,7 +329,7 @@ def test_without_an_account(file, world):
 @pytest.mark.parametrize("text, said", [
     ("ledger: sqlite\n", "config.yaml:1:1: version is missing"), ("version: 2\n", "config.yaml:1:10: version"),
     ("version: 1\nledgre: sqlite\n", "config.yaml:2:1: unknown key 'ledgre'"), ("version: 1\nversion: 1\n", "config.yaml:2:1: duplicate key"),
-    ("version: 1\nledger: mysql://x\n", "config.yaml:2:9: ledger: expected 'sqlite' or 'postgres://"),
+    ("version: 1\nledger: mysql://x\n", "config.yaml:2:9: ledger: expected 'sqlite', 'system', 'unix:/PATH' or 'postgres://"),
     ("version: 1\nledger: [sqlite]\n", "config.yaml:2:9: ledger: expected a single value, found a list"),
     ("version: 1\nsettle_every: 1ms\n", "config.yaml:2:15: settle_every"), ("- x\n", "config.yaml:1:1: "), ("", "config.yaml:1:1: "),
 ])

@@ -107,6 +107,10 @@ def examples(atoll, words):
     return [line.strip() for line in lines]
 
 
+# What the examples' own installation has not: a ledger for several users, and a sandbox of a host that is gone.
+ELSEWHERE = {"allow": "this ledger knows no users", "disallow": "this ledger knows no users", "return": "the ledger holds nothing for sandbox"}
+
+
 def test_every_example_works(place, atoll, world):
     every = [[], *commands(atoll)]
     assert len(every) >= 12
@@ -132,6 +136,10 @@ def test_every_example_works(place, atoll, world):
             result = place.shell(line)
             place.clear()
             seen += 1
+            if words[:1] == ["account"] and words[-1] in ELSEWHERE:
+                if ELSEWHERE[words[-1]] not in result.err:
+                    wrong.append(str(result))
+                continue
             if result.status != 0 and not ({"pause", "resume"} & set(words) and "control group" in result.err):
                 wrong.append(str(result))
             if process:

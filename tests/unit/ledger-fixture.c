@@ -129,6 +129,11 @@ static int64_t clock_of(void *arg)
 	return ((struct fixture *)arg)->now_ms;
 }
 
+static int64_t up_of(void *arg)
+{
+	return ((struct fixture *)arg)->up_ms;
+}
+
 struct store *fixture_store(struct fixture *f)
 {
 	struct store *s = NULL;
@@ -144,7 +149,11 @@ struct store *fixture_store(struct fixture *f)
 
 struct ledger *fixture_open(struct fixture *f)
 {
-	struct ledger_config c = {.home = f->home, .clock_ms = clock_of, .clock_arg = f};
+	struct ledger_config c = {.home = f->home,
+				  .clock_ms = clock_of,
+				  .up_ms = up_of,
+				  .clock_arg = f,
+				  .serves = true};
 	struct ledger *l = NULL;
 	struct err e = {};
 

@@ -13,6 +13,7 @@ struct fixture {
 	struct ledger *l;
 	bool postgres;
 	int64_t now_ms; /* what the ledger takes for the clock of the host */
+	int64_t up_ms;  /* and for how long that is up */
 };
 
 /* The server: a group's setup and teardown. */

@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 #include "ledger-fixture.h"
+#include "record/ledger-anchor.h"
+#include "record/ledger-tokens.h"
 
 /* ---- requests ---- */
 
@@ -486,6 +488,104 @@ static void test_tokens(void **state)
 	assert_int_equal(ledger_tokens(f->l, "s-1", "large", "2", 1, 0, &money, &e), -ESTALE);
 }
 
+static int ask_tokens(struct ledger *l, const char *request, const char *model, int64_t in,
+		      int64_t out, struct err *e)
+{
+	*e = (struct err){};
+	return ledger_tokens_reserve(l, "s-1", request, model, in, out, e);
+}
+
+/* Of tokens and of money, of the account and of the one above. */
+static void test_tokens_before_they_are_spent(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {};
+	int64_t money = 0;
+
+	create(f->l, "org", NULL);
+	create(f->l, "team", "org");
+	prices(f->l, NULL, 36000000);
+	budget(f->l, "org", "money", "total", 200000);
+	budget(f->l, "team", "tokens", "day", 10000);
+	call(f->l,
+	     json_pack("{s:s, s:s, s:s, s:s, s:i}", "op", "set-budget", "account", "org",
+		       "dimension", "tokens", "model", "small", "amount", 3000),
+	     0, NULL);
+	assert_int_equal(ask_tokens(f->l, "r-1", "small", 1, 1, &e), -ESTALE);
+	reserves(f->l, "s-1", "team", 10); /* 100000 of money */
+	assert_int_equal(ask_tokens(f->l, "r-1", "small", 1000, 1000, &e), 0);
+	assert_int_equal(stands(f->l, "org", "money", "total", "reserved"), 103000);
+	assert_int_equal(stands(f->l, "team", "tokens", "day", "reserved"), 2000);
+	assert_int_equal(stands(f->l, "team", "tokens", "day", "spent"), 0);
+	/* The model's own budget, of the account above. */
+	assert_int_equal(ask_tokens(f->l, "r-2", "small", 1001, 0, &e), -EDQUOT);
+	assert_non_null(strstr(e.msg, "ask for fewer tokens at a time"));
+	assert_non_null(strstr(e.msg, "set-budget org tokens AMOUNT --model small"));
+	/* Of all models. */
+	assert_int_equal(ask_tokens(f->l, "r-2", "large", 8001, 0, &e), -EDQUOT);
+	assert_non_null(strstr(e.msg, "account 'team' of tokens"));
+	/* Money: 15 for a token out. */
+	assert_int_equal(ask_tokens(f->l, "r-2", "large", 0, 6467, &e), -EDQUOT);
+	assert_non_null(strstr(e.msg, "account 'org' of money"));
+	assert_int_equal(ask_tokens(f->l, "r-2", "large", 0, 6466, &e), 0);
+	assert_int_equal(ask_tokens(f->l, "r-2", "large", 1, 0, &e), -EEXIST);
+	/* A start has no room beside them, as little as beside a sandbox. */
+	refused(f->l, "s-2", "team", 1, "account 'org' of money");
+	/* Less than was reserved, once. */
+	assert_int_equal(ledger_tokens_tell(f->l, "s-1", "r-2", "large", "1", 0, 100, &money, &e),
+			 0);
+	assert_int_equal(money, 1500);
+	assert_int_equal(ledger_tokens_tell(f->l, "s-1", "r-2", "large", "1", 0, 100, &money, &e),
+			 -ESTALE);
+	assert_int_equal(ledger_tokens_tell(f->l, "s-1", "r-1", "large", "1", 0, 1, &money, &e),
+			 -ESTALE);
+	assert_int_equal(stands(f->l, "org", "money", "total", "spent"), 1500);
+	assert_int_equal(stands(f->l, "org", "money", "total", "reserved"), 103000);
+	/* More than that is spent all the same. */
+	assert_int_equal(ask_tokens(f->l, "r-3", "large", 0, 10, &e), 0);
+	assert_int_equal(ledger_tokens_tell(f->l, "s-1", "r-3", "large", "1", 0, 20, &money, &e),
+			 0);
+	assert_int_equal(stands(f->l, "team", "tokens", "day", "spent"), 120);
+	/* What is never told counts when the sandbox is returned. */
+	assert_int_equal(ledger_return(f->l, "s-1", &e), 1);
+	assert_int_equal(stands(f->l, "team", "tokens", "day", "spent"), 2120);
+	assert_int_equal(stands(f->l, "team", "tokens", "day", "reserved"), 0);
+	assert_int_equal(stands(f->l, "org", "money", "total", "reserved"), 0);
+	assert_int_equal(stands(f->l, "org", "money", "total", "spent"),
+			 100000 + 3000 + 1500 + 300);
+}
+
+/* Where no tokens are left a sandbox starts, and its requests are refused. A closed account takes
+ * none either. */
+static void test_no_tokens_left(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {};
+	int64_t money;
+
+	create(f->l, "org", NULL);
+	budget(f->l, "org", "tokens", "total", 10);
+	reserves(f->l, "s-1", "org", 10);
+	assert_int_equal(ledger_tokens(f->l, "s-1", "m", "1", 10, 0, &money, &e), -EDQUOT);
+	reserves(f->l, "s-2", "org", 10);
+	assert_int_equal(ask_tokens(f->l, "r-1", "m", 1, 0, &e), -EDQUOT);
+	assert_int_equal(ask_tokens(f->l, "r-1", "m", 0, 0, &e), 0);
+	for (int i = 2; i <= 256; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "r-%d", i);
+		assert_int_equal(ask_tokens(f->l, name, "m", 0, 0, &e), 0);
+	}
+	assert_int_equal(ask_tokens(f->l, "r-257", "m", 0, 0, &e), -EDQUOT);
+	assert_non_null(strstr(e.msg, "256 requests"));
+	call(f->l, json_pack("{s:s, s:s}", "op", "close", "account", "org"), 0, NULL);
+	assert_int_equal(ledger_tokens_tell(f->l, "s-1", "r-1", "m", "1", 0, 0, &money, &e),
+			 -EDQUOT);
+	assert_int_equal(ask_tokens(f->l, "r-258", "m", 0, 0, &e), -EPERM);
+	release(f->l, "s-1", 1);
+	assert_int_equal(stands(f->l, "org", "tokens", "total", "spent"), 10);
+}
+
 /* ---- what does not fit ---- */
 
 static void test_large_numbers(void **state)
@@ -637,7 +737,7 @@ static void test_anchors(void **state)
 
 static const char once_more[] =
 	"INSERT INTO anchor SELECT 7, prev, time, sandbox, size, head, root, "
-	"signature, retired FROM anchor WHERE n = 6";
+	"signature, retired, uid FROM anchor WHERE n = 6";
 
 /* Whatever is done to the rows is seen, whichever sandbox is asked about. */
 static void test_anchors_that_were_changed(void **state)
@@ -655,6 +755,7 @@ static void test_anchors_that_were_changed(void **state)
 		"UPDATE anchor SET sandbox = 's-2' WHERE n = 4",
 		"UPDATE anchor SET time = time + 1 WHERE n = 4",
 		"UPDATE anchor SET retired = 'so' WHERE n = 4",
+		"UPDATE anchor SET uid = 1000 WHERE n = 4",
 		"UPDATE anchor SET n = 7 WHERE n = 6",
 		"UPDATE anchor SET n = -n WHERE n = 1",
 		once_more,
@@ -851,6 +952,8 @@ int main(void)
 		ON_BOTH(test_rounding),
 		ON_BOTH(test_prices_with_dates),
 		ON_BOTH(test_tokens),
+		ON_BOTH(test_tokens_before_they_are_spent),
+		ON_BOTH(test_no_tokens_left),
 		ON_BOTH(test_large_numbers),
 		ON_BOTH(test_periods),
 		ON_BOTH(test_clock_set_back),

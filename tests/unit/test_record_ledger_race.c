@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "ledger-fixture.h"
+#include "record/ledger-tokens.h"
 
 static void do_call(struct ledger *l, json_t *request)
 {
@@ -54,7 +55,7 @@ static struct ledger_usage used(int64_t wall, int64_t cpu)
 /* Every sum that is kept is that of what it is made of. */
 static void check_sums(struct store *s, const char *account)
 {
-	static const char *const dimensions[] = {"wall", "cpu", "money"};
+	static const char *const dimensions[] = {"wall", "cpu", "money", "tokens"};
 	char sql[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(dimensions); i++) {
@@ -67,7 +68,7 @@ static void check_sums(struct store *s, const char *account)
 		settled = fixture_ask(s, sql);
 		(void)snprintf(sql, sizeof(sql),
 			       "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM used WHERE "
-			       "dimension = '%s' AND account = '%s'",
+			       "dimension = '%s' AND account = '%s' AND model = ''",
 			       dimensions[i], account);
 		spent = fixture_ask(s, sql);
 		assert_int_equal(settled, spent);
@@ -270,6 +271,8 @@ static void test_killed_at_every_write(void **state)
 #define SANDBOXES 12
 #define ACCOUNTS  4
 #define DAYS      60
+#define MODELS    2
+#define REQUESTS  3 /* of a sandbox at the same time */
 
 /* What the ledger should say, in a few lines: no database, no sums that are kept. */
 struct model {
@@ -278,11 +281,19 @@ struct model {
 		int parent;
 		int64_t day, total; /* budgets of wall; -1: none */
 		int64_t used[DAYS]; /* by itself */
+		int64_t tokens;     /* a budget of all models, in total, and one of the first */
+		int64_t first;
+		int64_t tokens_used[MODELS];
 	} accounts[ACCOUNTS];
 	struct {
 		bool open;
 		int account;
 		int64_t ceiling, settled;
+		struct {
+			bool open;
+			int model;
+			int64_t n;
+		} requests[REQUESTS];
 	} sandboxes[SANDBOXES];
 	int lives[SANDBOXES];
 };
@@ -345,6 +356,56 @@ static void model_use(struct model *m, int i, int64_t so_far)
 	}
 }
 
+/* Of one model, or of all (MODELS), by the account and those below it: used, or held. */
+static int64_t model_tokens(const struct model *m, int account, int model, bool held)
+{
+	int64_t sum = 0;
+
+	for (int a = 0; !held && a < ACCOUNTS; a++) {
+		for (int i = 0; is_below(m, a, account) && i < MODELS; i++) {
+			sum += model == MODELS || model == i ? m->accounts[a].tokens_used[i] : 0;
+		}
+	}
+	for (int i = 0; held && i < SANDBOXES; i++) {
+		for (int j = 0; is_below(m, m->sandboxes[i].account, account) && j < REQUESTS;
+		     j++) {
+			bool counts =
+				m->sandboxes[i].requests[j].open &&
+				(model == MODELS || model == m->sandboxes[i].requests[j].model);
+
+			sum += counts ? m->sandboxes[i].requests[j].n : 0;
+		}
+	}
+	return sum;
+}
+
+static bool model_fits_tokens(const struct model *m, int account, int model, int64_t n)
+{
+	for (int a = account; a >= 0 && n > 0; a = m->accounts[a].parent) {
+		int64_t all = model_tokens(m, a, MODELS, false) + model_tokens(m, a, MODELS, true);
+		int64_t first = model_tokens(m, a, 0, false) + model_tokens(m, a, 0, true);
+
+		if ((m->accounts[a].tokens >= 0 && all + n > m->accounts[a].tokens) ||
+		    (m->accounts[a].first >= 0 && model == 0 && first + n > m->accounts[a].first)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What was not told counts. */
+static void model_end_requests(struct model *m, int i)
+{
+	for (int j = 0; j < REQUESTS; j++) {
+		if (m->sandboxes[i].requests[j].open) {
+			m->accounts[m->sandboxes[i].account]
+				.tokens_used[m->sandboxes[i].requests[j].model] +=
+				m->sandboxes[i].requests[j].n;
+		}
+		m->sandboxes[i].requests[j].open = false;
+	}
+}
+
 static const char *const names[ACCOUNTS] = {"org", "a", "b", "a.sub"};
 
 static int pick(unsigned *seed, int n)
@@ -369,6 +430,48 @@ static void do_reserve(struct fixture *f, struct model *m, int i, unsigned *seed
 		m->sandboxes[i].ceiling = asked;
 		m->sandboxes[i].settled = 0;
 	}
+}
+
+/* A request to a model: its reservation, or what it has used; now and then one without. */
+static void do_tokens(struct fixture *f, struct model *m, unsigned *seed)
+{
+	static const char *const models[MODELS] = {"first", "second"};
+	int i = pick(seed, SANDBOXES), j = pick(seed, REQUESTS), model = pick(seed, MODELS);
+	int64_t n = pick(seed, 40), in = n / 3, money;
+	bool open = m->sandboxes[i].requests[j].open, alone = pick(seed, 8) == 0;
+	char id[24], request[8];
+	struct err e = {};
+	int r;
+
+	(void)snprintf(id, sizeof(id), "s-%d-%d", i, m->lives[i]);
+	(void)snprintf(request, sizeof(request), "r-%d", j);
+	if (!m->sandboxes[i].open) {
+		assert_int_equal(ledger_tokens_reserve(f->l, id, request, models[model], 1, 1, &e),
+				 -ESTALE);
+		return;
+	}
+	if (!open && !alone) {
+		r = ledger_tokens_reserve(f->l, id, request, models[model], in, n - in, &e);
+		assert_int_equal(
+			r, model_fits_tokens(m, m->sandboxes[i].account, model, n) ? 0 : -EDQUOT);
+		m->sandboxes[i].requests[j].open = r == 0;
+		m->sandboxes[i].requests[j].model = model;
+		m->sandboxes[i].requests[j].n = n;
+		return;
+	}
+	if (!alone) {
+		/* Most use less than they might. */
+		int64_t most = m->sandboxes[i].requests[j].n;
+
+		model = m->sandboxes[i].requests[j].model;
+		n = n > most && pick(seed, 10) ? most : n;
+		in = n / 3;
+		m->sandboxes[i].requests[j].open = false;
+	}
+	r = ledger_tokens_tell(f->l, id, alone ? NULL : request, models[model], "1", in, n - in,
+			       &money, &e);
+	assert_true(r == 0 || r == -EDQUOT);
+	m->accounts[m->sandboxes[i].account].tokens_used[model] += n;
 }
 
 static void do_something(struct fixture *f, struct model *m, unsigned *seed)
@@ -399,6 +502,7 @@ static void do_something(struct fixture *f, struct model *m, unsigned *seed)
 		return;
 	}
 	m->sandboxes[i].open = false;
+	model_end_requests(m, i);
 	if (what < 8) {
 		assert_int_equal(ledger_release(f->l, id, &u, NULL, &e), 0);
 		model_use(m, i, so_far);
@@ -437,6 +541,15 @@ static int check_one(const struct model *m, const json_t *b)
 	while (strcmp(names[a], account) != 0) {
 		a++;
 	}
+	if (strcmp(json_string_value(json_object_get(b, "dimension")), "tokens") == 0) {
+		int model = json_is_string(json_object_get(b, "model")) ? 0 : MODELS;
+
+		assert_int_equal(json_integer_value(json_object_get(b, "spent")),
+				 model_tokens(m, a, model, false));
+		assert_int_equal(json_integer_value(json_object_get(b, "reserved")),
+				 model_tokens(m, a, model, true));
+		return 1;
+	}
 	assert_int_equal(json_integer_value(json_object_get(b, "spent")),
 			 model_spent(m, a, day ? m->today : 0));
 	assert_int_equal(json_integer_value(json_object_get(b, "reserved")), model_held(m, a));
@@ -446,10 +559,10 @@ static int check_one(const struct model *m, const json_t *b)
 static void test_random_operations(void **state)
 {
 	struct fixture *f = *state;
-	struct model m = {.accounts = {{-1, 150, 4000, {}},
-				       {0, 250, -1, {}},
-				       {0, -1, 4000, {}},
-				       {1, 120, -1, {}}}};
+	struct model m = {.accounts = {{-1, 150, 4000, {}, 9000, -1, {}},
+				       {0, 250, -1, {}, -1, 2500, {}},
+				       {0, -1, 4000, {}, 5000, -1, {}},
+				       {1, 120, -1, {}, 4000, 1500, {}}}};
 	unsigned seed = 20261130;
 	struct store *s = fixture_store(f);
 
@@ -462,12 +575,22 @@ static void test_random_operations(void **state)
 		if (m.accounts[a].total >= 0) {
 			budget(f->l, names[a], "wall", "total", m.accounts[a].total);
 		}
+		if (m.accounts[a].tokens >= 0) {
+			budget(f->l, names[a], "tokens", "total", m.accounts[a].tokens);
+		}
+		if (m.accounts[a].first >= 0) {
+			do_call(f->l, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "op",
+						"set-budget", "account", names[a], "dimension",
+						"tokens", "period", "total", "model", "first",
+						"amount", (json_int_t)m.accounts[a].first));
+		}
 	}
 	for (int i = 0; i < 3000; i++) {
 		move_clock(f, &m, &seed);
 		/* The ledger sees a time when something is written. */
 		do_call(f->l, json_pack("{s:s, s:s}", "op", "return", "sandbox", "s-none"));
 		do_something(f, &m, &seed);
+		do_tokens(f, &m, &seed);
 		if (i % 50 == 0) {
 			json_t *reply = NULL, *b;
 			size_t j;
@@ -482,12 +605,13 @@ static void test_random_operations(void **state)
 			{
 				checked += check_one(&m, b);
 			}
-			assert_int_equal(checked, 4);
+			assert_int_equal(checked, 8);
 			json_decref(reply);
 			check_sums(s, "org");
 		}
 	}
-	print_message("# spent %ld on %ld days\n", (long)model_spent(&m, 0, 0), (long)m.today);
+	print_message("# spent %ld on %ld days, and %ld tokens\n", (long)model_spent(&m, 0, 0),
+		      (long)m.today, (long)model_tokens(&m, 0, MODELS, false));
 	s->ops->close(s);
 }
 

@@ -36,3 +36,7 @@ int account_millionths(const char *text, int64_t *ret, struct err *e);
 extern const struct cli_command cli_account_usage_command;
 extern const struct cli_command cli_account_report_command;
 extern const struct cli_command cli_account_price_command;
+extern const struct cli_command cli_account_allow_command;
+extern const struct cli_command cli_account_disallow_command;
+extern const struct cli_command cli_account_orphans_command;
+extern const struct cli_command cli_account_return_command;

@@ -187,6 +187,20 @@ static void print_budgets(const json_t *budgets, const char *currency)
 	}
 }
 
+/* Those of a ledger that is kept for several: with the account by which each of them may. */
+static void print_users(const json_t *users)
+{
+	const json_t *user;
+	size_t i;
+
+	json_array_foreach(users, i, user)
+	{
+		printf("uid %lld may use it, as '%s'\n",
+		       (long long)json_integer_value(json_object_get(user, "uid")),
+		       text_of(user, "account"));
+	}
+}
+
 static int show(const struct cli_command *c, int argc, char **argv)
 {
 	_cleanup_json_ json_t *doc = NULL;
@@ -219,6 +233,7 @@ static int show(const struct cli_command *c, int argc, char **argv)
 	} else {
 		print_budgets(budgets, text_of(doc, "currency"));
 	}
+	print_users(json_object_get(doc, "users"));
 	return cli_written();
 }
 
@@ -407,10 +422,14 @@ static const struct cli_command *const account_commands[] = {
 	&create_command,
 	&budget_command,
 	&cli_account_price_command,
+	&cli_account_allow_command,
+	&cli_account_disallow_command,
 	&list_command,
 	&show_command,
 	&cli_account_usage_command,
 	&cli_account_report_command,
+	&cli_account_orphans_command,
+	&cli_account_return_command,
 	&close_command,
 	NULL,
 };

@@ -16,6 +16,7 @@
 #include "front/cli/trails.h"
 #include "keeper/account.h"
 #include "policy/config.h"
+#include "record/ledger-anchor.h"
 #include "record/ledger.h"
 
 extern char **environ;
