@@ -154,6 +154,9 @@ static const char *sample(const struct cli_option *o)
 	if (strcmp(o->name, "--event") == 0) {
 		return "created";
 	}
+	if (strcmp(o->name, "--fingerprint") == 0) {
+		return "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	}
 	if (o->value.kind == CLI_VARIABLE) {
 		return "A=b";
 	}
@@ -164,7 +167,7 @@ static const char *sample(const struct cli_option *o)
 static int parse_one(const struct cli_command *c, const char *option, const char *value)
 {
 	_Alignas(16) char into[65536] = {};
-	char word[] = "x", first[128], second[64];
+	char word[] = "x", first[128], second[80];
 	char *argv[] = {word, first, value ? second : NULL, NULL};
 	struct cli_operands operands;
 	int r;
