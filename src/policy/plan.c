@@ -149,6 +149,7 @@ void plan_done(struct plan *p)
 	strings_free(p->env);
 	free(p->owner);
 	free(p->account);
+	free(p->agent);
 	free(p->purpose);
 	free(p->review);
 	strings_free(p->notes);

@@ -44,6 +44,10 @@ static const struct op ops[] = {
 	{"anchor", ledger_op_anchor, true},
 	{"retire", ledger_op_retire, true},
 	{"anchors", ledger_op_anchors, true} /* rows and their number are of one moment */,
+	{"agent", ledger_op_agent, false},
+	{"agents", ledger_op_agents, false},
+	{"agent-lower", ledger_op_agent_lower, true},
+	{"agent-restore", ledger_op_agent_restore, true},
 };
 
 int ledger_no_memory(struct err *e)

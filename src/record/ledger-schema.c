@@ -61,6 +61,11 @@ static const char *const steps[] = {
 	" signature TEXT NOT NULL, retired TEXT)",
 
 	"CREATE INDEX anchor_sandbox ON anchor (sandbox)",
+
+	/* Only ever added to: the last row of an agent is what counts (ledger-agent.c). */
+	"CREATE TABLE agent (n BIGINT PRIMARY KEY, name TEXT NOT NULL,"
+	" ceiling BIGINT NOT NULL CHECK (ceiling BETWEEN 0 AND 4), time BIGINT NOT NULL,"
+	" who TEXT NOT NULL, why TEXT NOT NULL)",
 };
 
 static int take_steps(struct store *s, struct err *e)

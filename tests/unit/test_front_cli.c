@@ -80,13 +80,13 @@ static void check_kind(const struct cli_option *o)
 		enum key_type type;
 		enum cli_values kind;
 	} kinds[] = {
-		{TYPE_INT, CLI_TEXT},         {TYPE_SIZE, CLI_TEXT},     {TYPE_DURATION, CLI_TEXT},
-		{TYPE_CPUS, CLI_TEXT},        {TYPE_WORD, CLI_WORDS},    {TYPE_WORD, CLI_WORKSPACE},
-		{TYPE_NAME, CLI_PROFILE},     {TYPE_NAME, CLI_TEXT},     {TYPE_TEXT, CLI_TEXT},
-		{TYPE_NAME, CLI_ACCOUNT},     {TYPE_PATH, CLI_FILE},     {TYPE_PATHS, CLI_FILE},
-		{TYPE_PROGRAMS, CLI_PROGRAM}, {TYPE_ENV, CLI_VARIABLE},  {TYPE_RULES, CLI_TEXT},
-		{TYPE_RATE, CLI_TEXT},        {TYPE_PATTERNS, CLI_TEXT}, {TYPE_NAMES, CLI_TEXT},
-		{TYPE_NAMES, CLI_WORDS},      {TYPE_HOSTS, CLI_TEXT},
+		{TYPE_INT, CLI_TEXT},     {TYPE_SIZE, CLI_TEXT},        {TYPE_DURATION, CLI_TEXT},
+		{TYPE_CPUS, CLI_TEXT},    {TYPE_WORD, CLI_WORDS},       {TYPE_WORD, CLI_WORKSPACE},
+		{TYPE_NAME, CLI_PROFILE}, {TYPE_NAME, CLI_TEXT},        {TYPE_TEXT, CLI_TEXT},
+		{TYPE_NAME, CLI_ACCOUNT}, {TYPE_NAME, CLI_AGENT},       {TYPE_PATH, CLI_FILE},
+		{TYPE_PATHS, CLI_FILE},   {TYPE_PROGRAMS, CLI_PROGRAM}, {TYPE_ENV, CLI_VARIABLE},
+		{TYPE_RULES, CLI_TEXT},   {TYPE_RATE, CLI_TEXT},        {TYPE_PATTERNS, CLI_TEXT},
+		{TYPE_NAMES, CLI_TEXT},   {TYPE_NAMES, CLI_WORDS},      {TYPE_HOSTS, CLI_TEXT},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;

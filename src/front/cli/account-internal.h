@@ -36,3 +36,5 @@ int account_millionths(const char *text, int64_t *ret, struct err *e);
 extern const struct cli_command cli_account_usage_command;
 extern const struct cli_command cli_account_report_command;
 extern const struct cli_command cli_account_price_command;
+extern const struct cli_command cli_account_agents_command;
+extern const struct cli_command cli_account_restore_command;

@@ -412,6 +412,8 @@ static const struct cli_command *const account_commands[] = {
 	&cli_account_usage_command,
 	&cli_account_report_command,
 	&close_command,
+	&cli_account_agents_command,
+	&cli_account_restore_command,
 	NULL,
 };
 
