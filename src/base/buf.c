@@ -31,8 +31,8 @@ void buf_clear(struct buf *b)
 	}
 }
 
-/* Makes room for `extra` more bytes and the terminator. */
-static int buf_grow(struct buf *b, size_t extra)
+/* More memory, where that is allowed. */
+static int more(struct buf *b, size_t extra)
 {
 	size_t cap = b->cap ? b->cap : 256;
 	char *data;
@@ -40,9 +40,6 @@ static int buf_grow(struct buf *b, size_t extra)
 	if (extra > b->max - b->len) {
 		b->failed = true;
 		return -E2BIG;
-	}
-	if (b->len + extra + 1 <= b->cap) {
-		return 0;
 	}
 	cap = cap > b->max ? b->max + 1 : cap;
 	while (cap < b->len + extra + 1) {
@@ -56,6 +53,12 @@ static int buf_grow(struct buf *b, size_t extra)
 	b->data = data;
 	b->cap = cap;
 	return 0;
+}
+
+/* Makes room for `extra` more bytes and the terminator. Memory that is there is within max. */
+static inline int buf_grow(struct buf *b, size_t extra)
+{
+	return extra < b->cap - b->len ? 0 : more(b, extra);
 }
 
 int buf_add(struct buf *b, const void *data, size_t len)
@@ -80,7 +83,26 @@ int buf_adds(struct buf *b, const char *s)
 
 int buf_addc(struct buf *b, char c)
 {
-	return buf_add(b, &c, 1);
+	int r = buf_grow(b, 1);
+
+	if (r < 0) {
+		return r;
+	}
+	b->data[b->len++] = c;
+	b->data[b->len] = '\0';
+	return 0;
+}
+
+int buf_addu(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	return buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 int buf_addf(struct buf *b, const char *fmt, ...)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Invariants: len <= cap <= max + 1; data is NULL or data[len] == '\0', so that text can be read
@@ -25,6 +26,7 @@ void buf_clear(struct buf *b); /* keeps the memory */
 int buf_add(struct buf *b, const void *data, size_t len);
 int buf_adds(struct buf *b, const char *s);
 int buf_addc(struct buf *b, char c);
+int buf_addu(struct buf *b, uint64_t n); /* in decimal digits */
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends the whole of a descriptor; -E2BIG if there is more than max. */

@@ -19,3 +19,16 @@ int64_t clock_stamp_ns(void);
 
 /* The wall clock as RFC 3339 in UTC with microseconds: 2026-11-21T02:46:24.000001Z. */
 void clock_text(char out[CLOCK_TEXT_SIZE]);
+
+/* The last second that was written out, for who asks often: zeros before the first. */
+struct clock_second {
+	int64_t second;
+	char text[CLOCK_TEXT_SIZE]; /* "": there is none yet */
+	size_t len;                 /* up to the fraction */
+};
+
+/* The same at a given time. `s` may be NULL. */
+void clock_format(struct clock_second *s, int64_t second, long nanoseconds,
+		  char out[CLOCK_TEXT_SIZE]);
+/* The same now. */
+void clock_text_again(struct clock_second *s, char out[CLOCK_TEXT_SIZE]);

@@ -102,18 +102,10 @@ static void append_string(struct buf *b, const char *s, size_t len)
 
 static void append_integer(struct buf *b, json_int_t n)
 {
-	char digits[24];
-	size_t at = sizeof(digits);
-	uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
-
-	do {
-		digits[--at] = (char)('0' + left % 10);
-		left /= 10;
-	} while (left > 0);
 	if (n < 0) {
-		digits[--at] = '-';
+		(void)buf_addc(b, '-');
 	}
-	(void)buf_add(b, digits + at, sizeof(digits) - at);
+	(void)buf_addu(b, n < 0 ? -(uint64_t)n : (uint64_t)n);
 }
 
 static bool append_value(struct buf *b, const json_t *j, unsigned depth);

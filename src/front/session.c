@@ -216,13 +216,17 @@ static int terminal_of(unsigned mask)
 }
 
 /* The child's side: nothing of the caller's but the socket goes with it. */
-static _Noreturn void become_keeper(int socket)
+static _Noreturn void become_keeper(int socket, const cpu_set_t *elsewhere)
 {
 	char *argv[] = {"atoll-keeper", NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), i;
-	int front = fcntl(socket, F_DUPFD_CLOEXEC, KEEPER_FD_FRONT + 1);
+	int null, front, i;
 	sigset_t none;
 
+	if (elsewhere) {
+		cpu_move(0, elsewhere);
+	}
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	front = fcntl(socket, F_DUPFD_CLOEXEC, KEEPER_FD_FRONT + 1);
 	for (i = 0; i < 3; i++) {
 		if (null < 0 || dup2(null, i) < 0) {
 			_exit(125);
@@ -241,8 +245,8 @@ static _Noreturn void become_keeper(int socket)
 /* fork, not vfork or posix_spawn: those would hold us until the keeper has exec'ed. */
 int session_open(struct session *s, struct err *e)
 {
-	cpu_set_t cpus;
-	bool known = cpu_affinity(0, &cpus);
+	cpu_set_t cpus, others;
+	bool push = cpu_affinity(0, &cpus) && cpu_others(&cpus, &others);
 	int pair[2];
 
 	*s = (struct session){.socket = FD_NONE, .dir = FD_NONE};
@@ -252,7 +256,7 @@ int session_open(struct session *s, struct err *e)
 	}
 	s->keeper = fork();
 	if (s->keeper == 0) {
-		become_keeper(pair[1]);
+		become_keeper(pair[1], push ? &others : NULL);
 	}
 	(void)fd_close(pair[1]);
 	s->socket = pair[0];
@@ -260,8 +264,8 @@ int session_open(struct session *s, struct err *e)
 		session_done(s);
 		return err_sys(e, errno, "cannot start the keeper");
 	}
-	if (known) {
-		cpu_push(s->keeper, &cpus); /* before MSG_START */
+	if (push) {
+		cpu_move(s->keeper, &others); /* before MSG_START; it may not have run yet */
 	}
 	return 0;
 }

@@ -29,6 +29,7 @@
 #include "record/ledger.h"
 #include "record/pending.h"
 #include "record/trail.h"
+#include "record/verify.h"
 
 extern char **environ;
 
@@ -81,6 +82,65 @@ int anchor_in_ledger(const struct state *s, const struct trail *t, const struct 
 	}
 	r = account_open_ledger_in(s->home, ms, &l, e);
 	return r < 0 ? r : put_in_ledger(l, &p, e);
+}
+
+struct known {
+	struct verify_anchor *list;
+	size_t n;
+};
+
+static int add_known(void *arg, const struct ledger_anchor_row *row, struct err *e)
+{
+	struct known *k = arg;
+	struct verify_anchor *more;
+
+	if (row->retired) {
+		return 0;
+	}
+	more = realloc(k->list, (k->n + 1) * sizeof(*more));
+	if (!more) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	k->list = more;
+	k->list[k->n].size = (uint64_t)row->size;
+	(void)snprintf(k->list[k->n++].head, DIGEST_HEX_SIZE, "%s", row->head);
+	return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct verify_anchor *x = a, *y = b;
+
+	return (x->size > y->size) - (x->size < y->size);
+}
+
+int anchor_known(const struct state *s, const char *sandbox, struct verify_anchor **ret,
+		 size_t *ret_n, struct err *e)
+{
+	_cleanup_(config_done) struct config config = {};
+	_cleanup_ledger_ struct ledger *l = NULL;
+	struct known known = {};
+	int r = config_load(environ, &config, e);
+
+	*ret = NULL;
+	*ret_n = 0;
+	r = r < 0 ? r : anchor_pending(s, e);
+	if (r < 0 || (strcmp(config.ledger, "sqlite") == 0 &&
+		      faccessat(s->home, "ledger/ledger.db", F_OK, AT_SYMLINK_NOFOLLOW) < 0)) {
+		return r < 0 ? r : 0;
+	}
+	r = account_open_ledger(s->home, &l, NULL, e);
+	r = r < 0 ? r : ledger_anchors(l, sandbox, add_known, &known, e);
+	if (r < 0) {
+		free(known.list);
+		return r;
+	}
+	if (known.n > 0) {
+		qsort(known.list, known.n, sizeof(*known.list), by_size);
+	}
+	*ret = known.list;
+	*ret_n = known.n;
+	return 0;
 }
 
 static char *anchor_line(const struct trail *t, const struct checkpoint *c)

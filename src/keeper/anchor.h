@@ -7,10 +7,13 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 struct checkpoint;
 struct err;
 struct state;
 struct trail;
+struct verify_anchor;
 
 /* In the ledger, or on its way there (record/pending.h): a trail that was just sealed by this
  * checkpoint. `ms`: as account_open_ledger_in() has it. */
@@ -19,6 +22,11 @@ int anchor_in_ledger(const struct state *s, const struct trail *t, const struct 
 
 /* Brings into the ledger what is on its way. How many, or -errno. */
 int anchor_pending(const struct state *s, struct err *e);
+
+/* What the ledger knows of one trail, the smallest first; free(). *ret_n is 0 where it knows of
+ * none. */
+int anchor_known(const struct state *s, const char *sandbox, struct verify_anchor **ret,
+		 size_t *ret_n, struct err *e);
 
 /* Where else config.yaml wants it: free(); NULL: nowhere. */
 int anchor_place(char **ret, struct err *e);

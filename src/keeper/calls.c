@@ -54,7 +54,7 @@ static int count_refusal(struct keeper *k, const struct seccomp_denial *d, struc
 /* So much was refused by now that the sandbox ends for it. */
 static bool is_caught(const struct keeper *k)
 {
-	return k->plan.escape == ESCAPE_STOP && !k->suspected &&
+	return k->plan.escape <= ESCAPE_STOP && !k->suspected &&
 	       denials_score(&k->denials) >= k->plan.escape_threshold;
 }
 
@@ -66,7 +66,7 @@ static int answer(struct keeper *k, const struct seccomp_denial *d, bool *ret_fr
 {
 	/* What may be the end of it is judged before it is answered. */
 	bool ends = d->record && k->plan.denials == DENIALS_END;
-	bool waits = ends || (d->record && k->plan.escape == ESCAPE_STOP);
+	bool waits = ends || (d->record && k->plan.escape <= ESCAPE_STOP);
 	int r;
 
 	*ret_free = false;

@@ -28,6 +28,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "keeper/agent.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/kept.h"
 #include "keeper/message.h"
@@ -98,8 +99,10 @@ static json_t *count_codes(const struct denials *d)
 
 int keeper_suspect(struct keeper *k, struct err *e)
 {
-	static const char *const actions[] = {
-		[ESCAPE_STOP] = "stop", [ESCAPE_PAUSE] = "pause", [ESCAPE_NOTE] = "note"};
+	static const char *const actions[] = {[ESCAPE_LOWER] = "lower",
+					      [ESCAPE_STOP] = "stop",
+					      [ESCAPE_PAUSE] = "pause",
+					      [ESCAPE_NOTE] = "note"};
 	unsigned score = denials_score(&k->denials);
 	int r;
 
@@ -521,6 +524,7 @@ static int start(struct keeper *k, struct err *e)
 	}
 	/* The others are at work on what they were asked for, and nothing of the payload has run.
 	 */
+	r = r < 0 ? r : agent_check(k, e);
 	r = r < 0 ? r : account_reserve(k, e);
 	if (r >= 0 && k->tier->survey) {
 		r = k->tier->survey(&k->sandbox, e);
@@ -777,12 +781,15 @@ static void judge_refusals(struct keeper *k)
 	if (!k->recording) {
 		return;
 	}
-	if (keeper_suspect(k, &k->error) > 0 && k->plan.escape == ESCAPE_STOP && ended &&
+	if (keeper_suspect(k, &k->error) > 0 && k->plan.escape <= ESCAPE_STOP && ended &&
 	    !ended_by_us(k)) {
 		k->caught = true;
 	}
 	if (k->plan.denials == DENIALS_END && k->denials.n > 0 && ended && !ended_by_us(k)) {
 		k->denied = keeper_record_denial(k, &k->error) >= 0;
+	}
+	if (k->suspected && k->plan.escape == ESCAPE_LOWER) {
+		(void)agent_lower(k, k->error.code ? NULL : &k->error);
 	}
 }
 

@@ -122,33 +122,59 @@ int seal_meanwhile(const struct state *s, struct trail *t, struct err *e)
 	return seal_now(s, t, SEAL_MEANWHILE, e);
 }
 
-/* Whether what stands there may be signed. Whoever cut something off, or made it anew, is not to
- * find it signed the next time that somebody adds to it. */
-static int may_seal(const struct state *s, const char *sandbox, enum seal_what what, struct err *e)
+/* What stands there, also beside what was said of it elsewhere: a record that holds together may be
+ * what is left of one. */
+static int examine(const struct state *s, const char *sandbox, bool beside,
+		   struct verify_report *ret, struct err *e)
 {
-	struct verify_report report;
+	_cleanup_free_ struct verify_anchor *anchors = NULL;
+	struct verify_trust trust = {};
 	struct key_list keys;
 	struct reader in;
-	int r;
+	int r = key_list(s->home, &keys, e);
 
-	if (what == SEAL_ASKED) {
-		return 1;
+	trust.keys = keys.keys;
+	trust.n_keys = r < 0 ? 0 : keys.n;
+	if (r >= 0 && beside) {
+		r = anchor_known(s, sandbox, &anchors, &trust.n_anchors, e);
+		trust.anchors = anchors;
 	}
-	r = key_list(s->home, &keys, e);
 	r = r < 0 ? r : reader_open(&in, s->trail, sandbox, e);
 	if (r < 0) {
 		return r;
 	}
-	r = verify_run(&in, &(struct verify_trust){.keys = keys.keys, .n_keys = keys.n}, NULL, NULL,
-		       &report, e);
+	r = verify_run(&in, &trust, NULL, NULL, ret, e);
 	reader_close(&in);
-	return r < 0 ? r : report.good && (what == SEAL_FIRST || report.sealed == report.records);
+	return r;
+}
+
+/*
+ * Whether what stands there may be signed. Whoever cut something off, or made it anew, is not to
+ * find it signed the next time that somebody adds to it, nor by putting back the directory of a
+ * sandbox that has ended (SEAL_FIRST).
+ */
+static int may_seal(const struct state *s, const char *sandbox, enum seal_what what,
+		    struct verify_report *report, struct err *e)
+{
+	int r;
+
+	*report = (struct verify_report){};
+	if (what == SEAL_ASKED) {
+		return 1;
+	}
+	r = examine(s, sandbox, what == SEAL_FIRST, report, e);
+	if (r < 0 || !report->good) {
+		return r < 0 ? r : 0;
+	}
+	/* One that has had its seal has had its first. */
+	return (what == SEAL_FIRST && !report->closed) || report->sealed == report->records;
 }
 
 int seal_event(const struct state *s, const char *sandbox, const char *event, json_t *data,
 	       enum seal_what what, struct err *e)
 {
 	_cleanup_json_ json_t *taken = data;
+	struct verify_report report;
 	struct trail trail;
 	struct err why = {};
 	int r, may;
@@ -160,7 +186,12 @@ int seal_event(const struct state *s, const char *sandbox, const char *event, js
 	if (r < 0) {
 		return r;
 	}
-	may = may_seal(s, sandbox, what, &why);
+	may = may_seal(s, sandbox, what, &report, &why);
+	/* Ended well, and sealed: whoever says that it was found has put something there. */
+	if (what == SEAL_FIRST && report.good && report.clean && report.closed) {
+		trail_done(&trail);
+		return 0;
+	}
 	r = trail_add(&trail, event, json_incref(taken), e);
 	if (r >= 0 && may > 0) {
 		/* Whoever looks for the dead has something else to do. */

@@ -24,8 +24,10 @@ int seal_meanwhile(const struct state *s, struct trail *t, struct err *e);
 enum seal_what {
 	SEAL_AGAIN,   /* what was sealed, and is as it was; another record stays without a seal */
 	SEAL_PASSING, /* the same by who looks for the dead, and waits for nobody outside */
-	SEAL_FIRST, /* what its keeper has left, if that holds together; waits for nobody either */
-	SEAL_ASKED, /* what is there: somebody has looked at it, and is told where it fails */
+	SEAL_FIRST,   /* what its keeper has left, if that holds together, is all that was anchored,
+		       * and had no seal behind its end yet; nothing is added to one that ended well
+		       * and has its seal. Waits for nobody either */
+	SEAL_ASKED,   /* what is there: somebody has looked at it, and is told where it fails */
 };
 
 /*

@@ -12,16 +12,28 @@ bool cpu_affinity(pid_t pid, cpu_set_t *ret)
 	return sched_getaffinity(pid, sizeof(*ret), ret) == 0;
 }
 
-void cpu_push(pid_t child, const cpu_set_t *all)
+bool cpu_others(const cpu_set_t *all, cpu_set_t *ret)
 {
-	cpu_set_t others = *all;
 	int here = sched_getcpu();
 
+	*ret = *all;
 	if (here >= 0) {
-		CPU_CLR((size_t)here, &others);
+		CPU_CLR((size_t)here, ret);
 	}
-	if (CPU_COUNT(&others) > 0) {
-		(void)sched_setaffinity(child, sizeof(others), &others);
+	return here >= 0 && CPU_COUNT(ret) > 0;
+}
+
+void cpu_move(pid_t pid, const cpu_set_t *where)
+{
+	(void)sched_setaffinity(pid, sizeof(*where), where);
+}
+
+void cpu_push(pid_t child, const cpu_set_t *all)
+{
+	cpu_set_t others;
+
+	if (cpu_others(all, &others)) {
+		cpu_move(child, &others);
 	}
 }
 

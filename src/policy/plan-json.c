@@ -68,6 +68,7 @@ static const struct field plan_fields[] = {
 	FIELD(learn, FIELD_BOOL, KEY_COUNT),
 	FIELD(owner, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(account, FIELD_OPTIONAL, KEY_COUNT),
+	FIELD(agent, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(purpose, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(review, FIELD_OPTIONAL, KEY_COUNT),
 	FIELD(escape, FIELD_WORD, KEY_ESCAPE),

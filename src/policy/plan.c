@@ -150,6 +150,7 @@ void plan_done(struct plan *p)
 	strings_free(p->inherited);
 	free(p->owner);
 	free(p->account);
+	free(p->agent);
 	free(p->purpose);
 	free(p->review);
 	strings_free(p->notes);

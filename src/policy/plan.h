@@ -27,9 +27,10 @@ enum provenance { PROVENANCE_REVIEWED, PROVENANCE_AGENT, PROVENANCE_EXTERNAL };
 enum tier { TIER_NONE, TIER_PROCESS, TIER_CONTAINER, TIER_MICROVM }; /* weakest first */
 enum copy_by { COPY_BY_OVERLAY, COPY_BY_FILES };
 enum syscall_profile { SYSCALLS_FILE, SYSCALLS_STRICT, SYSCALLS_DEFAULT, SYSCALLS_NESTED };
-enum denials_rule { DENIALS_END, DENIALS_RECORD };           /* strictest first */
-enum escape_rule { ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE }; /* strictest first */
-enum durability { DURABILITY_POWER, DURABILITY_PROCESS };    /* strictest first */
+enum denials_rule { DENIALS_END, DENIALS_RECORD }; /* strictest first */
+/* Strictest first: ESCAPE_LOWER does all that ESCAPE_STOP does. */
+enum escape_rule { ESCAPE_LOWER, ESCAPE_STOP, ESCAPE_PAUSE, ESCAPE_NOTE };
+enum durability { DURABILITY_POWER, DURABILITY_PROCESS }; /* strictest first */
 /* strictest first */
 enum net_default { NET_DEFAULT_NONE, NET_DEFAULT_DENY, NET_DEFAULT_ALLOW, NET_DEFAULT_OPEN };
 
@@ -104,6 +105,7 @@ struct plan {
 
 	char *owner; /* governance, recorded in the trail; NULL when undeclared */
 	char *account;
+	char *agent; /* whose trust the ledger may have lowered */
 	char *purpose;
 	char *review;  /* how often, a word */
 	char **scopes; /* kinds of data */

@@ -404,6 +404,7 @@ static int fill_plain(struct settled *s, struct plan *p, struct err *e)
 	fill_expiry(v, p);
 	if (copy_text(&v[KEY_NAME], &p->name) < 0 || copy_text(&v[KEY_OWNER], &p->owner) < 0 ||
 	    copy_text(&v[KEY_ACCOUNT], &p->account) < 0 ||
+	    copy_text(&v[KEY_AGENT], &p->agent) < 0 ||
 	    copy_text(&v[KEY_PURPOSE], &p->purpose) < 0 || copy_review(v, &p->review) < 0 ||
 	    copy_scopes(&v[KEY_SCOPES], p) < 0) {
 		return no_memory(e);

@@ -65,6 +65,8 @@ static const struct word review_words[] = {
 };
 
 static const struct word escape_words[] = {
+	{"lower", "It is ended where so much was refused that an escape is suspected, and its "
+		  "agent has one level of trust less from then on, until a person gives it back."},
 	{"stop", "It is ended where so much was refused that an escape is suspected."},
 	{"pause", "It is paused where so much was refused that an escape is suspected, until a "
 		  "person resumes or stops it."},
@@ -86,6 +88,7 @@ static const struct word require_words[] = {
 	{"scopes", "The kinds of data that it is for must be said."},
 	{"expires", "When it expires must be said."},
 	{"review", "How often it is reviewed must be said."},
+	{"agent", "Which agent runs in it must be said."},
 };
 
 /* The bits of enum idle_signal, in their order. */
@@ -573,6 +576,15 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			 "The account that it spends from: nothing starts beyond its budgets.",
 		 .say =
 			 "It belongs to the account {}."},
+	[KEY_AGENT] =
+		{.path = "governance.agent",
+		 .type = TYPE_NAME,
+		 .rule = MERGE_SAME,
+		 .doc =
+			 "The agent that runs in it, by a name of yours: it starts with no more "
+			 "trust than the ledger says that this one has.",
+		 .say =
+			 "The agent {} runs in it."},
 	[KEY_PURPOSE] = {.path = "governance.purpose",
 			 .type = TYPE_TEXT,
 			 .rule = MERGE_SAME,
@@ -600,13 +612,16 @@ const struct schema_key schema_keys[KEY_COUNT] = {
 			.rule = MERGE_LOWER,
 			WORDS(review_words),
 			.doc = "How often somebody looks at what such sandboxes may do; recorded."},
-	[KEY_ESCAPE] = {.path = "governance.escape",
-			.type = TYPE_WORD,
-			.rule = MERGE_LOWER,
-			.class = CLASS_FACT,
-			WORDS(escape_words),
-			.doc = "What follows where an escape is suspected: note, pause (stop where "
-			       "nothing can pause it) or stop."},
+	[KEY_ESCAPE] =
+		{.path = "governance.escape",
+		 .type = TYPE_WORD,
+		 .rule = MERGE_LOWER,
+		 .class = CLASS_FACT,
+		 WORDS(escape_words),
+		 .doc =
+			 "What follows where an escape is suspected: note, pause (stop where "
+			 "nothing can pause it), stop, or lower: stop, and one level of trust "
+			 "less for governance.agent from then on."},
 	[KEY_ESCAPE_THRESHOLD] = {.path = "governance.escape_threshold",
 				  .type = TYPE_INT,
 				  .rule = MERGE_LOWER,

@@ -606,8 +606,8 @@ static void settle_open_files(struct settled *s)
 static int check_complete(const struct settled *s, struct err *e)
 {
 	static const enum key_id optional[] = {
-		KEY_VERSION, KEY_PROFILE, KEY_COPY_BY, KEY_OWNER,   KEY_PROVENANCE, KEY_EXEC_ALLOW,
-		KEY_ACCOUNT, KEY_PURPOSE, KEY_IO,      KEY_EXPIRES, KEY_REVIEW};
+		KEY_VERSION, KEY_PROFILE, KEY_COPY_BY, KEY_OWNER, KEY_PROVENANCE, KEY_EXEC_ALLOW,
+		KEY_ACCOUNT, KEY_AGENT,   KEY_PURPOSE, KEY_IO,    KEY_EXPIRES,    KEY_REVIEW};
 
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		bool needed = schema_keys[i].type != TYPE_SECTION &&
@@ -627,8 +627,8 @@ static int check_complete(const struct settled *s, struct err *e)
 /* What the organisation, or anybody below it, wants to have said of each sandbox. */
 static int check_required(const struct settled *s, struct err *e)
 {
-	static const enum key_id keys[] = {KEY_OWNER,  KEY_ACCOUNT, KEY_PURPOSE,
-					   KEY_SCOPES, KEY_EXPIRES, KEY_REVIEW};
+	static const enum key_id keys[] = {KEY_OWNER,   KEY_ACCOUNT, KEY_PURPOSE, KEY_SCOPES,
+					   KEY_EXPIRES, KEY_REVIEW,  KEY_AGENT};
 	const struct schema_key *require = &schema_keys[KEY_REQUIRE];
 	const struct value *v = &s->policy.v[KEY_REQUIRE];
 
@@ -648,6 +648,18 @@ static int check_required(const struct settled *s, struct err *e)
 	return 0;
 }
 
+/* Whose trust could be lowered must be known before anything is suspected. */
+static int check_escape(const struct settled *s, struct err *e)
+{
+	const struct value *v = &s->policy.v[KEY_ESCAPE];
+
+	return v->num == ESCAPE_LOWER && !s->policy.v[KEY_AGENT].set
+		       ? origin_fail(&v->at, e,
+				     "governance.escape: 'lower' lowers the trust of an agent; say "
+				     "which in governance.agent, or --agent, or choose 'stop'")
+		       : 0;
+}
+
 int policy_settle(const struct policy_request *req, struct settled *ret, struct err *e)
 {
 	_cleanup_(settled_done) struct settled s = {};
@@ -665,7 +677,7 @@ int policy_settle(const struct policy_request *req, struct settled *ret, struct 
 	}
 	if (r < 0 || (r = settle_trust(&s, e)) < 0 || (r = check_complete(&s, e)) < 0 ||
 	    (r = settle_tier(req->accept_tier, &s, e)) < 0 || (r = check_fixed(&s, e)) < 0 ||
-	    (r = check_required(&s, e)) < 0) {
+	    (r = check_required(&s, e)) < 0 || (r = check_escape(&s, e)) < 0) {
 		return r;
 	}
 	if (s.tier == TIER_NONE && (r = full_identity(req->environ, &s, e)) < 0) {

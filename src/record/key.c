@@ -157,10 +157,20 @@ int key_load(int home, struct sign_key *ret, struct err *e)
 	return r;
 }
 
-int key_read(const char *path, struct key_list *ret, struct err *e)
+static int add(struct key_list *list, const uint8_t key[SIGN_KEY_SIZE], struct err *e)
+{
+	if (list->n == KEY_MAX) {
+		return err_set(e, ERR_SYSTEM, E2BIG, "there are more than %d public keys", KEY_MAX);
+	}
+	memcpy(list->keys[list->n++], key, SIGN_KEY_SIZE);
+	return 0;
+}
+
+int key_read(const char *path, struct key_list *list, struct err *e)
 {
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_buf_ struct buf b = {};
+	uint8_t key[SIGN_KEY_SIZE];
 	int r;
 
 	buf_init(&b, SIGN_PEM_SIZE);
@@ -168,12 +178,32 @@ int key_read(const char *path, struct key_list *ret, struct err *e)
 	if (r < 0 && r != -E2BIG) {
 		return err_sys(e, -r, "cannot read the key '%s'", path);
 	}
-	*ret = (struct key_list){.n = 1};
-	return r >= 0 && sign_public_from_pem(buf_str(&b), ret->keys[0])
-		       ? 0
+	return r >= 0 && sign_public_from_pem(buf_str(&b), key)
+		       ? add(list, key, e)
 		       : err_set(e, ERR_USER, EBADMSG,
 				 "'%s' is no public key of Ed25519 in PEM ('atoll audit key')",
 				 path);
+}
+
+bool key_is_name(const char *text)
+{
+	uint8_t raw[DIGEST_SIZE];
+
+	return strlen(text) == DIGEST_HEX_SIZE - 1 && hex_decode(text, DIGEST_SIZE, raw);
+}
+
+int key_pick(const struct key_list *from, const char *name, struct key_list *list, struct err *e)
+{
+	char own[DIGEST_HEX_SIZE];
+
+	for (size_t i = 0; i < from->n; i++) {
+		checkpoint_key(from->keys[i], own);
+		if (strcmp(own, name) == 0) {
+			return add(list, from->keys[i], e);
+		}
+	}
+	return err_set(e, ERR_USER, ENOENT,
+		       "this installation has no public key %.16s...; give it by --key", name);
 }
 
 static bool is_public(const char *name)

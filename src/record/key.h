@@ -36,8 +36,14 @@ struct key_list {
 	size_t n;
 };
 
-/* The one public key that is in a file. */
-int key_read(const char *path, struct key_list *ret, struct err *e);
+/* Adds the one public key that is in a file. */
+int key_read(const char *path, struct key_list *list, struct err *e);
+
+/* Whether a text is the whole name of a key: 64 digits in lower case. */
+bool key_is_name(const char *text);
+
+/* Adds that of a list which has this name (checkpoint_key()). -ENOENT with *e set: none has. */
+int key_pick(const struct key_list *from, const char *name, struct key_list *list, struct err *e);
 
 /* All public keys. None, where there is no directory of keys yet. */
 int key_list(int home, struct key_list *ret, struct err *e);

@@ -53,6 +53,10 @@ static const struct op ops[] = {
 	{"disallow", ledger_op_disallow, true, RIGHT_MEMBERS},
 	/* rows and their number are of one moment */
 	{"anchors", ledger_op_anchors, true, RIGHT_ANYBODY},
+	{"agent", ledger_op_agent, false, RIGHT_ANYBODY},
+	{"agents", ledger_op_agents, false, RIGHT_ANYBODY},
+	{"agent-lower", ledger_op_agent_lower, true, RIGHT_ADD_OWN},
+	{"agent-restore", ledger_op_agent_restore, true, RIGHT_ROOT},
 };
 
 int ledger_no_memory(struct err *e)

@@ -135,13 +135,16 @@ int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_tokens(struct ledger_call *c, struct err *e);
 
 /* ---- what was used (ledger-report.c) ---- */
-
 int ledger_op_usage(struct ledger_call *c, struct err *e);
 int ledger_op_report(struct ledger_call *c, struct err *e);
 int ledger_op_orphans(struct ledger_call *c, struct err *e);
 
-/* ---- anchors (ledger-anchor.c) ---- */
+/* ---- anchors (ledger-anchor.c), agents (ledger-agent.c) ---- */
 
 int ledger_op_anchor(struct ledger_call *c, struct err *e);
 int ledger_op_retire(struct ledger_call *c, struct err *e);
 int ledger_op_anchors(struct ledger_call *c, struct err *e);
+int ledger_op_agent(struct ledger_call *c, struct err *e);
+int ledger_op_agents(struct ledger_call *c, struct err *e);
+int ledger_op_agent_lower(struct ledger_call *c, struct err *e);
+int ledger_op_agent_restore(struct ledger_call *c, struct err *e);

@@ -182,6 +182,8 @@ int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, s
 	case RIGHT_ADD:
 		r = check_sandbox(c, e);
 		return r < 0 ? r : ledger_count_row(c, e);
+	case RIGHT_ADD_OWN:
+		return ledger_count_row(c, e);
 	case RIGHT_ROOT:
 	case RIGHT_MEMBERS:
 		break;

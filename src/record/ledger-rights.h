@@ -14,6 +14,7 @@ enum ledger_right {
 	RIGHT_RESERVE, /* that, "sandbox" nobody else's, and not too many of them */
 	RIGHT_SANDBOX, /* "sandbox" must be nobody else's */
 	RIGHT_ADD,     /* that, and a row is added */
+	RIGHT_ADD_OWN, /* a row is added that is about nobody else's */
 	RIGHT_MEMBERS, /* root alone, of a ledger that is served */
 };
 int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, struct err *e);

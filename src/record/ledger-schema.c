@@ -98,6 +98,11 @@ static const char *const steps[] = {
 
 	/* The sum of those, of tokens and of money. */
 	"ALTER TABLE hold ADD COLUMN asked BIGINT NOT NULL DEFAULT 0 CHECK (asked >= 0)",
+
+	/* Only ever added to: the last row of an agent is what counts (ledger-agent.c). */
+	"CREATE TABLE agent (n BIGINT PRIMARY KEY, name TEXT NOT NULL,"
+	" ceiling BIGINT NOT NULL CHECK (ceiling BETWEEN 0 AND 4), time BIGINT NOT NULL,"
+	" uid BIGINT, who TEXT NOT NULL, why TEXT NOT NULL)",
 };
 
 static int take_steps(struct store *s, struct err *e)

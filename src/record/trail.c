@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "record/event.h"
@@ -214,7 +212,7 @@ static bool build_line(struct trail *t, const char *event, const json_t *data, c
 	(void)buf_adds(b, "\",\"sandbox\":\"");
 	(void)buf_adds(b, t->sandbox);
 	(void)buf_adds(b, "\",\"seq\":");
-	(void)buf_addf(b, "%" PRIu64, t->seq);
+	(void)buf_addu(b, t->seq);
 	(void)buf_adds(b, ",\"time\":\"");
 	(void)buf_adds(b, time);
 	(void)buf_adds(b, "\"}\n");
@@ -225,7 +223,7 @@ int trail_add(struct trail *t, const char *event, json_t *data, struct err *e)
 {
 	char now[CLOCK_TEXT_SIZE];
 
-	clock_text(now);
+	clock_text_again(&t->second, now);
 	return trail_add_at(t, event, data, now, e);
 }
 

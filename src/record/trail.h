@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "record/line.h"
 #include "record/merkle.h"
@@ -46,6 +47,7 @@ struct trail {
 	uint8_t prev[DIGEST_SIZE];
 	struct merkle tree;
 	struct buf line;
+	struct clock_second second; /* of the last event */
 	char sandbox[TRAIL_ID_SIZE];
 };
 

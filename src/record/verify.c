@@ -135,6 +135,7 @@ static void check_checkpoint(struct run *v, const struct line *l)
 	}
 	if (r->good) {
 		r->sealed = r->records + 1;
+		r->closed = r->over;
 	}
 }
 
@@ -161,7 +162,16 @@ static void check_anchors(struct run *v)
 
 static bool ends_trail(const struct line *l)
 {
-	return strcmp(l->event, "torn_down") == 0 || strcmp(l->event, "reaped") == 0;
+	return strcmp(l->event, "torn_down") == 0 || strcmp(l->event, "reaped") == 0 ||
+	       strcmp(l->event, "reviewed") == 0;
+}
+
+static bool ends_clean(const struct line *l)
+{
+	static const char clean[] = "{\"clean\":true}";
+
+	return strcmp(l->event, "torn_down") == 0 && l->data_len == strlen(clean) &&
+	       memcmp(l->data, clean, l->data_len) == 0;
 }
 
 /* One that is a line of a trail. */
@@ -190,6 +200,7 @@ static void take(struct run *v, const struct line *l)
 		}
 	}
 	r->over = r->over || ends_trail(l);
+	r->clean = r->clean || ends_clean(l);
 	if (r->records == 0) {
 		(void)snprintf(r->first_time, sizeof(r->first_time), "%.*s", LINE_TIME_LEN,
 			       l->time);

@@ -38,7 +38,9 @@ struct verify_report {
 	uint64_t checkpoints;
 	uint64_t sealed;   /* records up to the last checkpoint of a key that is trusted, with it */
 	uint64_t anchored; /* records up to the last anchor that holds */
-	bool over;         /* what ends a trail is there */
+	bool over;         /* what ends a trail is there, or somebody has seen that it is not */
+	bool clean;        /* its keeper ended it, and nothing was left */
+	bool closed;       /* a checkpoint of a trusted key stands behind what ends it */
 	bool good;
 	uint64_t bad; /* where it is not: the first record that is not as it was */
 	char why[256];

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -229,6 +230,16 @@ def test_checkpoints_meanwhile(books):
         assert (books.atoll.home / "trail" / f"{made}.jsonl").stat().st_size == size
     finally:
         assert books.tool("rm", "--force", made).status == 0
+    # Cut off behind that seal, and nothing else to say so: no record ends without its sandbox's end.
+    path, lines = sealed(books, made)
+    at = [json.loads(line)["event"] for line in lines].index("checkpoint")
+    assert at + 1 < len(lines)
+    wait_anchored(books, made)
+    shutil.rmtree(books.atoll.home / "ledger")
+    path.write_bytes(b"".join(line + b"\n" for line in lines[:at + 1]))
+    status, rows = verify(books)
+    assert status == 1 and rows[made]["verdict"] == "unsealed" and rows[made]["sealed"] == at + 1, rows
+    assert books.tool("audit", "review", made).status == 0 and verify(books)[0] == 0
 
 
 def test_records_whose_time_is_up(books):

@@ -257,6 +257,88 @@ def test_a_reaper_waits_for_no_key(live, atoll):
     assert [e["event"] for e in box.events()].count("reaped") == 1
 
 
+@pytest.mark.parametrize("what", ["whole", "cut off", "added to"])
+def test_a_directory_that_is_put_back_gets_no_seal(atoll, world, what):
+    """Whoever makes a sandbox that has ended look like one whose keeper died finds nothing signed by that."""
+    sandbox, path = run(atoll)
+    assert runner.eventually(lambda: verdicts(atoll)[1][sandbox]["anchored"], 20)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if what == "cut off":  # the seal with the end, and some of what happened
+        lines = lines[:-3]
+    elif what == "added to":
+        lines = rehash([line.rstrip(b"\n") for line in [*lines, lines[-1].replace(b"checkpoint", b"limit_changed")]])
+        lines = path.read_bytes().splitlines(keepends=True) + lines[-1:]
+    path.write_bytes(b"".join(lines))
+    (atoll.home / "sandboxes" / sandbox).mkdir(mode=0o700)
+    status, rows = verdicts(atoll, sandbox)
+    assert not (atoll.home / "sandboxes" / sandbox).exists()
+    if what == "whole":
+        assert path.read_bytes() == b"".join(lines) and status == 0 and rows[sandbox]["verdict"] == "intact", rows
+    else:
+        assert status == 1 and rows[sandbox]["verdict"] in ("broken", "unsealed"), rows
+    signed = [line for line in path.read_bytes().splitlines() if json.loads(line)["event"] == "checkpoint"]
+    assert len(signed) == (0 if what == "cut off" else 1), signed
+
+
+def test_a_segment_that_is_missing(atoll, world):
+    """H6: also where what is left ends with a seal, and no anchor says how much there was."""
+    sandbox, path = run(atoll)
+    forget_anchors(atoll)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    parts = [path, path.with_name(f"{sandbox}.2.jsonl"), path.with_name(f"{sandbox}.3.jsonl")]
+
+    def lay(*pieces):
+        for part, piece in zip(parts, pieces):
+            part.unlink(missing_ok=True)
+            if piece:
+                part.write_bytes(b"".join(piece))
+        return verdicts(atoll)
+
+    assert lay(lines[:2], lines[2:4], lines[4:])[0] == 0
+    status, rows = lay(lines[:2], None, lines[4:])
+    assert status == 1 and rows[sandbox]["verdict"] == "broken" and "all of segment 2" in rows[sandbox]["why"], rows
+    assert rows[sandbox]["bad_record"] == 2
+    for pieces in ((None, lines[2:4], lines[4:]), (None, None, lines[4:])):
+        status, rows = lay(*pieces)
+        assert status == 1 and rows[sandbox]["verdict"] == "broken", rows
+        assert "segment" in rows[sandbox]["why"], rows
+    # The first one ends with the seal; what was behind it is gone but for a later piece.
+    status, rows = lay(lines, None, lines[4:])
+    assert status == 1 and rows[sandbox]["bad_record"] == len(lines), rows
+    # What is no name of a segment is none.
+    assert lay(lines, None, None)[0] == 0
+    for name in ("1.jsonl", "02.jsonl", "x.jsonl", "2.json", "9999999999.jsonl"):
+        (path.parent / f"{sandbox}.{name}").write_bytes(b"x")
+    assert verdicts(atoll)[0] == 0
+
+
+def test_which_keys_are_trusted(atoll, world):
+    """By default all that lie there, of which somebody may have added one; or those that are named, alone."""
+    first, path = run(atoll)
+    old = atoll.base / "old.pub"
+    old.write_text(atoll.tool("audit", "key").out)
+    name = json.loads(atoll.tool("audit", "key", "--json").out)["key"]
+    assert atoll.tool("audit", "key", "--rotate").status == 0
+    new = atoll.base / "new.pub"
+    new.write_text(atoll.tool("audit", "key").out)
+    new_name = json.loads(atoll.tool("audit", "key", "--json").out)["key"]
+    second, _ = run(atoll)
+    assert verdicts(atoll)[0] == 0 and name != new_name
+
+    def good(*words):
+        return {sandbox for sandbox, row in verdicts(atoll, *words)[1].items() if row["verdict"] == "intact"}
+
+    assert good("--key", str(old)) == good("--fingerprint", name) == {first}
+    assert good("--key", str(new)) == good("--fingerprint", new_name) == {second}
+    assert good("--key", str(old), "--key", str(new)) == good("--fingerprint", name, "--fingerprint", new_name) == {first, second}
+    assert good("--key", str(old), "--fingerprint", new_name) == {first, second}
+    for words, why in ((("--fingerprint", name[:16]), "is no fingerprint"), (("--fingerprint", name.upper()), "is no fingerprint"),
+                       (("--fingerprint", "0" * 64), "has no public key"), (("--key", str(path)), "is no public key")):
+        done = atoll.tool("audit", "verify", *words)
+        assert done.status == 125 and why in done.err, done
+
+
 def test_another_key_is_not_trusted(atoll, world):
     _, path = run(atoll)
     own = atoll.base / "own.pub"
@@ -576,13 +658,13 @@ def test_credentials(atoll, base, world):
     text = atoll.tool("audit", "credentials").out
     assert re.search(r"^\$TOKEN +ann +100 d +OVERDUE +\d{4}-\d\d-\d\d, 2 in all$", text, re.M), text
     assert re.search(r"^\$NEVER +- +100 d +\d{4}-\d\d-\d\d +never$", text, re.M), text
-    assert set(listed("$TOKEN")) == {"$TOKEN"}
+    assert set(listed("$TOKEN")) == set(listed("TOKEN")) == {"$TOKEN"} and set(listed(os.path.expanduser("~/.aws"))) == {"~/.aws"}
     assert atoll.tool("audit", "credentials", "$NEVER", "--forget").status == 0 and "$NEVER" not in listed()
     assert (atoll.home / "credentials.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("words, message", [
-    (("TOKEN", "--owner", "x"), "is no credential"), (("$A=b", "--owner", "x"), "is no credential"), (("~/", "--owner", "x"), "is no credential"),
+    (("2TOKEN", "--owner", "x"), "is no credential"), (("$A=b", "--owner", "x"), "is no credential"), (("~/", "--owner", "x"), "is no credential"),
     (("$X", "--issued", "2026-02-30"), "is no day"), (("$X", "--rotate", "3h"), "is no number of days"), (("--owner", "x"), "of which one?"),
     (("$X", "--forget"), "nothing is written down")])
 def test_credentials_refused(atoll, words, message):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -75,6 +76,13 @@ class Place:
         self.write("work/proof.json", self.atoll.tool("audit", "prove", row["sandbox"], "2").out)
         self.write("work/trail.pub", self.atoll.tool("audit", "key").out)
 
+    def lowered(self):
+        """The agent that an example names, as if an escape had been suspected in a sandbox of it."""
+        assert self.atoll.tool("account", "agents").status == 0
+        with sqlite3.connect(self.atoll.home / "ledger/ledger.db") as db:
+            db.execute("INSERT INTO agent (n, name, ceiling, time, who, why) VALUES (1, 'builder', 1, 0, 'uid:0', 'a test')")
+        db.close()
+
     def living(self):
         assert self.atoll.tool("create", "--name", "work", "--workspace", f"{self.work}:copy").status == 0
 
@@ -121,6 +129,8 @@ def test_every_example_works(place, atoll, world):
             process = None
             if "trail.pub" in line and ">" not in line:
                 place.audited()
+            if "restore" in words:
+                place.lowered()
             if "stop" in words and "--command" not in line:
                 process, running = place.running()
                 line = line.replace(ID, running)

@@ -33,6 +33,21 @@ def test_what_it_says(atoll, world):
     assert locked(atoll, path, "--workspace", f"{atoll.workspace}:copy").status == 0
 
 
+def test_what_further_copies_have_installed(atoll, base, world):
+    """All of them are looked at, whichever was changed."""
+    others = [base / "one", base / "two"]
+    for other in others:
+        other.mkdir(mode=0o755)
+    places = [word for other in others for word in ("--copy-of", str(other))]
+    script = f"mkdir -p {others[0]}/v/foo-1.dist-info {others[1]}/node_modules/left-pad"
+    for mode, more, first in (("read-only", "", []), ("copy", "; mkdir -p v/bar-2.dist-info", [{"name": "bar", "version": "2"}])):
+        _, lock = lock_of(atoll, "/bin/sh", "-c", script + more, options=("--workspace", f"{atoll.workspace}:{mode}", *places))
+        assert lock["installed"] == {"python": first + [{"name": "foo", "version": "1"}], "node": [{"name": "left-pad"}]}, lock
+    # Nothing was changed, so nothing is said.
+    _, lock = lock_of(atoll, options=("--workspace", f"{atoll.workspace}:read-only", *places))
+    assert "installed" not in lock
+
+
 def test_the_digest_of_packages(atoll, world):
     """Against dpkg-query(1), where that is there."""
     if not shutil.which("dpkg-query"):

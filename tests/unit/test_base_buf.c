@@ -2,6 +2,8 @@
 /* Buffers: their maximum, what a failed append leaves, reading descriptors, giving bytes away. */
 #include "unit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "base/buf.h"
@@ -23,6 +25,30 @@ static void test_appends(void **state)
 	buf_clear(&b);
 	assert_int_equal(b.len, 0);
 	assert_string_equal(buf_str(&b), "");
+}
+
+static void test_numbers(void **state)
+{
+	static const uint64_t numbers[] = {0,          9,         10,
+					   99,         100,       4294967295,
+					   4294967296, INT64_MAX, (uint64_t)INT64_MAX + 1,
+					   UINT64_MAX};
+	uint64_t power = 1;
+	char text[32];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers) + 40; i++) {
+		_cleanup_buf_ struct buf b = {};
+		uint64_t n = i < ARRAY_SIZE(numbers) ? numbers[i] : i % 2 ? power : power - 1;
+
+		power = i >= ARRAY_SIZE(numbers) && i % 2 ? power * 10 : power;
+		(void)snprintf(text, sizeof(text), "%" PRIu64, n);
+		buf_init(&b, strlen(text));
+		assert_int_equal(buf_addu(&b, n), 0);
+		assert_string_equal(buf_str(&b), text);
+		assert_int_equal(buf_addu(&b, 0), -E2BIG);
+		assert_string_equal(buf_str(&b), text);
+	}
 }
 
 /* Every maximum around the first allocation and its doublings, filled to the last byte. */
@@ -160,10 +186,10 @@ static void test_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_appends),       cmocka_unit_test(test_maximum),
-		cmocka_unit_test(test_failed_append), cmocka_unit_test(test_take),
-		cmocka_unit_test(test_read_fd),       cmocka_unit_test(test_read_errors),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_appends),     cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_maximum),     cmocka_unit_test(test_failed_append),
+		cmocka_unit_test(test_take),        cmocka_unit_test(test_read_fd),
+		cmocka_unit_test(test_read_errors), cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,13 +80,13 @@ static void check_kind(const struct cli_option *o)
 		enum key_type type;
 		enum cli_values kind;
 	} kinds[] = {
-		{TYPE_INT, CLI_TEXT},         {TYPE_SIZE, CLI_TEXT},     {TYPE_DURATION, CLI_TEXT},
-		{TYPE_CPUS, CLI_TEXT},        {TYPE_WORD, CLI_WORDS},    {TYPE_WORD, CLI_WORKSPACE},
-		{TYPE_NAME, CLI_PROFILE},     {TYPE_NAME, CLI_TEXT},     {TYPE_TEXT, CLI_TEXT},
-		{TYPE_NAME, CLI_ACCOUNT},     {TYPE_PATH, CLI_FILE},     {TYPE_PATHS, CLI_FILE},
-		{TYPE_PROGRAMS, CLI_PROGRAM}, {TYPE_ENV, CLI_VARIABLE},  {TYPE_RULES, CLI_TEXT},
-		{TYPE_RATE, CLI_TEXT},        {TYPE_PATTERNS, CLI_TEXT}, {TYPE_NAMES, CLI_TEXT},
-		{TYPE_NAMES, CLI_WORDS},      {TYPE_HOSTS, CLI_TEXT},
+		{TYPE_INT, CLI_TEXT},     {TYPE_SIZE, CLI_TEXT},        {TYPE_DURATION, CLI_TEXT},
+		{TYPE_CPUS, CLI_TEXT},    {TYPE_WORD, CLI_WORDS},       {TYPE_WORD, CLI_WORKSPACE},
+		{TYPE_NAME, CLI_PROFILE}, {TYPE_NAME, CLI_TEXT},        {TYPE_TEXT, CLI_TEXT},
+		{TYPE_NAME, CLI_ACCOUNT}, {TYPE_NAME, CLI_AGENT},       {TYPE_PATH, CLI_FILE},
+		{TYPE_PATHS, CLI_FILE},   {TYPE_PROGRAMS, CLI_PROGRAM}, {TYPE_ENV, CLI_VARIABLE},
+		{TYPE_RULES, CLI_TEXT},   {TYPE_RATE, CLI_TEXT},        {TYPE_PATTERNS, CLI_TEXT},
+		{TYPE_NAMES, CLI_TEXT},   {TYPE_NAMES, CLI_WORDS},      {TYPE_HOSTS, CLI_TEXT},
 	};
 	const struct schema_key *k = schema_find(o->value.key, strlen(o->value.key));
 	bool good = false;
@@ -154,6 +154,9 @@ static const char *sample(const struct cli_option *o)
 	if (strcmp(o->name, "--event") == 0) {
 		return "created";
 	}
+	if (strcmp(o->name, "--fingerprint") == 0) {
+		return "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	}
 	if (o->value.kind == CLI_VARIABLE) {
 		return "A=b";
 	}
@@ -164,7 +167,7 @@ static const char *sample(const struct cli_option *o)
 static int parse_one(const struct cli_command *c, const char *option, const char *value)
 {
 	_Alignas(16) char into[65536] = {};
-	char word[] = "x", first[128], second[64];
+	char word[] = "x", first[128], second[80];
 	char *argv[] = {word, first, value ? second : NULL, NULL};
 	struct cli_operands operands;
 	int r;

@@ -145,14 +145,14 @@ static void spoil(json_t *whole, json_t *object)
 
 		for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 			json_t *other = json_loads(others[i], JSON_DECODE_ANY, NULL);
-			bool may_be =
-				json_typeof(other) == json_typeof(kept) ||
-				/* booleans; null for undeclared governance */
-				(json_is_boolean(other) && json_is_boolean(kept)) ||
-				((json_is_null(other) || json_is_string(other)) &&
-				 (strcmp(key, "owner") == 0 || strcmp(key, "account") == 0 ||
-				  strcmp(key, "purpose") == 0 || strcmp(key, "review") == 0)) ||
-				(json_is_array(other) && json_is_array(kept));
+			bool may_be = json_typeof(other) == json_typeof(kept) ||
+				      /* booleans; null for undeclared governance */
+				      (json_is_boolean(other) && json_is_boolean(kept)) ||
+				      ((json_is_null(other) || json_is_string(other)) &&
+				       (strcmp(key, "owner") == 0 || strcmp(key, "account") == 0 ||
+					strcmp(key, "agent") == 0 || strcmp(key, "purpose") == 0 ||
+					strcmp(key, "review") == 0)) ||
+				      (json_is_array(other) && json_is_array(kept));
 
 			assert_int_equal(json_object_set_new(object, key, other), 0);
 			if (!may_be) {

@@ -320,13 +320,51 @@ static void test_anchors_of_others(void **state)
 	assert_int_equal(i, 4);
 }
 
+static json_t *lowered(const char *agent, int trust)
+{
+	return json_pack("{s:s, s:s, s:i, s:s, s:s}", "op", "agent-lower", "agent", agent, "trust",
+			 trust, "who", "keeper", "why", "s-x");
+}
+
+static json_int_t ceiling(struct fixture *f, int64_t uid, const char *agent)
+{
+	_cleanup_json_ json_t *reply =
+		ask(f, uid, json_pack("{s:s, s:s}", "op", "agent", "agent", agent), 0, NULL);
+	const json_t *n = json_object_get(reply, "ceiling");
+
+	return n ? json_integer_value(n) : -1;
+}
+
+/* Nobody lowers another one's agent, nor gives the trust of one's own back. */
+static void test_agents(void **state)
+{
+	struct fixture *f = *state;
+	json_t *restore = json_pack("{s:s, s:s, s:s, s:s}", "op", "agent-restore", "agent", "bot",
+				    "who", "root", "why", "looked at");
+
+	make(f);
+	does(f, ALICE, lowered("bot", 2), 0, NULL);
+	assert_int_equal(ceiling(f, ALICE, "bot"), 1);
+	assert_int_equal(ceiling(f, BOB, "bot"), -1);
+	assert_int_equal(ceiling(f, LEDGER_OWNER, "bot"), -1);
+	does(f, BOB, lowered("bot", 3), 0, NULL);
+	assert_int_equal(ceiling(f, ALICE, "bot"), 1);
+	assert_int_equal(ceiling(f, BOB, "bot"), 2);
+	does(f, ALICE, json_incref(restore), EPERM, "only root");
+	does(f, LEDGER_OWNER, restore, 0, NULL);
+	assert_int_equal(ceiling(f, ALICE, "bot"), 4);
+	assert_int_equal(ceiling(f, BOB, "bot"), 4);
+	does(f, LEDGER_OWNER, lowered("bot", 1), 0, NULL);
+	assert_int_equal(ceiling(f, BOB, "bot"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(test_the_table),         ON_BOTH(test_what_is_seen),
 		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
 		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
-		ON_BOTH(test_anchors_of_others),
+		ON_BOTH(test_anchors_of_others), ON_BOTH(test_agents),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);

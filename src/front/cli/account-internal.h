@@ -40,3 +40,5 @@ extern const struct cli_command cli_account_allow_command;
 extern const struct cli_command cli_account_disallow_command;
 extern const struct cli_command cli_account_orphans_command;
 extern const struct cli_command cli_account_return_command;
+extern const struct cli_command cli_account_agents_command;
+extern const struct cli_command cli_account_restore_command;

@@ -431,6 +431,8 @@ static const struct cli_command *const account_commands[] = {
 	&cli_account_orphans_command,
 	&cli_account_return_command,
 	&close_command,
+	&cli_account_agents_command,
+	&cli_account_restore_command,
 	NULL,
 };
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -28,6 +29,7 @@
 #include "front/cli/cli.h"
 #include "front/cli/secrets.h"
 #include "front/cli/trails.h"
+#include "policy/path.h"
 #include "policy/scalar.h"
 
 #define FILE_NAME "credentials.json"
@@ -143,24 +145,39 @@ static int set_entry(json_t *entry, const struct credential_options *o, struct e
 	return o->rotate ? set_days(entry, o->rotate, e) : 0;
 }
 
-/* "$NAME" or "~/PLACE"; a shell may have eaten either sign. */
-static int check_name(const char *name, struct err *e)
+/*
+ * As it stands in the inventory: "$NAME" or "~/PLACE". A variable may also be written without its
+ * sign, which shells take away, and a place as the path that they make of it.
+ */
+static int take_name(const char *word, char out[SECRET_TEXT_SIZE], struct err *e)
 {
-	bool good = (name[0] == '$' && name[1] != '\0' && !strchr(name, '=')) ||
-		    (strncmp(name, "~/", 2) == 0 && name[2] != '\0');
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+	const char *home = getenv("HOME"), *name = word + (word[0] == '$');
+	int n = -1;
 
-	return good ? 0
-		    : err_set(e, ERR_USER, EINVAL,
-			      "'%s' is no credential: write '$NAME' for a variable and '~/PLACE' "
-			      "for a place below HOME, in quotes",
-			      name);
+	if (strncmp(word, "~/", 2) == 0 && word[2] != '\0') {
+		n = snprintf(out, SECRET_TEXT_SIZE, "%s", word);
+	} else if (word[0] == '/' && home && strcmp(word, home) != 0 && path_within(word, home)) {
+		n = snprintf(out, SECRET_TEXT_SIZE, "~%s", word + strlen(home));
+	} else if (*name && name[strspn(name, letters)] == '\0' &&
+		   (name[0] < '0' || name[0] > '9')) {
+		n = snprintf(out, SECRET_TEXT_SIZE, "$%s", name);
+	}
+	return n > 0 && n < SECRET_TEXT_SIZE
+		       ? 0
+		       : err_set(e, ERR_USER, EINVAL,
+				 "'%s' is no credential: write the NAME of a variable, or a place "
+				 "below HOME, ~/PLACE",
+				 word);
 }
 
-static int change_one(json_t *list, const char *name, const struct credential_options *o,
+static int change_one(json_t *list, const char *word, const struct credential_options *o,
 		      struct err *e)
 {
-	json_t *entry = json_object_get(list, name);
-	int r = check_name(name, e);
+	char name[SECRET_TEXT_SIZE];
+	int r = take_name(word, name, e);
+	json_t *entry = r < 0 ? NULL : json_object_get(list, name);
 
 	if (r < 0) {
 		return r;
@@ -391,31 +408,42 @@ static int print_rows(const json_t *rows)
 	return cli_written();
 }
 
-/* Of those that were named, or of all. */
-static json_t *choose(json_t *rows, const struct cli_operands *words)
+/* 1: it is one of those that were named, or none was. */
+static int is_named(const json_t *row, const struct cli_operands *words, struct err *e)
 {
-	_cleanup_json_ json_t *all = rows, *list = json_array();
+	char name[SECRET_TEXT_SIZE];
+	int r = words->n == 0;
+
+	for (size_t i = 0; i < words->n && r == 0; i++) {
+		r = take_name(words->words[i], name, e);
+		r = r < 0 ? r : strcmp(name, text_of(row, "name")) == 0;
+	}
+	return r;
+}
+
+/* Of those that were named, or of all. */
+static int choose(const json_t *rows, const struct cli_operands *words, json_t **ret, struct err *e)
+{
+	_cleanup_json_ json_t *list = json_array();
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(all, i, row)
+	json_array_foreach((json_t *)rows, i, row)
 	{
-		bool named = words->n == 0;
+		int r = is_named(row, words, e);
 
-		for (size_t k = 0; k < words->n && !named; k++) {
-			named = strcmp(words->words[k], text_of(row, "name")) == 0;
-		}
-		if (named && json_array_append(list, row) < 0) {
-			return NULL;
+		if (r < 0 || (r > 0 && json_array_append(list, row) < 0)) {
+			return r < 0 ? r : no_memory(e);
 		}
 	}
-	return TAKE_PTR(list);
+	*ret = TAKE_PTR(list);
+	return *ret ? 0 : no_memory(e);
 }
 
 static int credentials(const struct cli_command *c, int argc, char **argv)
 {
 	struct credential_options o = {};
-	_cleanup_json_ json_t *rows = NULL;
+	_cleanup_json_ json_t *rows = NULL, *chosen = NULL;
 	struct cli_operands words;
 	struct state s;
 	struct err e = {};
@@ -426,25 +454,22 @@ static int credentials(const struct cli_command *c, int argc, char **argv)
 		return r > 0 ? CLI_OK : -r;
 	}
 	if (changes && words.n == 0) {
-		cli_say("audit credentials: of which one? write '$NAME' or '~/PLACE', in quotes");
+		cli_say("audit credentials: of which one? write the NAME of a variable, or "
+			"~/PLACE");
 		return CLI_FAILED;
 	}
 	r = state_open(&s, &e);
 	r = r < 0 ? r : changes ? change(&s, &words, &o, &e) : 0;
 	r = r < 0 ? r : gather(&s, &rows, &e);
 	state_done(&s);
+	r = r < 0 ? r : choose(rows, &words, &chosen, &e);
 	if (r < 0) {
 		return cli_fail(&e);
 	}
-	rows = choose(TAKE_PTR(rows), &words);
-	if (!rows) {
-		cli_say("out of memory");
-		return CLI_FAILED;
-	}
 	if (o.json) {
-		return cli_print_json(TAKE_PTR(rows));
+		return cli_print_json(TAKE_PTR(chosen));
 	}
-	return changes && o.forget ? CLI_OK : print_rows(rows);
+	return o.forget ? CLI_OK : print_rows(chosen);
 }
 
 static const struct cli_option credential_options[] = {
@@ -463,7 +488,7 @@ static const struct cli_option credential_options[] = {
 
 static const struct cli_example credential_examples[] = {
 	CLI_EXAMPLE("atoll audit credentials"),
-	CLI_EXAMPLE("atoll audit credentials '$GITHUB_TOKEN' --owner ann --issued 2026-01-31 "
+	CLI_EXAMPLE("atoll audit credentials GITHUB_TOKEN --owner ann --issued 2026-01-31 "
 		    "--rotate 90d"),
 	{},
 };
@@ -471,7 +496,8 @@ static const struct cli_example credential_examples[] = {
 const struct cli_command cli_audit_credentials_command = {
 	.name = "audit credentials",
 	.summary = "list what sandboxes were given that may be a secret",
-	.operands = "[CREDENTIAL...]",
+	.operands = "[NAME...]",
+	.operand.kind = CLI_VARIABLE,
 	.max_operands = SIZE_MAX,
 	.about = "List the caller's variables that were passed on to sandboxes ('$NAME') and the "
 		 "places of\n"

@@ -64,6 +64,7 @@ static const struct ocsf_row {
 	{"denied", OCSF_FINDING, 1 /* create */, OCSF_LOW},
 	{"denial", OCSF_FINDING, 1, OCSF_MEDIUM},
 	{"escape.suspected", OCSF_FINDING, 1, OCSF_HIGH},
+	{"trust.lowered", OCSF_FINDING, 1, OCSF_HIGH},
 	{"changed", OCSF_FILE, 3 /* update */, OCSF_INFORMATIONAL},
 	{"applied", OCSF_FILE, 3, OCSF_INFORMATIONAL},
 };

@@ -29,13 +29,17 @@ struct verify_options {
 	bool json;
 	const char *file;
 	const char *anchors;
-	const char *key;
+	const char *keys[KEY_MAX];  /* files */
+	const char *names[KEY_MAX]; /* fingerprints of keys of this installation */
+	size_t n_keys, n_names;
 };
 
 struct verifying {
 	const struct verify_options *o;
 	struct key_list keys;
 	struct anchor_list anchors;
+	struct trail_gap *gaps;
+	size_t n_gaps;
 	json_t *list; /* with --json */
 	bool bad;     /* one of them is not as it was */
 };
@@ -48,15 +52,17 @@ struct verdict {
 };
 
 /* One that has ended has a seal behind everything that was in it then. What was added later, and
- * not sealed, is left from a command that was killed. */
+ * not sealed, is left from a command that was killed. What was sealed on its way (checkpoints), and
+ * then stops, was cut off there: nothing ends without saying so. */
 static void judge(struct verdict *v)
 {
 	const struct verify_report *r = &v->report;
 
-	v->word = !r->good                                    ? "broken"
-		  : v->running                                ? "running"
-		  : r->sealed < r->records || r->records == 0 ? "unsealed"
-							      : "intact";
+	v->word = !r->good                      ? "broken"
+		  : v->running                  ? "running"
+		  : r->sealed < r->records      ? "unsealed"
+		  : r->records == 0 || !r->over ? "unsealed"
+						: "intact";
 }
 
 static bool is_bad(const struct verdict *v)
@@ -158,6 +164,25 @@ static int verify_record(const struct state *s, const char *id, const struct ver
 	return r;
 }
 
+/* A gap that readers do not see: they go as far as there are segments. */
+static void check_gaps(const struct verifying *v, struct verdict *verdict)
+{
+	struct verify_report *r = &verdict->report;
+
+	for (size_t i = 0; i < v->n_gaps; i++) {
+		const struct trail_gap *gap = &v->gaps[i];
+
+		if (r->good && strcmp(gap->id, r->sandbox) == 0) {
+			r->good = false;
+			r->bad = r->records;
+			(void)snprintf(
+				r->why, sizeof(r->why),
+				"it is missing, with all of segment %u: a later one is there",
+				gap->segment);
+		}
+	}
+}
+
 static int verify_one(const struct state *s, const char *id, void *arg, struct err *e)
 {
 	struct verifying *v = arg;
@@ -174,8 +199,31 @@ static int verify_one(const struct state *s, const char *id, void *arg, struct e
 	if (r < 0) {
 		return r;
 	}
+	check_gaps(v, &verdict);
 	judge(&verdict);
 	return tell(v, &verdict, e);
+}
+
+/* Those of which not even the first segment is there. */
+static int find_headless(const struct state *s, struct verifying *v, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < v->n_gaps && r >= 0; i++) {
+		struct verdict verdict = {.word = "broken"};
+		struct verify_report *report = &verdict.report;
+		char name[TRAIL_FILE_SIZE];
+
+		trail_file(v->gaps[i].id, 1, name);
+		if (faccessat(s->trail, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+			continue;
+		}
+		(void)snprintf(report->sandbox, sizeof(report->sandbox), "%s", v->gaps[i].id);
+		(void)snprintf(report->why, sizeof(report->why),
+			       "it is missing, with the first segment: a later one is there");
+		r = tell(v, &verdict, e);
+	}
+	return r;
 }
 
 /* Records that were anchored, and are not there. */
@@ -274,11 +322,31 @@ static int read_ledger(const struct state *s, struct verifying *v, struct err *e
 	return tell(v, &verdict, e);
 }
 
+/* Those that are named, and else all that lie beside the private one: whoever can write there can
+ * add his own. */
+static int take_keys(const struct state *s, struct verifying *v, struct err *e)
+{
+	const struct verify_options *o = v->o;
+	struct key_list all = {};
+	int r = o->n_keys > 0 && o->n_names == 0 ? 0 : key_list(s->home, &all, e);
+
+	if (r >= 0 && o->n_keys == 0 && o->n_names == 0) {
+		v->keys = all;
+	}
+	for (size_t i = 0; i < o->n_keys && r >= 0; i++) {
+		r = key_read(o->keys[i], &v->keys, e);
+	}
+	for (size_t i = 0; i < o->n_names && r >= 0; i++) {
+		r = key_pick(&all, o->names[i], &v->keys, e);
+	}
+	return r;
+}
+
 static int run(const struct state *s, const struct cli_operands *words, struct verifying *v,
 	       struct err *e)
 {
 	const struct verify_options *o = v->o;
-	int r = o->key ? key_read(o->key, &v->keys, e) : key_list(s->home, &v->keys, e);
+	int r = take_keys(s, v, e);
 
 	r = r < 0 || !o->anchors ? r : anchors_read_file(&v->anchors, o->anchors, e);
 	r = r < 0 || o->file ? r : read_ledger(s, v, e);
@@ -289,7 +357,9 @@ static int run(const struct state *s, const struct cli_operands *words, struct v
 	if (o->file) {
 		return verify_file(v, e);
 	}
-	r = trails_each(s, words, verify_one, v, e);
+	r = trails_gaps(s, &v->gaps, &v->n_gaps, e);
+	r = r < 0 ? r : trails_each(s, words, verify_one, v, e);
+	r = r < 0 || words->n > 0 ? r : find_headless(s, v, e);
 	return r < 0 || words->n > 0 ? r : find_missing(s, v, e);
 }
 
@@ -318,6 +388,7 @@ static int verify(const struct cli_command *c, int argc, char **argv)
 	v.list = o.json ? json_array() : NULL;
 	r = run(&s, &words, &v, &e);
 	anchors_done(&v.anchors);
+	free(v.gaps);
 	state_done(&s);
 	if (r < 0) {
 		json_decref(v.list);
@@ -327,11 +398,43 @@ static int verify(const struct cli_command *c, int argc, char **argv)
 	return r != CLI_OK ? r : v.bad ? CLI_REFUSED : CLI_OK;
 }
 
+static int take_key(void *into, const struct cli_option *c, char *value)
+{
+	struct verify_options *o = into;
+
+	(void)c;
+	if (o->n_keys == KEY_MAX) {
+		return -cli_complain("audit verify", "there are more than %d keys", KEY_MAX);
+	}
+	o->keys[o->n_keys++] = value;
+	return 0;
+}
+
+static int take_fingerprint(void *into, const struct cli_option *c, char *value)
+{
+	struct verify_options *o = into;
+
+	(void)c;
+	if (!key_is_name(value)) {
+		return -cli_complain("audit verify",
+				     "'%s' is no fingerprint: 64 digits, as 'atoll audit key "
+				     "--json' has them",
+				     value);
+	}
+	if (o->n_names == KEY_MAX) {
+		return -cli_complain("audit verify", "there are more than %d keys", KEY_MAX);
+	}
+	o->names[o->n_names++] = value;
+	return 0;
+}
+
 static const struct cli_option verify_options[] = {
 	CLI_TAKES("--file", "FILE", CLI_FILE, "a record that was exported or copied",
 		  .offset = offsetof(struct verify_options, file)),
-	CLI_TAKES("--key", "FILE", CLI_FILE, "trust this public key alone (PEM)",
-		  .offset = offsetof(struct verify_options, key)),
+	CLI_TAKES("--key", "FILE", CLI_FILE, "trust only public keys that are named (PEM)",
+		  .take = take_key, .repeat = true),
+	CLI_TAKES("--fingerprint", "HEX", CLI_TEXT, "the same, of this installation's",
+		  .take = take_fingerprint, .repeat = true),
 	CLI_TAKES("--anchors", "FILE", CLI_FILE, "anchors that were kept elsewhere",
 		  .offset = offsetof(struct verify_options, anchors)),
 	CLI_FLAG("--json", "as JSON, a verdict for each record",

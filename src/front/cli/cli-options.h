@@ -27,6 +27,7 @@ enum cli_values {
 	CLI_EITHER,    /* of one or the other */
 	CLI_ACCOUNT,   /* an account of the ledger */
 	CLI_ORPHAN,    /* a sandbox that the ledger has not heard of for long */
+	CLI_AGENT,     /* an agent whose trust the ledger has lowered, or given back */
 	CLI_COMMAND,   /* a command with its own arguments, to the end */
 	CLI_VALUES,
 };

@@ -57,7 +57,7 @@ static const char *const bash_kinds[CLI_VALUES] = {
 	[CLI_WORKSPACE] = "workspace", [CLI_PROFILE] = "words",   [CLI_TEMPLATE] = "template",
 	[CLI_VARIABLE] = "variable",   [CLI_PROGRAM] = "program", [CLI_SANDBOX] = "sandbox",
 	[CLI_KEPT] = "kept",           [CLI_EITHER] = "either",   [CLI_COMMAND] = "command",
-	[CLI_ACCOUNT] = "account",     [CLI_ORPHAN] = "orphan",
+	[CLI_ACCOUNT] = "account",     [CLI_ORPHAN] = "orphan",   [CLI_AGENT] = "agent",
 };
 
 static void bash_command(const struct cli_command *c)
@@ -130,6 +130,7 @@ static const struct {
 	[CLI_EITHER] = {"_atoll_either", "", false},
 	[CLI_ACCOUNT] = {"_atoll_accounts", "", false},
 	[CLI_ORPHAN] = {"_atoll_orphans", "", false},
+	[CLI_AGENT] = {"_atoll_agents", "", false},
 	[CLI_COMMAND] = {"_atoll_payload", "", false},
 };
 
@@ -257,6 +258,7 @@ static const struct {
 	[CLI_EITHER] = {"-f -a '(__atoll_sandboxes; __atoll_kept)'", "", false},
 	[CLI_ACCOUNT] = {"-f -a '(__atoll_accounts)'", "", false},
 	[CLI_ORPHAN] = {"-f -a '(__atoll_orphans)'", "", false},
+	[CLI_AGENT] = {"-f -a '(__atoll_agents)'", "", false},
 	[CLI_COMMAND] = {"-f -a '(__atoll_payload)'", "", false},
 };
 

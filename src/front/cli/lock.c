@@ -80,12 +80,11 @@ static int add_node(json_t *list, const char *path)
 	return json_array_append_new(list, json_pack("{s:o}", "name", json_text(at)));
 }
 
-/* By the directories that packages of Python and Node have added to the copy. */
-static int put_installed(json_t *doc, const char *sandbox, struct err *e)
+/* By the directories that packages of Python and Node have added to a copy. */
+static int add_installed(json_t *python, json_t *node, const char *copy, struct err *e)
 {
 	_cleanup_(review_done) struct review r = REVIEW_NONE;
-	_cleanup_json_ json_t *python = json_array(), *node = json_array();
-	int n = review_open_any(&r, sandbox, e);
+	int n = review_open_any(&r, copy, e);
 
 	n = n < 0 ? n : review_find(&r, false, e);
 	for (size_t i = 0; i < r.changes.n && n >= 0; i++) {
@@ -98,8 +97,35 @@ static int put_installed(json_t *doc, const char *sandbox, struct err *e)
 			n = no_memory(e);
 		}
 	}
-	if (n >= 0 && json_put(doc, "installed",
-			       json_pack("{s:O, s:O}", "python", python, "node", node)) < 0) {
+	return n < 0 ? n : 0;
+}
+
+/* The copy that is kept of the workspace, or of a further directory; NULL: there is none. */
+static const char *kept_copy(const json_t *of)
+{
+	return json_is_true(json_object_get(of, "copy_kept"))
+		       ? json_string_value(json_object_get(of, "sandbox"))
+		       : NULL;
+}
+
+static int put_installed(json_t *doc, const json_t *result, struct err *e)
+{
+	_cleanup_json_ json_t *python = json_array(), *node = json_array();
+	const json_t *further = json_object_get(result, "more"), *more;
+	const char *copy = kept_copy(result);
+	bool any = copy;
+	size_t i;
+	int n = copy ? add_installed(python, node, copy, e) : 0;
+
+	json_array_foreach(further, i, more)
+	{
+		copy = kept_copy(more);
+		any = any || copy;
+		n = n < 0 || !copy ? n : add_installed(python, node, copy, e);
+	}
+	if (n >= 0 && any &&
+	    json_put(doc, "installed", json_pack("{s:O, s:O}", "python", python, "node", node)) <
+		    0) {
 		n = no_memory(e);
 	}
 	return n;
@@ -139,15 +165,12 @@ static int put_rest(json_t *doc, const struct plan *plan, const json_t *result)
 int lock_write(const char *path, const struct plan *plan, const json_t *result, struct err *e)
 {
 	_cleanup_json_ json_t *doc = fixed_facts(plan, e), *where = plan_to_json(plan);
-	const char *sandbox = json_string_value(json_object_get(result, "sandbox"));
 	int r = doc ? 0 : -e->code;
 
 	if (r >= 0 && put_rest(doc, plan, result) < 0) {
 		r = no_memory(e);
 	}
-	if (r >= 0 && sandbox && json_is_true(json_object_get(result, "copy_kept"))) {
-		r = put_installed(doc, sandbox, e);
-	}
+	r = r < 0 ? r : put_installed(doc, result, e);
 	if (r < 0) {
 		return err_wrap(e, "cannot write the lock file");
 	}

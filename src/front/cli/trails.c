@@ -22,6 +22,7 @@
 #include "front/cli/sandboxes.h"
 #include "policy/scalar.h"
 #include "record/reader.h"
+#include "record/trail.h"
 
 /* A record grows by whole lines; nobody tells who reads it. */
 #define FOLLOW_MS 100
@@ -64,36 +65,122 @@ bool trail_take_name(const char *name, char id[STATE_ID_SIZE])
 	return true;
 }
 
+static int open_list(const struct state *s, DIR **ret, struct err *e)
+{
+	int copy = openat(s->trail, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*ret = copy >= 0 ? fdopendir(copy) : NULL;
+	if (!*ret) {
+		(void)fd_close(copy);
+		return err_sys(e, errno, "cannot list the records");
+	}
+	return 0;
+}
+
+/* Room for one more, in steps of 64. */
+static int grow(void **list, size_t n, size_t size, struct err *e)
+{
+	void *more = n % 64 == 0 ? realloc(*list, (n + 64) * size) : *list;
+
+	if (!more) {
+		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
+	}
+	*list = more;
+	return 0;
+}
+
 static int find_all(const struct state *s, struct found **ret, size_t *ret_n, struct err *e)
 {
-	int copy = openat(s->trail, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	const struct dirent *d;
 	struct stat st;
 	char id[STATE_ID_SIZE];
+	DIR *dir;
+	int r = open_list(s, &dir, e);
 
-	if (!dir) {
-		(void)fd_close(copy);
-		return err_sys(e, errno, "cannot list the records");
+	if (r < 0) {
+		return r;
 	}
 	while (r >= 0 && (d = readdir(dir))) {
 		if (!trail_take_name(d->d_name, id) ||
 		    fstatat(s->trail, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 			continue;
 		}
-		if (*ret_n % 64 == 0) {
-			struct found *more = realloc(*ret, (*ret_n + 64) * sizeof(*more));
-
-			if (!more) {
-				r = err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
-				break;
-			}
-			*ret = more;
+		r = grow((void **)ret, *ret_n, sizeof(**ret), e);
+		if (r >= 0) {
+			(*ret)[*ret_n].since =
+				st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
+			memcpy((*ret)[(*ret_n)++].id, id, sizeof(id));
 		}
-		(*ret)[*ret_n].since = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
-		memcpy((*ret)[(*ret_n)++].id, id, sizeof(id));
 	}
 	(void)closedir(dir);
+	return r;
+}
+
+/* Whether a name is that of a later segment. */
+static bool take_later(const char *name, struct trail_gap *ret)
+{
+	size_t n = strcspn(name, "."), digits;
+	const char *number = name + n + 1;
+
+	if (!trail_is_id(name, n) || name[n] == '\0') {
+		return false;
+	}
+	digits = strspn(number, "0123456789");
+	if (digits == 0 || digits > 9 || number[0] == '0' ||
+	    strcmp(number + digits, ".jsonl") != 0) {
+		return false;
+	}
+	memcpy(ret->id, name, n);
+	ret->id[n] = '\0';
+	ret->segment = (unsigned)strtoul(number, NULL, 10);
+	return ret->segment > 1;
+}
+
+static int by_segment(const void *a, const void *b)
+{
+	const struct trail_gap *x = a, *y = b;
+	int order = strcmp(x->id, y->id);
+
+	return order ? order : (x->segment > y->segment) - (x->segment < y->segment);
+}
+
+int trails_gaps(const struct state *s, struct trail_gap **ret, size_t *ret_n, struct err *e)
+{
+	char before[TRAIL_FILE_SIZE];
+	const struct dirent *d;
+	struct trail_gap gap;
+	size_t n = 0, kept = 0;
+	DIR *dir;
+	int r = open_list(s, &dir, e);
+
+	*ret = NULL;
+	*ret_n = 0;
+	if (r < 0) {
+		return r;
+	}
+	while (r >= 0 && (d = readdir(dir))) {
+		if (!take_later(d->d_name, &gap)) {
+			continue;
+		}
+		trail_file(gap.id, --gap.segment, before);
+		if (faccessat(s->trail, before, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+			continue;
+		}
+		r = grow((void **)ret, n, sizeof(**ret), e);
+		if (r >= 0) {
+			(*ret)[n++] = gap;
+		}
+	}
+	(void)closedir(dir);
+	if (n > 0) {
+		qsort(*ret, n, sizeof(**ret), by_segment);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (kept == 0 || strcmp((*ret)[kept - 1].id, (*ret)[i].id) != 0) {
+			(*ret)[kept++] = (*ret)[i];
+		}
+	}
+	*ret_n = kept;
 	return r;
 }
 

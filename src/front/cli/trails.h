@@ -31,6 +31,15 @@ bool trail_take_name(const char *name, char id[STATE_ID_SIZE]);
 int trails_each(const struct state *s, const struct cli_operands *words, trail_fn *fn, void *arg,
 		struct err *e);
 
+/* A segment that is not there, though a later one of the same record is. */
+struct trail_gap {
+	char id[STATE_ID_SIZE];
+	unsigned segment; /* the first such */
+};
+
+/* Those of all records: *ret is free()d by the caller. */
+int trails_gaps(const struct state *s, struct trail_gap **ret, size_t *ret_n, struct err *e);
+
 /* Which events somebody wants to see. */
 struct trail_filter {
 	bool classes[EVENT_CLASSES];
