@@ -47,6 +47,7 @@ static int fail(PGconn *db, const PGresult *result, struct err *e)
 	const char *text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 	int code = !state                        ? ECONNREFUSED
 		   : strcmp(state, "55P03") == 0 ? EBUSY
+		   : strcmp(state, "57014") == 0 ? ETIMEDOUT
 		   : strcmp(state, "53100") == 0 ? ENOSPC
 		   : strcmp(state, "25006") == 0 ? EROFS
 		   : strcmp(state, "23505") == 0 ? EEXIST
