@@ -84,7 +84,6 @@ def test_help_has_examples(place, argv):
     (["show", "--trust"], "policy show: '--trust' needs a value"),
     (["show", "x"], "policy show: unexpected argument 'x'"),
     (["show", "--trust", "low", "--profile", "strict"], "exclude each other"),
-    (["new", "--trust", "full", "--yes"], "no policy can say trust full"),
     (["show", "--profile", "a\033[2Jb"], "there is no profile 'a\\x1b[2Jb'"),
     (["check"], "policy check: which file?"),
     (["explain", "a", "b"], "policy explain: unexpected argument 'b'"),

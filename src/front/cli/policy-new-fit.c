@@ -48,6 +48,12 @@ static int settle_some(const struct new_policy *n, size_t count, struct settled 
 		const struct value *v = &n->answers.v[fitted[i].key];
 		const struct schema_key *k = &schema_keys[fitted[i].key];
 
+		if (v->set && fitted[i].key == KEY_TRUST && v->num == TRUST_FULL) {
+			return err_set(
+				e, ERR_USER, EINVAL,
+				"no policy can say trust full, which is named on the command "
+				"line with each run");
+		}
 		if (v->set) {
 			overrides[req.n_overrides++] = (struct policy_override){
 				k->path, k->words[v->num].word, fitted[i].option};
@@ -265,12 +271,6 @@ int new_fit(struct new_policy *n, struct settled *ret, struct err *e)
 {
 	int r = 0;
 
-	if (n->answers.v[KEY_TRUST].set && n->answers.v[KEY_TRUST].num == TRUST_FULL) {
-		return err_set(
-			e, ERR_USER, EINVAL,
-			"no policy can say trust full: it is named on the command line, with "
-			"each run; use high");
-	}
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(fitted); i++) {
 		r = new_fit_key(n, fitted[i].key, e);
 	}
