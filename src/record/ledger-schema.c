@@ -103,6 +103,8 @@ static const char *const steps[] = {
 	"CREATE TABLE agent (n BIGINT PRIMARY KEY, name TEXT NOT NULL,"
 	" ceiling BIGINT NOT NULL CHECK (ceiling BETWEEN 0 AND 4), time BIGINT NOT NULL,"
 	" uid BIGINT, who TEXT NOT NULL, why TEXT NOT NULL)",
+
+	"CREATE INDEX agent_name ON agent (name, n)",
 };
 
 static int take_steps(struct store *s, struct err *e)

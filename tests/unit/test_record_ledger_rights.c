@@ -2,6 +2,7 @@
 /* A ledger for several users: who may ask what, and what a liar gets for it. On both stores. */
 #include "unit.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "ledger-fixture.h"
 #include "record/ledger-anchor.h"
@@ -358,6 +359,36 @@ static void test_agents(void **state)
 	assert_int_equal(ceiling(f, BOB, "bot"), 0);
 }
 
+static double seconds_of(struct fixture *f, int64_t uid, const char *op, size_t n, const char *key)
+{
+	int64_t since = clock_now_ns();
+
+	assert_int_equal(rows_of(f, uid, op, key), n);
+	return (double)(clock_now_ns() - since) / 1e9;
+}
+
+/* Who adds as much as they may has nobody wait for the writer. */
+static void test_many_agents(void **state)
+{
+	static const char *const names[] = {"'a' || CAST(i AS TEXT)", "'x'"};
+	struct fixture *f = *state;
+	char sql[512];
+
+	make(f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		change(f, "DELETE FROM agent");
+		(void)snprintf(sql, sizeof(sql),
+			       "WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
+			       " WHERE i < 20000) INSERT INTO agent (n, name, ceiling, time, uid,"
+			       " who, why) SELECT i, %s, 3, 0, 1001, 'keeper', 's-x' FROM c",
+			       names[i]);
+		change(f, sql);
+		assert_true(seconds_of(f, ALICE, "agents", i == 0 ? 500 : 1, "agents") < 3);
+		assert_true(seconds_of(f, 5, "agents", 0, "agents") < 3);
+		assert_true(seconds_of(f, ROOT, "agents", i == 0 ? 500 : 1, "agents") < 3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +396,7 @@ int main(void)
 		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
 		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
 		ON_BOTH(test_anchors_of_others), ON_BOTH(test_agents),
+		ON_BOTH(test_many_agents),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
