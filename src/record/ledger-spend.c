@@ -125,7 +125,8 @@ static int use(struct ledger_call *c, const char *account, enum ledger_dimension
 				      " CAST($3 AS BIGINT), CAST($4 AS BIGINT)"
 				      " FROM chain WHERE account = $5"
 				      " ON CONFLICT (account, dimension, model, day)"
-				      " DO UPDATE SET amount = used.amount + excluded.amount",
+				      " DO UPDATE SET amount = " LEDGER_PLUS("used.amount",
+									     "excluded.amount"),
 				      S_TEXT(ledger_dimension(d)), S_TEXT(model),
 				      S_INT(ledger_day(c->now_ms)), S_INT(amount), S_TEXT(account));
 }
@@ -540,6 +541,19 @@ static int count_model(struct ledger_call *c, const char *sandbox, const char *m
 	return r < 0 || there ? r : ledger_count_row(c, e);
 }
 
+/* One that is asked for will be a row, told or not: an end is not refused for it. */
+static int count_asked(struct ledger_call *c, const char *sandbox, const char *model, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(
+		c->s, e, store_number, &there,
+		"SELECT (SELECT COUNT(*) FROM model_use WHERE sandbox = $1 AND model = $2)"
+		" + (SELECT COUNT(*) FROM token_hold WHERE sandbox = $1 AND model = $2)",
+		S_TEXT(sandbox), S_TEXT(model));
+
+	return r < 0 || there ? r : ledger_count_row(c, e);
+}
+
 static int add_model_use(struct ledger_call *c, const char *sandbox, const struct tokens *t,
 			 int64_t cost, struct err *e)
 {
@@ -547,12 +561,20 @@ static int add_model_use(struct ledger_call *c, const char *sandbox, const struc
 			"INSERT INTO model_use (sandbox, model, version, tokens_in,"
 			" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
 			" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
-			" tokens_in = model_use.tokens_in + excluded.tokens_in,"
-			" tokens_out = model_use.tokens_out + excluded.tokens_out,"
-			" money = model_use.money + excluded.money",
+			" tokens_in = " LEDGER_PLUS(
+				"model_use.tokens_in",
+				"excluded.tokens_in") ", tokens_out = " LEDGER_PLUS("model_use."
+										    "tokens_out",
+										    "excluded."
+										    "tokens_out") ", money = " LEDGER_PLUS("model_use.money",
+															   "excluded.money"),
 			S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in),
 			S_INT(t->out), S_INT(cost));
 }
+
+/* What is added to a line of a reservation: money is parameter 1. */
+#define OF_TOKENS(n) \
+	"(CASE dimension WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST(" n " AS BIGINT) END)"
 
 static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held *h,
 			const struct tokens *t, int64_t *ret_cost, struct err *e)
@@ -560,18 +582,31 @@ static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held 
 	int64_t cost = 0, n = t->in + t->out;
 	int r = ledger_tokens_cost(c, h->sheet, t->model, t->in, t->out, &cost, e);
 
-	r = r < 0 ? r : count_model(c, sandbox, t->model, t->version, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, "", n, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, t->model, n, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_MONEY, "", cost, e);
 	r = r < 0 ? r
-		  : store_do(c->s, e,
-			     "UPDATE hold SET settled = settled + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END,"
-			     " ceiling = ceiling + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE 0 END"
-			     " WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
-			     S_INT(cost), S_INT(n), S_TEXT(sandbox));
+		  : store_do(
+			    c->s, e,
+			    "UPDATE hold SET settled = " LEDGER_PLUS(
+				    "settled",
+				    OF_TOKENS(
+					    "$2")) ", ceiling = " LEDGER_PLUS("ceiling",
+									      OF_TOKENS(
+										      "0")) " WHERE"
+											    " sandb"
+											    "ox = "
+											    "$3 "
+											    "AND "
+											    "dimens"
+											    "ion "
+											    "IN "
+											    "('"
+											    "money'"
+											    ", "
+											    "'token"
+											    "s')",
+			    S_INT(cost), S_INT(n), S_TEXT(sandbox));
 	r = r < 0 ? r : add_model_use(c, sandbox, t, cost, e);
 	h->settled[LEDGER_TOKENS] += n;
 	h->settled[LEDGER_MONEY] += cost;
@@ -752,6 +787,24 @@ static int check_request(struct ledger_call *c, const struct held *h, const char
 	return r < 0 ? r : ledger_budgets(c, h->account, check_budget, &q, e);
 }
 
+/* A sum that cannot be told could not be released either. */
+static int check_sum(struct ledger_call *c, const char *sandbox, int64_t tokens, int64_t money,
+		     struct err *e)
+{
+	int64_t over = 0;
+	int r = store_ask(c->s, e, store_number, &over,
+			  "SELECT COUNT(*) FROM hold WHERE sandbox = $1 AND asked > CASE dimension"
+			  " WHEN 'money' THEN CAST($2 AS BIGINT) WHEN 'tokens' THEN"
+			  " CAST($3 AS BIGINT) ELSE asked END",
+			  S_TEXT(sandbox), S_INT(LEDGER_MOST - money), S_INT(LEDGER_MOST - tokens));
+
+	return r < 0  ? r
+	       : over ? err_set(e, ERR_POLICY, EDQUOT,
+				"the requests of sandbox %s would be more than the ledger holds",
+				sandbox)
+		      : 0;
+}
+
 /* For requests that have not been told. */
 static int ask_more(struct ledger_call *c, const char *sandbox, int64_t tokens, int64_t money,
 		    struct err *e)
@@ -780,7 +833,9 @@ int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e)
 	}
 	r = count_requests(c, sandbox, request, e);
 	r = r < 0 ? r : ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
+	r = r < 0 ? r : check_sum(c, sandbox, in + out, cost, e);
 	r = r < 0 ? r : check_request(c, &h, model, in + out, cost, e);
+	r = r < 0 ? r : count_asked(c, sandbox, model, e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
 			     "INSERT INTO token_hold (sandbox, request, account, model, tokens_in,"
@@ -852,6 +907,7 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 		return r < 0 ? r : no_such(sandbox, e);
 	}
 	r = request ? end_request(c, sandbox, request, model, e) : 0;
+	r = r < 0 ? r : count_model(c, sandbox, model, version, e);
 	r = r < 0 ? r
 		  : spend_tokens(c, sandbox, &h, &(struct tokens){model, version, in, out}, &cost,
 				 e);

@@ -359,6 +359,89 @@ static void test_agents(void **state)
 	assert_int_equal(ceiling(f, BOB, "bot"), 0);
 }
 
+static json_t *large(const char *op, const char *sandbox, const char *account, const char *what)
+{
+	const json_int_t most = 1LL << 60;
+
+	return json_pack("{s:s, s:s, s:s, s:{s:i, s:I}, s:{}, s:{s:I}}", "op", op, "sandbox",
+			 sandbox, "account", account, "most", "wall", 1, what, most, "step", "used",
+			 what, most);
+}
+
+static json_t *tokens(const char *op, const char *request, json_int_t n)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", op, "sandbox", "s-t", "request",
+			 request, "model", "m", "in", n, "out", n);
+}
+
+/* Who tells of more than anybody could use is in nobody else's way, and not in root's. */
+static void test_large_sums(void **state)
+{
+	struct fixture *f = *state;
+	char id[8];
+
+	make(f);
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s}", "op", "create", "account", "side", "parent", "org"), 0,
+	     NULL);
+	does(f, ROOT, member("allow", "side", BOB), 0, NULL);
+	does(f, BOB, reservation("s-bob", "side", 1000), 0, NULL);
+	for (int i = 0; i < 40; i++) {
+		(void)snprintf(id, sizeof(id), "s-%d", i);
+		does(f, ALICE, large("reserve", id, "team", "egress"), 0, NULL);
+		if (i < 21) {
+			f->now_ms += i % 2 ? DAY_MS : 0;
+			does(f, ALICE, large("settle", id, "team", "egress"), 0, NULL);
+		}
+	}
+	does(f, BOB, large("settle", "s-bob", "side", "cpu"), 0, NULL);
+	does(f, BOB, large("settle", "s-bob", "side", "egress"), 0, NULL);
+	assert_int_equal(rows_of(f, ROOT, "report", "accounts"), 5);
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s, s:i}", "op", "set-budget", "account", "org", "dimension",
+		       "egress", "amount", 1000),
+	     0, NULL);
+	does(f, ROOT, of_account("show", "org"), 0, NULL);
+	does(f, BOB, of_sandbox("settle", "s-bob"), 0, NULL);
+	does(f, BOB, large("reserve", "s-more", "side", "egress"), EDQUOT, "of egress");
+	does(f, BOB, of_sandbox("release", "s-bob"), 0, NULL);
+}
+
+/* What is reserved can be released, whatever it was, and whatever became of who did. */
+static void test_large_tokens(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	does(f, ALICE, reservation("s-t", "team", 1), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1LL << 60), EDQUOT, "more than the ledger");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1LL << 59), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1), EDQUOT, "more than the ledger");
+	does(f, ALICE, tokens("tokens", "r-1", 1LL << 60), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1LL << 59), 0, NULL);
+	change(f, "UPDATE written SET n = 100000");
+	does(f, ALICE, of_sandbox("settle", "s-t"), 0, NULL);
+	does(f, ROOT, member("disallow", "team", ALICE), 0, NULL);
+	does(f, ALICE, of_sandbox("release", "s-t"), 0, NULL);
+}
+
+/* A model that is new to a sandbox is a row that somebody adds, told or not. */
+static void test_untold_models(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	does(f, ALICE, reservation("s-t", "team", 1), 0, NULL);
+	change(f, "UPDATE written SET n = 99999");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1), 0, NULL);
+	does(f, ALICE,
+	     json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "op", "tokens-reserve", "sandbox", "s-t",
+		       "request", "r-3", "model", "another", "in", 1, "out", 1),
+	     EDQUOT, "nobody may add more");
+	does(f, ALICE, of_sandbox("release", "s-t"), 0, NULL);
+}
+
 static double seconds_of(struct fixture *f, int64_t uid, const char *op, size_t n, const char *key)
 {
 	int64_t since = clock_now_ns();
@@ -396,7 +479,8 @@ int main(void)
 		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
 		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
 		ON_BOTH(test_anchors_of_others), ON_BOTH(test_agents),
-		ON_BOTH(test_many_agents),
+		ON_BOTH(test_many_agents),       ON_BOTH(test_large_sums),
+		ON_BOTH(test_large_tokens),      ON_BOTH(test_untold_models),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
