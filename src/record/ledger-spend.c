@@ -30,6 +30,9 @@
  * In a ledger that is served, wall time is at least that for which the reservation has been open,
  * whatever is told: by the clock of the host that nobody sets, or, after that was started again, by
  * the wall clock and within the ceiling. Tearing down is not held against a sandbox (GRACE_MS).
+ * What a user tells of beyond what was reserved ends their sandbox, and is not spent: whoever
+ * shares the account would be ended by a lie. Of tokens that is refused for which the budgets have
+ * no room.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -55,6 +58,7 @@ struct held {
 	int64_t ceiling[LEDGER_DIMENSIONS];
 	int64_t step[LEDGER_DIMENSIONS];
 	int64_t settled[LEDGER_DIMENSIONS];
+	bool over[LEDGER_DIMENSIONS]; /* a user tells of more than that, which is not counted */
 };
 
 /* Those that the keeper tells of; money and tokens follow from others. */
@@ -436,7 +440,8 @@ static int judge_budget(void *arg, const struct ledger_budget *b, struct err *e)
 		d == LEDGER_MONEY ||
 		(d == LEDGER_TOKENS
 			 ? j->model && (!*b->model || strcmp(b->model, j->model) == 0)
-			 : d != LEDGER_SANDBOXES && (j->h->ceiling[d] > 0 || j->h->settled[d] > 0));
+			 : d != LEDGER_SANDBOXES &&
+				   (j->h->ceiling[d] > 0 || j->h->settled[d] > 0 || j->h->over[d]));
 
 	(void)e;
 	if (!concerned) {
@@ -444,7 +449,7 @@ static int judge_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	}
 	if (b->spent >= b->amount) {
 		judge(j, b, LEDGER_EXHAUSTED, "nothing is left of the budget");
-	} else if (d != LEDGER_TOKENS && j->h->settled[d] > j->h->ceiling[d]) {
+	} else if (d != LEDGER_TOKENS && (j->h->settled[d] > j->h->ceiling[d] || j->h->over[d])) {
 		judge(j, b, LEDGER_EXHAUSTED, "more was used than was reserved from the budget");
 	} else if (b->warn > 0 && (__int128)b->spent * 100 >= (__int128)b->amount * b->warn) {
 		judge(j, b, LEDGER_WARN, "little is left of the budget");
@@ -498,6 +503,12 @@ static int take_usage(struct ledger_call *c, const char **sandbox, struct held *
 	r = r < 0 ? r : find_held(c, *sandbox, h, e);
 	if (r <= 0) {
 		return r < 0 ? r : no_such(*sandbox, e);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(told) && c->uid > 0; i++) {
+		enum ledger_dimension d = told[i];
+
+		h->over[d] = used[d] > h->ceiling[d];
+		used[d] = h->over[d] ? h->ceiling[d] : used[d];
 	}
 	if (open_for(c, h) > used[LEDGER_WALL]) {
 		used[LEDGER_WALL] = open_for(c, h);
@@ -557,19 +568,22 @@ static int count_asked(struct ledger_call *c, const char *sandbox, const char *m
 static int add_model_use(struct ledger_call *c, const char *sandbox, const struct tokens *t,
 			 int64_t cost, struct err *e)
 {
-	return store_do(c->s, e,
-			"INSERT INTO model_use (sandbox, model, version, tokens_in,"
-			" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
-			" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
-			" tokens_in = " LEDGER_PLUS(
-				"model_use.tokens_in",
-				"excluded.tokens_in") ", tokens_out = " LEDGER_PLUS("model_use."
-										    "tokens_out",
-										    "excluded."
-										    "tokens_out") ", money = " LEDGER_PLUS("model_use.money",
-															   "excluded.money"),
-			S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in),
-			S_INT(t->out), S_INT(cost));
+	return store_do(
+		c->s, e,
+		"INSERT INTO model_use (sandbox, model, version, tokens_in,"
+		" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
+		" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
+		" tokens_in = " LEDGER_PLUS(
+			"model_use.tokens_in",
+			"excluded.tokens_in") ", tokens_out = " LEDGER_PLUS("model_use."
+									    "tokens_out",
+									    "excluded."
+									    "tokens_out") ", money "
+											  "="
+											  " " LEDGER_PLUS("model_use.money",
+													  "excluded.money"),
+		S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in), S_INT(t->out),
+		S_INT(cost));
 }
 
 /* What is added to a line of a reservation: money is parameter 1. */
@@ -868,7 +882,7 @@ static int take_request(void *arg, const struct store_cell *cells, struct err *e
 
 /* What was reserved for the request, which has been answered: it is told once. */
 static int end_request(struct ledger_call *c, const char *sandbox, const char *request,
-		       const char *model, struct err *e)
+		       const char *model, int64_t *ret_tokens, int64_t *ret_money, struct err *e)
 {
 	struct request q = {};
 	int r = store_ask(c->s, e, take_request, &q,
@@ -885,13 +899,28 @@ static int end_request(struct ledger_call *c, const char *sandbox, const char *r
 	r = r < 0 ? r
 		  : store_do(c->s, e, "DELETE FROM token_hold WHERE sandbox = $1 AND request = $2",
 			     S_TEXT(sandbox), S_TEXT(request));
+	*ret_tokens = q.tokens;
+	*ret_money = q.money;
 	return r < 0 ? r : ask_more(c, sandbox, -q.tokens, -q.money, e);
+}
+
+/* What a user tells of beyond what the request has reserved, here already given back, is new. */
+static int check_told(struct ledger_call *c, const struct held *h, const struct tokens *t,
+		      int64_t reserved, int64_t paid, struct err *e)
+{
+	int64_t cost, n = t->in + t->out;
+	int r = ledger_tokens_cost(c, h->sheet, t->model, t->in, t->out, &cost, e);
+
+	return r < 0 || c->uid <= 0 || (n <= reserved && cost <= paid)
+		       ? r
+		       : check_request(c, h, t->model, n, cost, e);
 }
 
 int ledger_op_tokens(struct ledger_call *c, struct err *e)
 {
 	const char *sandbox, *model, *version, *request = NULL;
-	int64_t in, out, cost = 0;
+	int64_t in, out, reserved = 0, cost = 0;
+	struct tokens t;
 	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
@@ -906,11 +935,11 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 	if (r <= 0) {
 		return r < 0 ? r : no_such(sandbox, e);
 	}
-	r = request ? end_request(c, sandbox, request, model, e) : 0;
+	t = (struct tokens){model, version, in, out};
+	r = request ? end_request(c, sandbox, request, model, &reserved, &cost, e) : 0;
+	r = r < 0 ? r : check_told(c, &h, &t, reserved, cost, e);
 	r = r < 0 ? r : count_model(c, sandbox, model, version, e);
-	r = r < 0 ? r
-		  : spend_tokens(c, sandbox, &h, &(struct tokens){model, version, in, out}, &cost,
-				 e);
+	r = r < 0 ? r : spend_tokens(c, sandbox, &h, &t, &cost, e);
 	r = r < 0 ? r : answer(c, &h, model, e);
 	return r < 0                                               ? r
 	       : json_put(c->out, "money", json_integer(cost)) < 0 ? ledger_no_memory(e)

@@ -442,6 +442,50 @@ static void test_untold_models(void **state)
 	does(f, ALICE, of_sandbox("release", "s-t"), 0, NULL);
 }
 
+static void set_budget(struct fixture *f, const char *account, const char *dimension, int amount)
+{
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s, s:i}", "op", "set-budget", "account", account, "dimension",
+		       dimension, "amount", amount),
+	     0, NULL);
+}
+
+static void answers(struct fixture *f, int64_t uid, json_t *request, const char *answer)
+{
+	_cleanup_json_ json_t *reply = ask(f, uid, request, 0, NULL);
+
+	assert_string_equal(json_string_value(json_object_get(reply, "answer")), answer);
+}
+
+/* What a user has not reserved they cannot spend: it is what others have. */
+static void test_beyond_what_is_reserved(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	set_budget(f, "org", "egress", 1000);
+	set_budget(f, "org", "tokens", 1000);
+	does(f, ROOT, member("allow", "org", BOB), 0, NULL);
+	does(f, BOB, reservation("s-bob", "org", 1000), 0, NULL);
+	does(f, ALICE, reservation("s-t", "team", 1000), 0, NULL);
+	answers(f, ALICE, large("settle", "s-t", "team", "egress"), "exhausted");
+	answers(f, ALICE, large("settle", "s-t", "team", "cpu"), "ok");
+	answers(f, BOB, of_sandbox("settle", "s-bob"), "ok");
+	does(f, ALICE, tokens("tokens", "r-1", 1), ESTALE, "reserved nothing");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 10), 0, NULL);
+	does(f, ALICE, tokens("tokens", "r-1", 501), EDQUOT, "of tokens");
+	does(f, ALICE,
+	     json_pack("{s:s, s:s, s:s, s:i, s:i}", "op", "tokens", "sandbox", "s-t", "model", "m",
+		       "in", 981, "out", 0),
+	     EDQUOT, "of tokens");
+	answers(f, ALICE, tokens("tokens", "r-1", 100), "ok");
+	answers(f, BOB, of_sandbox("settle", "s-bob"), "ok");
+	/* Whoever keeps the ledger for nobody else spends what was used. */
+	does(f, LEDGER_OWNER, reservation("s-own", "team", 1000), 0, NULL);
+	answers(f, LEDGER_OWNER, large("settle", "s-own", "team", "egress"), "exhausted");
+	answers(f, LEDGER_OWNER, of_sandbox("settle", "s-own"), "exhausted");
+}
+
 static double seconds_of(struct fixture *f, int64_t uid, const char *op, size_t n, const char *key)
 {
 	int64_t since = clock_now_ns();
@@ -475,12 +519,19 @@ static void test_many_agents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_the_table),         ON_BOTH(test_what_is_seen),
-		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
-		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
-		ON_BOTH(test_anchors_of_others), ON_BOTH(test_agents),
-		ON_BOTH(test_many_agents),       ON_BOTH(test_large_sums),
-		ON_BOTH(test_large_tokens),      ON_BOTH(test_untold_models),
+		ON_BOTH(test_the_table),
+		ON_BOTH(test_what_is_seen),
+		ON_BOTH(test_what_is_reserved),
+		ON_BOTH(test_measured),
+		ON_BOTH(test_returned_before),
+		ON_BOTH(test_bounds),
+		ON_BOTH(test_anchors_of_others),
+		ON_BOTH(test_agents),
+		ON_BOTH(test_many_agents),
+		ON_BOTH(test_large_sums),
+		ON_BOTH(test_large_tokens),
+		ON_BOTH(test_untold_models),
+		ON_BOTH(test_beyond_what_is_reserved),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
