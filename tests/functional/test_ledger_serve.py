@@ -96,6 +96,21 @@ def test_a_directory_that_others_enter(base, atoll):
     assert result.status == 1 and "nobody else may enter it" in result.err, result
 
 
+@pytest.mark.parametrize("mode, owner", [(0o777, None), (0o1777, None), (0o775, None), (0o755, ALICE)])
+def test_a_socket_where_others_write(base, atoll, mode, owner):
+    """Whoever connects would trust nobody there, and a name there is anybody's to change meanwhile."""
+    if owner is not None and not ROOT:
+        pytest.skip("needs root")
+    place = base / "run"
+    place.mkdir()
+    place.chmod(mode)
+    if owner is not None:
+        os.chown(place, owner, owner)
+    result = runner.capture([served.program(atoll), "serve", "--directory", base / "served", "--socket", place / "s",
+                             *(["--user", str(WRITER)] if ROOT else [])])
+    assert result.status == 1 and "nobody else may write there" in result.err and not list(place.iterdir()), result
+
+
 def test_from_start_to_end(world, admin, people, writer):
     """Somebody who may use an account, as with any other ledger."""
     admin.account("org", "wall 1h")
