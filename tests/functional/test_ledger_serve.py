@@ -299,6 +299,36 @@ def test_killed_and_begun_again(world, admin, people, writer):
     assert spent >= 8000 and reserved == 0
 
 
+# Holds as many connections as one user may have, until it is ended.
+CROWD = """
+import socket, sys
+kept = [socket.socket(socket.AF_UNIX) for _ in range(256)]
+for s in kept:
+    s.connect(sys.argv[1])
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_too_many_at_once(world, admin, people, writer, need_root):
+    """Whoever settles while all of their user's connections are taken does so again."""
+    admin.account("org", "wall 1h")
+    user = people(ALICE, "user")
+    admin.ok("account", "allow", "org", "--user", ALICE)
+    process = user.start(user.policy("org", "time: {wall: 10m}\n"), "sleep", "8")
+    assert runner.eventually(lambda: admin.stands("org", "wall")[0] > 0)
+    with subprocess.Popen([*served.as_user(ALICE), "/usr/bin/python3", "-c", CROWD, writer.socket],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+        assert crowd.stdout.readline() == b"there\n"
+        assert runner.eventually(lambda: len(os.listdir(f"/proc/{writer.process.pid}/fd")) > 256)
+        before, begin = admin.stands("org", "wall"), time.monotonic()
+        runner.eventually(lambda: time.monotonic() - begin > 2.5)
+        assert process.poll() is None and admin.stands("org", "wall") == before
+        crowd.stdin.close()
+    assert runner.eventually(lambda: admin.stands("org", "wall")[0] > before[0])
+    assert process.wait(timeout=runner.TIMEOUT) == 0, process.stderr.read()
+
+
 def test_many_at_once(admin, writer, need_root):
     """200 at the same time, room for 37: 37, also where the writer is killed among them."""
     admin.account("org", "wall 37999ms")
