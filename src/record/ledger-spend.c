@@ -45,6 +45,9 @@
 #define GRACE_MS 10000
 /* Requests to models of one sandbox that have not been told. */
 #define REQUESTS_MAX 256
+/* What a model that an account has not used yet that day counts as: it is a row of that account and
+ * of all above it, of which others' questions are answered, for ever. */
+#define NAME_ROWS 200
 
 /* A sandbox as the ledger has it. */
 struct held {
@@ -552,8 +555,21 @@ static int count_model(struct ledger_call *c, const char *sandbox, const char *m
 	return r < 0 || there ? r : ledger_count_row(c, e);
 }
 
+static int count_name(struct ledger_call *c, const char *account, const char *model, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(c->s, e, store_number, &there,
+			  "SELECT (SELECT COUNT(*) FROM used WHERE account = $1"
+			  " AND dimension = 'tokens' AND model = $2 AND day = $3)"
+			  " + (SELECT COUNT(*) FROM token_hold WHERE account = $1 AND model = $2)",
+			  S_TEXT(account), S_TEXT(model), S_INT(ledger_day(c->now_ms)));
+
+	return r < 0 || there ? r : ledger_count_rows(c, NAME_ROWS, e);
+}
+
 /* One that is asked for will be a row, told or not: an end is not refused for it. */
-static int count_asked(struct ledger_call *c, const char *sandbox, const char *model, struct err *e)
+static int count_asked(struct ledger_call *c, const char *sandbox, const char *account,
+		       const char *model, struct err *e)
 {
 	int64_t there = 0;
 	int r = store_ask(
@@ -562,7 +578,8 @@ static int count_asked(struct ledger_call *c, const char *sandbox, const char *m
 		" + (SELECT COUNT(*) FROM token_hold WHERE sandbox = $1 AND model = $2)",
 		S_TEXT(sandbox), S_TEXT(model));
 
-	return r < 0 || there ? r : ledger_count_row(c, e);
+	r = r < 0 || there ? r : ledger_count_row(c, e);
+	return r < 0 || there ? r : count_name(c, account, model, e);
 }
 
 static int add_model_use(struct ledger_call *c, const char *sandbox, const struct tokens *t,
@@ -580,8 +597,9 @@ static int add_model_use(struct ledger_call *c, const char *sandbox, const struc
 									    "excluded."
 									    "tokens_out") ", money "
 											  "="
-											  " " LEDGER_PLUS("model_use.money",
-													  "excluded.money"),
+											  " " LEDGER_PLUS(
+												  "model_use.money",
+												  "excluded.money"),
 		S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in), S_INT(t->out),
 		S_INT(cost));
 }
@@ -849,7 +867,7 @@ int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r : ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
 	r = r < 0 ? r : check_sum(c, sandbox, in + out, cost, e);
 	r = r < 0 ? r : check_request(c, &h, model, in + out, cost, e);
-	r = r < 0 ? r : count_asked(c, sandbox, model, e);
+	r = r < 0 ? r : count_asked(c, sandbox, h.account, model, e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
 			     "INSERT INTO token_hold (sandbox, request, account, model, tokens_in,"
@@ -938,6 +956,7 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 	t = (struct tokens){model, version, in, out};
 	r = request ? end_request(c, sandbox, request, model, &reserved, &cost, e) : 0;
 	r = r < 0 ? r : check_told(c, &h, &t, reserved, cost, e);
+	r = r < 0 || request ? r : count_name(c, h.account, model, e);
 	r = r < 0 ? r : count_model(c, sandbox, model, version, e);
 	r = r < 0 ? r : spend_tokens(c, sandbox, &h, &t, &cost, e);
 	r = r < 0 ? r : answer(c, &h, model, e);
