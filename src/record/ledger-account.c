@@ -253,7 +253,7 @@ static int held_of_model(struct ledger_call *c, struct ledger_budget *b, struct 
 {
 	return store_ask(
 		c->s, e, store_number, &b->held,
-		"SELECT " LEDGER_SUM(
+		"SELECT " STORE_SUM(
 			"t.tokens_in + t.tokens_out") " FROM chain d JOIN token_hold t ON "
 						      "t.account = d.account"
 						      " WHERE d.above = $1 AND t.model = $2",
@@ -298,7 +298,7 @@ int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn 
 	return store_ask(c->s, e, take_budget, &of,
 			 "SELECT b.account, b.dimension, b.model, b.period, b.amount, b.warn,"
 			 " CASE WHEN b.dimension = 'sandboxes' THEN 0 ELSE"
-			 " (SELECT " LEDGER_SUM(
+			 " (SELECT " STORE_SUM(
 				 "u.amount") " FROM used u"
 					     "  WHERE u.account = b.account AND u.dimension = "
 					     "b.dimension AND u.model = b.model"
@@ -306,7 +306,7 @@ int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn 
 					     "AS BIGINT)"
 					     "  WHEN 'month' THEN CAST($3 AS BIGINT) ELSE 0 END)"
 					     " END,"
-					     " (SELECT " LEDGER_SUM(
+					     " (SELECT " STORE_SUM(
 						     "CASE WHEN h.ceiling > h.settled"
 						     "  THEN h.ceiling - h.settled ELSE 0 END + "
 						     "h.asked") "  FROM chain d JOIN reservation r "

@@ -19,19 +19,6 @@
 #define LEDGER_DAY_MS      86400000LL
 /* Of any amount that is said to the ledger. */
 #define LEDGER_MOST (1LL << 60)
-/*
- * In a statement: the sum of two numbers, or of all rows, none of them negative and none above
- * 2^61; that, where it would be more. No store would go on: what does not fit is an error for
- * everybody below the account, or no whole number.
- */
-#define LEDGER_PLUS(a, b)                                                                        \
-	"CASE WHEN " a " > 2305843009213693952 - " b " THEN 2305843009213693952 ELSE " a " + " b \
-	" END"
-#define LEDGER_SUM(x)                                                               \
-	"CAST(CASE WHEN COALESCE(SUM((" x ") / 1073741824), 0) >= 2147483648"       \
-	" THEN 2305843009213693952 ELSE COALESCE(SUM((" x                           \
-	") / 1073741824), 0) * 1073741824 + COALESCE(SUM((" x ") % 1073741824), 0)" \
-	" END AS BIGINT)"
 
 struct ledger {
 	struct store *store; /* NULL: the other end of `fd` has it */

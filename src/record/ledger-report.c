@@ -116,7 +116,7 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_account, list,
 			      "SELECT a.name, a.currency,"
-			      " (SELECT " LEDGER_SUM(
+			      " (SELECT " STORE_SUM(
 				      "u.amount") " FROM used u"
 						  " WHERE u.account = a.name AND u.dimension = "
 						  "'money'"
@@ -139,7 +139,7 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_sum, list,
-			      "SELECT account, dimension, " LEDGER_SUM(
+			      "SELECT account, dimension, " STORE_SUM(
 				      "amount") " FROM used"
 						" WHERE day >= $1 AND model = '' GROUP BY account, "
 						"dimension",

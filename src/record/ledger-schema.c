@@ -7,7 +7,7 @@
  * chain: each account with itself and with every account above it. used: by day (since 1970, UTC),
  * of each account with those below it. hold: what a reservation holds of one dimension, which is
  * what is in it and not settled, as long as it is open. What a sum adds up to goes no
- * further than 2^61 (LEDGER_SUM; LEDGER_MOST is half of it): SQLite would go on with a number that
+ * further than 2^61 (STORE_SUM; LEDGER_MOST is half of it): SQLite would go on with a number that
  * is no whole one.
  *
  * uid: who said it, where the ledger is kept for several users; else null. member: who may use an

@@ -132,8 +132,8 @@ static int use(struct ledger_call *c, const char *account, enum ledger_dimension
 				      " CAST($3 AS BIGINT), CAST($4 AS BIGINT)"
 				      " FROM chain WHERE account = $5"
 				      " ON CONFLICT (account, dimension, model, day)"
-				      " DO UPDATE SET amount = " LEDGER_PLUS("used.amount",
-									     "excluded.amount"),
+				      " DO UPDATE SET amount = " STORE_PLUS("used.amount",
+									    "excluded.amount"),
 				      S_TEXT(ledger_dimension(d)), S_TEXT(model),
 				      S_INT(ledger_day(c->now_ms)), S_INT(amount), S_TEXT(account));
 }
@@ -590,16 +590,43 @@ static int add_model_use(struct ledger_call *c, const char *sandbox, const struc
 		"INSERT INTO model_use (sandbox, model, version, tokens_in,"
 		" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
 		" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
-		" tokens_in = " LEDGER_PLUS(
+		" tokens_in = " STORE_PLUS(
 			"model_use.tokens_in",
-			"excluded.tokens_in") ", tokens_out = " LEDGER_PLUS("model_use."
-									    "tokens_out",
-									    "excluded."
-									    "tokens_out") ", money "
-											  "="
-											  " " LEDGER_PLUS(
-												  "model_use.money",
-												  "excluded.money"),
+			"excluded.tokens_in") ", tokens_out = " STORE_PLUS("model_use."
+									   "tokens_out",
+									   "excluded."
+									   "tokens_out") ", money "
+											 "="
+											 " " STORE_PLUS(
+												 "m"
+												 "o"
+												 "d"
+												 "e"
+												 "l"
+												 "_"
+												 "u"
+												 "s"
+												 "e"
+												 "."
+												 "m"
+												 "o"
+												 "n"
+												 "e"
+												 "y",
+												 "e"
+												 "x"
+												 "c"
+												 "l"
+												 "u"
+												 "d"
+												 "e"
+												 "d"
+												 "."
+												 "m"
+												 "o"
+												 "n"
+												 "e"
+												 "y"),
 		S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in), S_INT(t->out),
 		S_INT(cost));
 }
@@ -618,12 +645,11 @@ static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held 
 	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, t->model, n, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_MONEY, "", cost, e);
 	r = r < 0 ? r
-		  : store_do(
-			    c->s, e,
-			    "UPDATE hold SET settled = " LEDGER_PLUS(
-				    "settled",
-				    OF_TOKENS(
-					    "$2")) ", ceiling = " LEDGER_PLUS("ceiling",
+		  : store_do(c->s, e,
+			     "UPDATE hold SET settled = " STORE_PLUS(
+				     "settled",
+				     OF_TOKENS(
+					     "$2")) ", ceiling = " STORE_PLUS("ceiling",
 									      OF_TOKENS(
 										      "0")) " WHERE"
 											    " sandb"
@@ -638,7 +664,7 @@ static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held 
 											    ", "
 											    "'token"
 											    "s')",
-			    S_INT(cost), S_INT(n), S_TEXT(sandbox));
+			     S_INT(cost), S_INT(n), S_TEXT(sandbox));
 	r = r < 0 ? r : add_model_use(c, sandbox, t, cost, e);
 	h->settled[LEDGER_TOKENS] += n;
 	h->settled[LEDGER_MONEY] += cost;
