@@ -295,6 +295,28 @@ static int count_row(void *arg, const struct ledger_anchor_row *row, struct err 
 	return 0;
 }
 
+/* A row is no place to keep things in. */
+static void test_size_of_an_anchor(void **state)
+{
+	static const char *const keys[] = {"head", "root", "signature"};
+	struct fixture *f = *state;
+	char digits[130] = {};
+
+	make(f);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		size_t most = i == 2 ? 128 : 64;
+		json_t *row = of_sandbox("anchor", "s-a");
+
+		memset(digits, 'a', most + 1);
+		digits[most + 1] = '\0';
+		assert_int_equal(json_put(row, keys[i], json_string(digits)), 0);
+		does(f, ALICE, row, EINVAL, "too long");
+		row = of_sandbox("anchor", "s-a");
+		assert_int_equal(json_put(row, keys[i], json_string(digits + 1)), 0);
+		does(f, ALICE, row, 0, NULL);
+	}
+}
+
 /* The whole chain holds for whoever sees a part of it. */
 static void test_anchors_of_others(void **state)
 {
@@ -527,6 +549,7 @@ int main(void)
 		ON_BOTH(test_returned_before),
 		ON_BOTH(test_bounds),
 		ON_BOTH(test_anchors_of_others),
+		ON_BOTH(test_size_of_an_anchor),
 		ON_BOTH(test_agents),
 		ON_BOTH(test_many_agents),
 		ON_BOTH(test_large_sums),
