@@ -251,11 +251,13 @@ struct budgets {
 /* Few budgets are of one model, so that is a question of its own. */
 static int held_of_model(struct ledger_call *c, struct ledger_budget *b, struct err *e)
 {
-	return store_ask(c->s, e, store_number, &b->held,
-			 "SELECT CAST(COALESCE(SUM(t.tokens_in + t.tokens_out), 0) AS BIGINT)"
-			 " FROM chain d JOIN token_hold t ON t.account = d.account"
-			 " WHERE d.above = $1 AND t.model = $2",
-			 S_TEXT(b->account), S_TEXT(b->model));
+	return store_ask(
+		c->s, e, store_number, &b->held,
+		"SELECT " STORE_SUM(
+			"t.tokens_in + t.tokens_out") " FROM chain d JOIN token_hold t ON "
+						      "t.account = d.account"
+						      " WHERE d.above = $1 AND t.model = $2",
+		S_TEXT(b->account), S_TEXT(b->model));
 }
 
 static int take_budget(void *arg, const struct store_cell *cells, struct err *e)
@@ -293,23 +295,34 @@ int ledger_budgets(struct ledger_call *c, const char *account, ledger_budget_fn 
 	struct budgets of = {c, fn, arg};
 	int64_t today = ledger_day(c->now_ms);
 
-	return store_ask(
-		c->s, e, take_budget, &of,
-		"SELECT b.account, b.dimension, b.model, b.period, b.amount, b.warn,"
-		" CASE WHEN b.dimension = 'sandboxes' THEN 0 ELSE"
-		" (SELECT CAST(COALESCE(SUM(u.amount), 0) AS BIGINT) FROM used u"
-		"  WHERE u.account = b.account AND u.dimension = b.dimension AND u.model = b.model"
-		"  AND u.day >= CASE b.period WHEN 'day' THEN CAST($2 AS BIGINT)"
-		"  WHEN 'month' THEN CAST($3 AS BIGINT) ELSE 0 END)"
-		" END,"
-		" (SELECT CAST(COALESCE(SUM(CASE WHEN h.ceiling > h.settled"
-		"  THEN h.ceiling - h.settled ELSE 0 END + h.asked), 0) AS BIGINT)"
-		"  FROM chain d JOIN reservation r ON r.account = d.account AND r.state = 'open'"
-		"  JOIN hold h ON h.sandbox = r.sandbox"
-		"  WHERE d.above = b.account AND h.dimension = b.dimension AND b.model = '')"
-		" FROM chain up JOIN budget b ON b.account = up.above WHERE up.account = $1"
-		" ORDER BY up.far, b.dimension, b.period, b.model",
-		S_TEXT(account), S_INT(today), S_INT(ledger_month(today)));
+	return store_ask(c->s, e, take_budget, &of,
+			 "SELECT b.account, b.dimension, b.model, b.period, b.amount, b.warn,"
+			 " CASE WHEN b.dimension = 'sandboxes' THEN 0 ELSE"
+			 " (SELECT " STORE_SUM(
+				 "u.amount") " FROM used u"
+					     "  WHERE u.account = b.account AND u.dimension = "
+					     "b.dimension AND u.model = b.model"
+					     "  AND u.day >= CASE b.period WHEN 'day' THEN CAST($2 "
+					     "AS BIGINT)"
+					     "  WHEN 'month' THEN CAST($3 AS BIGINT) ELSE 0 END)"
+					     " END,"
+					     " (SELECT " STORE_SUM(
+						     "CASE WHEN h.ceiling > h.settled"
+						     "  THEN h.ceiling - h.settled ELSE 0 END + "
+						     "h.asked") "  FROM chain d JOIN reservation r "
+								"ON r.account = d.account AND "
+								"r.state = 'open'"
+								"  JOIN hold h ON h.sandbox = "
+								"r.sandbox"
+								"  WHERE d.above = b.account AND "
+								"h.dimension = b.dimension AND "
+								"b.model = '')"
+								" FROM chain up JOIN budget b ON "
+								"b.account = up.above WHERE "
+								"up.account = $1"
+								" ORDER BY up.far, b.dimension, "
+								"b.period, b.model",
+			 S_TEXT(account), S_INT(today), S_INT(ledger_month(today)));
 }
 
 static int check_budget(const char *dimension, const char *model, const char *period, int64_t warn,

@@ -106,6 +106,7 @@ int ledger_op_agent(struct ledger_call *c, struct err *e)
 	return r >= 0 && row && json_object_update(c->out, row) < 0 ? ledger_no_memory(e) : r;
 }
 
+/* Each row is looked at once: there can be as many as users may add, and others wait meanwhile. */
 int ledger_op_agents(struct ledger_call *c, struct err *e)
 {
 	_cleanup_json_ json_t *rows = json_array();
@@ -116,10 +117,10 @@ int ledger_op_agents(struct ledger_call *c, struct err *e)
 		return r < 0 ? r : ledger_no_memory(e);
 	}
 	r = store_ask(c->s, e, take_each, rows,
-		      "SELECT name, ceiling, time, who, why FROM agent a WHERE name > $1 AND n ="
-		      " (SELECT MAX(n) FROM agent b WHERE b.name = a.name AND"
-		      " (CAST($2 AS BIGINT) = 0 OR b.uid IS NULL OR b.uid = $2))"
-		      " ORDER BY name LIMIT $3",
+		      "SELECT name, ceiling, time, who, why FROM agent WHERE n IN"
+		      " (SELECT MAX(n) FROM agent WHERE name > $1 AND"
+		      " (CAST($2 AS BIGINT) = 0 OR uid IS NULL OR uid = $2)"
+		      " GROUP BY name ORDER BY name LIMIT $3) ORDER BY name",
 		      S_TEXT(after), S_INT(whose(c)), S_INT(LEDGER_PAGE));
 	return r < 0 ? r : json_put(c->out, "agents", TAKE_PTR(rows)) < 0 ? ledger_no_memory(e) : 0;
 }

@@ -20,7 +20,9 @@
 #include "record/ledger-internal.h"
 #include "record/ledger-anchor.h"
 
-#define HEX_MAX 1024 /* a signature of Ed25519 has 128 digits */
+/* No longer than they are: others' disk is not filled with them. */
+#define DIGEST_MAX    64
+#define SIGNATURE_MAX 128
 
 static int digest_row(const json_t *row, char out[DIGEST_HEX_SIZE], struct err *e)
 {
@@ -55,9 +57,10 @@ static int last_row(struct ledger_call *c, int64_t *n, char last[DIGEST_HEX_SIZE
 				  take_last, last, e);
 }
 
-static int hex(const struct ledger_call *c, const char *key, const char **ret, struct err *e)
+static int hex(const struct ledger_call *c, const char *key, size_t max, const char **ret,
+	       struct err *e)
 {
-	int r = ledger_text(c, key, HEX_MAX, NULL, ret, e);
+	int r = ledger_text(c, key, max, NULL, ret, e);
 
 	return r >= 0 && (*ret)[strspn(*ret, "0123456789abcdef")] != '\0'
 		       ? err_set(e, ERR_USER, EINVAL, "'%s' is not hexadecimal", key)
@@ -106,9 +109,9 @@ int ledger_op_anchor(struct ledger_call *c, struct err *e)
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
 	r = r < 0 ? r : ledger_amount(c->in, "size", -1, &size, e);
-	r = r < 0 ? r : hex(c, "head", &head, e);
-	r = r < 0 ? r : hex(c, "root", &root, e);
-	r = r < 0 ? r : hex(c, "signature", &signature, e);
+	r = r < 0 ? r : hex(c, "head", DIGEST_MAX, &head, e);
+	r = r < 0 ? r : hex(c, "root", DIGEST_MAX, &root, e);
+	r = r < 0 ? r : hex(c, "signature", SIGNATURE_MAX, &signature, e);
 	return r < 0 ? r : append(c, sandbox, size, head, root, signature, NULL, e);
 }
 

@@ -300,9 +300,12 @@ int ledger_remote_step(struct ledger *l, json_t **reply, struct err *e)
 	if (r < 0) {
 		return l->flight.patient ? later(l, now) : flight_failed(l, -r, e);
 	}
+	error = json_object_get(got, "error");
+	if (l->flight.patient && json_integer_value(json_object_get(error, "code")) == EUSERS) {
+		return later(l, now); /* too many came at the same time: nothing was looked at */
+	}
 	flight_done(l);
 	l->fd = l->path ? fd_close(l->fd) : l->fd;
-	error = json_object_get(got, "error");
 	if (error) {
 		return take_error(error, e);
 	}

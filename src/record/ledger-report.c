@@ -116,23 +116,33 @@ int ledger_op_report(struct ledger_call *c, struct err *e)
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_account, list,
 			      "SELECT a.name, a.currency,"
-			      " (SELECT CAST(COALESCE(SUM(u.amount), 0) AS BIGINT) FROM used u"
-			      " WHERE u.account = a.name AND u.dimension = 'money'"
-			      " AND u.day >= $1),"
-			      " (SELECT COUNT(DISTINCT r.person)" BELOW " AND r.heartbeat >= $2),"
-			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'),"
-			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open' AND r.idle = 1),"
-			      " (SELECT COUNT(*)" BELOW " AND r.state = 'open'"
-			      " AND " SILENT(
-				      "$3") ")"
-					    " FROM account a WHERE a.name > $4 AND " LEDGER_SEES(
-						    "$6", "a.name") " ORDER BY a.name LIMIT $5",
+			      " (SELECT " STORE_SUM(
+				      "u.amount") " FROM used u"
+						  " WHERE u.account = a.name AND u.dimension = "
+						  "'money'"
+						  " AND u.day >= $1),"
+						  " (SELECT COUNT(DISTINCT r.person)" BELOW
+						  " AND r.heartbeat >= $2),"
+						  " (SELECT COUNT(*)" BELOW
+						  " AND r.state = 'open'),"
+						  " (SELECT COUNT(*)" BELOW
+						  " AND r.state = 'open' AND r.idle = 1),"
+						  " (SELECT COUNT(*)" BELOW " AND r.state = 'open'"
+						  " AND " SILENT(
+							  "$3") ")"
+								" FROM account a WHERE a.name > $4 "
+								"AND " LEDGER_SEES(
+									"$6",
+									"a.name") " ORDER BY "
+										  "a.name LIMIT $5",
 			      S_INT(since), S_INT(since * LEDGER_DAY_MS), S_INT(stale),
 			      S_TEXT(after), S_INT(LEDGER_PAGE), S_INT(c->uid));
 	r = r < 0 ? r
 		  : store_ask(c->s, e, add_sum, list,
-			      "SELECT account, dimension, CAST(SUM(amount) AS BIGINT) FROM used"
-			      " WHERE day >= $1 AND model = '' GROUP BY account, dimension",
+			      "SELECT account, dimension, " STORE_SUM(
+				      "amount") " FROM used"
+						" WHERE day >= $1 AND model = '' GROUP BY account, "
+						"dimension",
 			      S_INT(since));
 	if (r < 0) {
 		return r;

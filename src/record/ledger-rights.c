@@ -124,7 +124,7 @@ static int check_open(struct ledger_call *c, struct err *e)
 		       : 0;
 }
 
-int ledger_count_row(struct ledger_call *c, struct err *e)
+int ledger_count_rows(struct ledger_call *c, int64_t rows, struct err *e)
 {
 	int64_t today = ledger_day(c->now_ms), n = 0;
 	int r = 0;
@@ -135,9 +135,9 @@ int ledger_count_row(struct ledger_call *c, struct err *e)
 	r = check_member(c, e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
-			     "INSERT INTO written (uid, day, n) VALUES ($1, $2, 1)"
-			     " ON CONFLICT (uid, day) DO UPDATE SET n = written.n + 1",
-			     S_INT(c->uid), S_INT(today));
+			     "INSERT INTO written (uid, day, n) VALUES ($1, $2, $3)"
+			     " ON CONFLICT (uid, day) DO UPDATE SET n = written.n + excluded.n",
+			     S_INT(c->uid), S_INT(today), S_INT(rows));
 	r = r < 0 ? r
 		  : store_do(c->s, e, "DELETE FROM written WHERE uid = $1 AND day < $2",
 			     S_INT(c->uid), S_INT(today));
@@ -151,6 +151,11 @@ int ledger_count_row(struct ledger_call *c, struct err *e)
 				 "nobody may add more; it goes on tomorrow (UTC)",
 				 c->uid, ROWS_MAX)
 		       : 0;
+}
+
+int ledger_count_row(struct ledger_call *c, struct err *e)
+{
+	return ledger_count_rows(c, 1, e);
 }
 
 int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, struct err *e)

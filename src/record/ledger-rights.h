@@ -21,6 +21,7 @@ int ledger_may(struct ledger_call *c, const char *op, enum ledger_right right, s
 
 /* A row that somebody adds is one of the many that they may add in a day. */
 int ledger_count_row(struct ledger_call *c, struct err *e);
+int ledger_count_rows(struct ledger_call *c, int64_t rows, struct err *e);
 
 /* 1: root, or somebody who may use some account; 0: a stranger. */
 int ledger_is_member(struct store *s, int64_t uid, struct err *e);

@@ -6,8 +6,9 @@
  *
  * chain: each account with itself and with every account above it. used: by day (since 1970, UTC),
  * of each account with those below it. hold: what a reservation holds of one dimension, which is
- * what is in it and not settled, as long as it is open. What a sum adds up to is held below
- * 2^61 (LEDGER_MOST is half of it): SQLite would go on with a number that is no whole one.
+ * what is in it and not settled, as long as it is open. What a sum adds up to goes no
+ * further than 2^61 (STORE_SUM; LEDGER_MOST is half of it): SQLite would go on with a number that
+ * is no whole one.
  *
  * uid: who said it, where the ledger is kept for several users; else null. member: who may use an
  * account. up_boot, up_since: when a reservation was made, by a clock that nobody sets. written:
@@ -103,6 +104,8 @@ static const char *const steps[] = {
 	"CREATE TABLE agent (n BIGINT PRIMARY KEY, name TEXT NOT NULL,"
 	" ceiling BIGINT NOT NULL CHECK (ceiling BETWEEN 0 AND 4), time BIGINT NOT NULL,"
 	" uid BIGINT, who TEXT NOT NULL, why TEXT NOT NULL)",
+
+	"CREATE INDEX agent_name ON agent (name, n)",
 };
 
 static int take_steps(struct store *s, struct err *e)

@@ -13,7 +13,9 @@
  *
  * Nobody waits for a client, for all of that is done as far as it can be done without waiting. Nor
  * for a user: in a turn one request of each is answered, and the next turn begins behind the one
- * who was last. A request takes milliseconds, for answers come in pages. Whoever has many
+ * who was last. A request takes milliseconds, for answers come in pages; whose took long, because
+ * the books are, owes the others that time, and is heard when nobody else has anything to ask for
+ * some times as long. Whoever has many
  * connections takes none from others: there is a limit for each user, and where all are taken the
  * one with the most loses the one that has said nothing for longest. Strangers count as one user.
  */
@@ -38,6 +40,9 @@
 #define READ_STEP   4096
 /* What is said of clients that break the rules, at most so often. */
 #define COMPLAIN_NS 10000000000LL
+/* A request that others notice, and for how many times as long they come first. */
+#define SLOW_NS   30000000LL
+#define OWED_TIME 8
 
 const struct ledger_server_limits ledger_server_limits_default = {
 	.clients = 1024,
@@ -64,6 +69,11 @@ struct client {
 	bool over;
 };
 
+struct debt {
+	int64_t whose;
+	int64_t until_ns;
+};
+
 struct ledger_server {
 	int listener;
 	struct ledger *ledger;
@@ -71,6 +81,8 @@ struct ledger_server {
 	struct client *clients;
 	struct pollfd *polls; /* of the clients, behind the two others */
 	int64_t *heard;       /* in this turn */
+	struct debt *debts;   /* as many as there can be clients */
+	size_t n_debts;
 	size_t n;
 	size_t next; /* who is looked at first */
 	uint64_t broken;
@@ -87,8 +99,9 @@ int ledger_server_new(struct ledger_server **ret, int listener, struct ledger *l
 		s->clients = calloc(limits->clients, sizeof(*s->clients));
 		s->polls = calloc(limits->clients + 2, sizeof(*s->polls));
 		s->heard = calloc(limits->clients, sizeof(*s->heard));
+		s->debts = calloc(limits->clients, sizeof(*s->debts));
 	}
-	if (!s || !s->clients || !s->polls || !s->heard) {
+	if (!s || !s->clients || !s->polls || !s->heard || !s->debts) {
 		ledger_server_free(s);
 		return ledger_no_memory(e);
 	}
@@ -115,6 +128,7 @@ void ledger_server_free(struct ledger_server *s)
 	free(s->clients);
 	free(s->polls);
 	free(s->heard);
+	free(s->debts);
 	free(s);
 }
 
@@ -396,29 +410,73 @@ static bool was_heard(const struct ledger_server *s, size_t n_heard, int64_t who
 	return false;
 }
 
-/* One request of each user; those behind the last one who was heard come first. */
-static void answer_some(struct ledger_server *s)
+static bool owes(const struct ledger_server *s, int64_t whose, int64_t now)
+{
+	for (size_t i = 0; i < s->n_debts; i++) {
+		if (s->debts[i].whose == whose) {
+			return now < s->debts[i].until_ns;
+		}
+	}
+	return false;
+}
+
+static void note_debt(struct ledger_server *s, int64_t whose, int64_t since)
+{
+	int64_t now = clock_now_ns();
+	size_t at = 0;
+
+	if (now - since < SLOW_NS) {
+		return;
+	}
+	while (at < s->n_debts && s->debts[at].whose != whose) {
+		at++;
+	}
+	for (size_t i = 0; at == s->n_debts && i < s->n_debts; i++) {
+		at = s->debts[i].until_ns <= now ? i : at;
+	}
+	if (at < s->limits.clients) {
+		s->debts[at] = (struct debt){whose, now + OWED_TIME * (now - since)};
+		s->n_debts = at == s->n_debts ? at + 1 : s->n_debts;
+	}
+}
+
+static bool can_be_heard(const struct ledger_server *s, const struct client *c)
+{
+	return c->state == READY && !c->over && untaken_of(s, c->whose) <= UNTAKEN_MAX;
+}
+
+/* One request of each user who owes nothing, or of one of those who do; those behind the last one
+ * who was heard come first. */
+static size_t answer_each(struct ledger_server *s, bool owing)
 {
 	size_t n = s->n, first = n > 0 ? s->next % n : 0, n_heard = 0;
 
-	for (size_t k = 0; k < n; k++) {
+	for (size_t k = 0; k < n && !(owing && n_heard > 0); k++) {
 		struct client *c = &s->clients[(first + k) % n];
+		int64_t now = clock_now_ns();
 
-		if (c->state == READY && !c->over && !was_heard(s, n_heard, c->whose) &&
-		    untaken_of(s, c->whose) <= UNTAKEN_MAX) {
+		if (can_be_heard(s, c) && !was_heard(s, n_heard, c->whose) &&
+		    owes(s, c->whose, now) == owing) {
 			s->heard[n_heard++] = c->whose;
 			s->next = (first + k) % n + 1;
 			answer(s, c);
+			note_debt(s, c->whose, now);
 		}
+	}
+	return n_heard;
+}
+
+static void answer_some(struct ledger_server *s)
+{
+	if (answer_each(s, false) == 0) {
+		(void)answer_each(s, true);
 	}
 }
 
 static bool any_ready(const struct ledger_server *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		const struct client *c = &s->clients[i];
-
-		if (c->state == READY && !c->over && untaken_of(s, c->whose) <= UNTAKEN_MAX) {
+		if (can_be_heard(s, &s->clients[i])) {
 			return true;
 		}
 	}

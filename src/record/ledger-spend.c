@@ -30,6 +30,9 @@
  * In a ledger that is served, wall time is at least that for which the reservation has been open,
  * whatever is told: by the clock of the host that nobody sets, or, after that was started again, by
  * the wall clock and within the ceiling. Tearing down is not held against a sandbox (GRACE_MS).
+ * What a user tells of beyond what was reserved ends their sandbox, and is not spent: whoever
+ * shares the account would be ended by a lie. Of tokens that is refused for which the budgets have
+ * no room.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +45,9 @@
 #define GRACE_MS 10000
 /* Requests to models of one sandbox that have not been told. */
 #define REQUESTS_MAX 256
+/* What a model that an account has not used yet that day counts as: it is a row of that account and
+ * of all above it, of which others' questions are answered, for ever. */
+#define NAME_ROWS 200
 
 /* A sandbox as the ledger has it. */
 struct held {
@@ -55,6 +61,7 @@ struct held {
 	int64_t ceiling[LEDGER_DIMENSIONS];
 	int64_t step[LEDGER_DIMENSIONS];
 	int64_t settled[LEDGER_DIMENSIONS];
+	bool over[LEDGER_DIMENSIONS]; /* a user tells of more than that, which is not counted */
 };
 
 /* Those that the keeper tells of; money and tokens follow from others. */
@@ -125,7 +132,8 @@ static int use(struct ledger_call *c, const char *account, enum ledger_dimension
 				      " CAST($3 AS BIGINT), CAST($4 AS BIGINT)"
 				      " FROM chain WHERE account = $5"
 				      " ON CONFLICT (account, dimension, model, day)"
-				      " DO UPDATE SET amount = used.amount + excluded.amount",
+				      " DO UPDATE SET amount = " STORE_PLUS("used.amount",
+									    "excluded.amount"),
 				      S_TEXT(ledger_dimension(d)), S_TEXT(model),
 				      S_INT(ledger_day(c->now_ms)), S_INT(amount), S_TEXT(account));
 }
@@ -435,7 +443,8 @@ static int judge_budget(void *arg, const struct ledger_budget *b, struct err *e)
 		d == LEDGER_MONEY ||
 		(d == LEDGER_TOKENS
 			 ? j->model && (!*b->model || strcmp(b->model, j->model) == 0)
-			 : d != LEDGER_SANDBOXES && (j->h->ceiling[d] > 0 || j->h->settled[d] > 0));
+			 : d != LEDGER_SANDBOXES &&
+				   (j->h->ceiling[d] > 0 || j->h->settled[d] > 0 || j->h->over[d]));
 
 	(void)e;
 	if (!concerned) {
@@ -443,7 +452,7 @@ static int judge_budget(void *arg, const struct ledger_budget *b, struct err *e)
 	}
 	if (b->spent >= b->amount) {
 		judge(j, b, LEDGER_EXHAUSTED, "nothing is left of the budget");
-	} else if (d != LEDGER_TOKENS && j->h->settled[d] > j->h->ceiling[d]) {
+	} else if (d != LEDGER_TOKENS && (j->h->settled[d] > j->h->ceiling[d] || j->h->over[d])) {
 		judge(j, b, LEDGER_EXHAUSTED, "more was used than was reserved from the budget");
 	} else if (b->warn > 0 && (__int128)b->spent * 100 >= (__int128)b->amount * b->warn) {
 		judge(j, b, LEDGER_WARN, "little is left of the budget");
@@ -498,6 +507,12 @@ static int take_usage(struct ledger_call *c, const char **sandbox, struct held *
 	if (r <= 0) {
 		return r < 0 ? r : no_such(*sandbox, e);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(told) && c->uid > 0; i++) {
+		enum ledger_dimension d = told[i];
+
+		h->over[d] = used[d] > h->ceiling[d];
+		used[d] = h->over[d] ? h->ceiling[d] : used[d];
+	}
 	if (open_for(c, h) > used[LEDGER_WALL]) {
 		used[LEDGER_WALL] = open_for(c, h);
 	}
@@ -540,19 +555,85 @@ static int count_model(struct ledger_call *c, const char *sandbox, const char *m
 	return r < 0 || there ? r : ledger_count_row(c, e);
 }
 
+static int count_name(struct ledger_call *c, const char *account, const char *model, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(c->s, e, store_number, &there,
+			  "SELECT (SELECT COUNT(*) FROM used WHERE account = $1"
+			  " AND dimension = 'tokens' AND model = $2 AND day = $3)"
+			  " + (SELECT COUNT(*) FROM token_hold WHERE account = $1 AND model = $2)",
+			  S_TEXT(account), S_TEXT(model), S_INT(ledger_day(c->now_ms)));
+
+	return r < 0 || there ? r : ledger_count_rows(c, NAME_ROWS, e);
+}
+
+/* One that is asked for will be a row, told or not: an end is not refused for it. */
+static int count_asked(struct ledger_call *c, const char *sandbox, const char *account,
+		       const char *model, struct err *e)
+{
+	int64_t there = 0;
+	int r = store_ask(
+		c->s, e, store_number, &there,
+		"SELECT (SELECT COUNT(*) FROM model_use WHERE sandbox = $1 AND model = $2)"
+		" + (SELECT COUNT(*) FROM token_hold WHERE sandbox = $1 AND model = $2)",
+		S_TEXT(sandbox), S_TEXT(model));
+
+	r = r < 0 || there ? r : ledger_count_row(c, e);
+	return r < 0 || there ? r : count_name(c, account, model, e);
+}
+
 static int add_model_use(struct ledger_call *c, const char *sandbox, const struct tokens *t,
 			 int64_t cost, struct err *e)
 {
-	return store_do(c->s, e,
-			"INSERT INTO model_use (sandbox, model, version, tokens_in,"
-			" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
-			" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
-			" tokens_in = model_use.tokens_in + excluded.tokens_in,"
-			" tokens_out = model_use.tokens_out + excluded.tokens_out,"
-			" money = model_use.money + excluded.money",
-			S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in),
-			S_INT(t->out), S_INT(cost));
+	return store_do(
+		c->s, e,
+		"INSERT INTO model_use (sandbox, model, version, tokens_in,"
+		" tokens_out, money) VALUES ($1, $2, $3, $4, $5, $6)"
+		" ON CONFLICT (sandbox, model, version) DO UPDATE SET"
+		" tokens_in = " STORE_PLUS(
+			"model_use.tokens_in",
+			"excluded.tokens_in") ", tokens_out = " STORE_PLUS("model_use."
+									   "tokens_out",
+									   "excluded."
+									   "tokens_out") ", money "
+											 "="
+											 " " STORE_PLUS(
+												 "m"
+												 "o"
+												 "d"
+												 "e"
+												 "l"
+												 "_"
+												 "u"
+												 "s"
+												 "e"
+												 "."
+												 "m"
+												 "o"
+												 "n"
+												 "e"
+												 "y",
+												 "e"
+												 "x"
+												 "c"
+												 "l"
+												 "u"
+												 "d"
+												 "e"
+												 "d"
+												 "."
+												 "m"
+												 "o"
+												 "n"
+												 "e"
+												 "y"),
+		S_TEXT(sandbox), S_TEXT(t->model), S_TEXT(t->version), S_INT(t->in), S_INT(t->out),
+		S_INT(cost));
 }
+
+/* What is added to a line of a reservation: money is parameter 1. */
+#define OF_TOKENS(n) \
+	"(CASE dimension WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST(" n " AS BIGINT) END)"
 
 static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held *h,
 			const struct tokens *t, int64_t *ret_cost, struct err *e)
@@ -560,17 +641,29 @@ static int spend_tokens(struct ledger_call *c, const char *sandbox, struct held 
 	int64_t cost = 0, n = t->in + t->out;
 	int r = ledger_tokens_cost(c, h->sheet, t->model, t->in, t->out, &cost, e);
 
-	r = r < 0 ? r : count_model(c, sandbox, t->model, t->version, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, "", n, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_TOKENS, t->model, n, e);
 	r = r < 0 ? r : use(c, h->account, LEDGER_MONEY, "", cost, e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
-			     "UPDATE hold SET settled = settled + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END,"
-			     " ceiling = ceiling + CASE dimension"
-			     " WHEN 'money' THEN CAST($1 AS BIGINT) ELSE 0 END"
-			     " WHERE sandbox = $3 AND dimension IN ('money', 'tokens')",
+			     "UPDATE hold SET settled = " STORE_PLUS(
+				     "settled",
+				     OF_TOKENS(
+					     "$2")) ", ceiling = " STORE_PLUS("ceiling",
+									      OF_TOKENS(
+										      "0")) " WHERE"
+											    " sandb"
+											    "ox = "
+											    "$3 "
+											    "AND "
+											    "dimens"
+											    "ion "
+											    "IN "
+											    "('"
+											    "money'"
+											    ", "
+											    "'token"
+											    "s')",
 			     S_INT(cost), S_INT(n), S_TEXT(sandbox));
 	r = r < 0 ? r : add_model_use(c, sandbox, t, cost, e);
 	h->settled[LEDGER_TOKENS] += n;
@@ -752,6 +845,24 @@ static int check_request(struct ledger_call *c, const struct held *h, const char
 	return r < 0 ? r : ledger_budgets(c, h->account, check_budget, &q, e);
 }
 
+/* A sum that cannot be told could not be released either. */
+static int check_sum(struct ledger_call *c, const char *sandbox, int64_t tokens, int64_t money,
+		     struct err *e)
+{
+	int64_t over = 0;
+	int r = store_ask(c->s, e, store_number, &over,
+			  "SELECT COUNT(*) FROM hold WHERE sandbox = $1 AND asked > CASE dimension"
+			  " WHEN 'money' THEN CAST($2 AS BIGINT) WHEN 'tokens' THEN"
+			  " CAST($3 AS BIGINT) ELSE asked END",
+			  S_TEXT(sandbox), S_INT(LEDGER_MOST - money), S_INT(LEDGER_MOST - tokens));
+
+	return r < 0  ? r
+	       : over ? err_set(e, ERR_POLICY, EDQUOT,
+				"the requests of sandbox %s would be more than the ledger holds",
+				sandbox)
+		      : 0;
+}
+
 /* For requests that have not been told. */
 static int ask_more(struct ledger_call *c, const char *sandbox, int64_t tokens, int64_t money,
 		    struct err *e)
@@ -780,7 +891,9 @@ int ledger_op_tokens_reserve(struct ledger_call *c, struct err *e)
 	}
 	r = count_requests(c, sandbox, request, e);
 	r = r < 0 ? r : ledger_tokens_cost(c, h.sheet, model, in, out, &cost, e);
+	r = r < 0 ? r : check_sum(c, sandbox, in + out, cost, e);
 	r = r < 0 ? r : check_request(c, &h, model, in + out, cost, e);
+	r = r < 0 ? r : count_asked(c, sandbox, h.account, model, e);
 	r = r < 0 ? r
 		  : store_do(c->s, e,
 			     "INSERT INTO token_hold (sandbox, request, account, model, tokens_in,"
@@ -813,7 +926,7 @@ static int take_request(void *arg, const struct store_cell *cells, struct err *e
 
 /* What was reserved for the request, which has been answered: it is told once. */
 static int end_request(struct ledger_call *c, const char *sandbox, const char *request,
-		       const char *model, struct err *e)
+		       const char *model, int64_t *ret_tokens, int64_t *ret_money, struct err *e)
 {
 	struct request q = {};
 	int r = store_ask(c->s, e, take_request, &q,
@@ -830,13 +943,28 @@ static int end_request(struct ledger_call *c, const char *sandbox, const char *r
 	r = r < 0 ? r
 		  : store_do(c->s, e, "DELETE FROM token_hold WHERE sandbox = $1 AND request = $2",
 			     S_TEXT(sandbox), S_TEXT(request));
+	*ret_tokens = q.tokens;
+	*ret_money = q.money;
 	return r < 0 ? r : ask_more(c, sandbox, -q.tokens, -q.money, e);
+}
+
+/* What a user tells of beyond what the request has reserved, here already given back, is new. */
+static int check_told(struct ledger_call *c, const struct held *h, const struct tokens *t,
+		      int64_t reserved, int64_t paid, struct err *e)
+{
+	int64_t cost, n = t->in + t->out;
+	int r = ledger_tokens_cost(c, h->sheet, t->model, t->in, t->out, &cost, e);
+
+	return r < 0 || c->uid <= 0 || (n <= reserved && cost <= paid)
+		       ? r
+		       : check_request(c, h, t->model, n, cost, e);
 }
 
 int ledger_op_tokens(struct ledger_call *c, struct err *e)
 {
 	const char *sandbox, *model, *version, *request = NULL;
-	int64_t in, out, cost = 0;
+	int64_t in, out, reserved = 0, cost = 0;
+	struct tokens t;
 	struct held h;
 	int r = ledger_name(c, "sandbox", &sandbox, e);
 
@@ -851,10 +979,12 @@ int ledger_op_tokens(struct ledger_call *c, struct err *e)
 	if (r <= 0) {
 		return r < 0 ? r : no_such(sandbox, e);
 	}
-	r = request ? end_request(c, sandbox, request, model, e) : 0;
-	r = r < 0 ? r
-		  : spend_tokens(c, sandbox, &h, &(struct tokens){model, version, in, out}, &cost,
-				 e);
+	t = (struct tokens){model, version, in, out};
+	r = request ? end_request(c, sandbox, request, model, &reserved, &cost, e) : 0;
+	r = r < 0 ? r : check_told(c, &h, &t, reserved, cost, e);
+	r = r < 0 || request ? r : count_name(c, h.account, model, e);
+	r = r < 0 ? r : count_model(c, sandbox, model, version, e);
+	r = r < 0 ? r : spend_tokens(c, sandbox, &h, &t, &cost, e);
 	r = r < 0 ? r : answer(c, &h, model, e);
 	return r < 0                                               ? r
 	       : json_put(c->out, "money", json_integer(cost)) < 0 ? ledger_no_memory(e)

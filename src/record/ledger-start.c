@@ -202,30 +202,49 @@ static int take_passed(struct serve *s, struct err *e)
 		       : 1;
 }
 
+/* Where others may write nobody would trust what listens (ledger-socket.c). */
+static int check_parent(const char *parent, const struct identity *who, struct err *e)
+{
+	struct stat st;
+
+	if (stat(parent, &st) < 0) {
+		return err_sys(e, errno, "cannot look at the directory '%s'", parent);
+	}
+	return (st.st_mode & 022) || (st.st_uid != 0 && st.st_uid != who->uid)
+		       ? err_set(e, ERR_USER, EPERM,
+				 "the directory of the socket, '%s', must belong to root or uid "
+				 "%u, and nobody else may write there; choose another --socket",
+				 parent, (unsigned)who->uid)
+		       : 0;
+}
+
 /* Its directory, where that is not there, is made for everybody to enter. */
-static int make_parent(const char *path, struct err *e)
+static int make_parent(const char *path, const struct identity *who, struct err *e)
 {
 	_cleanup_free_ char *parent = strdup(path);
 	char *slash = parent ? strrchr(parent, '/') : NULL;
+	bool made;
 
-	if (!slash || slash == parent) {
-		return 0;
+	if (!slash) {
+		return !parent ? err_set(e, ERR_SYSTEM, ENOMEM, "out of memory")
+			       : err_set(e, ERR_USER, EINVAL,
+					 "'%s' is no whole path; begin it with '/'", path);
 	}
-	*slash = '\0';
-	if (mkdir(parent, 0755) < 0) {
-		return errno == EEXIST
-			       ? 0
-			       : err_sys(e, errno, "cannot make the directory '%s'", parent);
+	slash[slash == parent] = '\0';
+	made = mkdir(parent, 0755) == 0;
+	if ((!made && errno != EEXIST) || (made && chmod(parent, 0755) < 0)) {
+		return err_sys(e, errno, "cannot make the directory '%s'", parent);
 	}
-	return chmod(parent, 0755) < 0 ? err_sys(e, errno, "cannot open up '%s'", parent) : 0;
+	return check_parent(parent, who, e);
 }
 
-static int make_socket(struct serve *s, struct err *e)
+static int make_socket(struct serve *s, const struct identity *who, struct err *e)
 {
 	const char *path = s->socket ? s->socket : LEDGER_SYSTEM_SOCKET;
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	struct stat st;
-	int r = make_parent(path, e);
+	mode_t mask;
+	int r = make_parent(path, who, e);
 
 	if (r < 0) {
 		return r;
@@ -239,11 +258,13 @@ static int make_socket(struct serve *s, struct err *e)
 	}
 	(void)unlink(path);
 	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* Who connects before the mode is right is refused, which is what a start does as well. */
-	return s->listener < 0 || bind(s->listener, (struct sockaddr *)&name, sizeof(name)) < 0 ||
-			       chmod(path, 0666) < 0 || listen(s->listener, BACKLOG) < 0
-		       ? err_sys(e, errno, "cannot listen on '%s'", path)
-		       : 0;
+	mask = umask(0111); /* everybody's from the start, and no path is changed by name */
+	r = s->listener < 0 || bind(s->listener, (struct sockaddr *)&name, sizeof(name)) < 0 ||
+			    listen(s->listener, BACKLOG) < 0
+		    ? err_sys(e, errno, "cannot listen on '%s'", path)
+		    : 0;
+	(void)umask(mask);
+	return r;
 }
 
 int serve_open(struct serve *s, struct err *e)
@@ -253,6 +274,6 @@ int serve_open(struct serve *s, struct err *e)
 
 	r = r < 0 ? r : open_directory(s, &who, e);
 	r = r < 0 ? r : take_passed(s, e);
-	r = r != 0 ? r : make_socket(s, e);
+	r = r != 0 ? r : make_socket(s, &who, e);
 	return r < 0 ? r : become(&who, e);
 }

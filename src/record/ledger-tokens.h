@@ -23,6 +23,9 @@ int ledger_tokens_tell(struct ledger *l, const char *sandbox, const char *reques
 		       int64_t *ret_money, struct err *e);
 
 /* Without having reserved. Tokens of a model, for a sandbox that is there: what they cost in
- * *ret_money. -EDQUOT, when they have been recorded, if its account is exhausted by now. */
+ * *ret_money. -EDQUOT, when they have been recorded, if its account is exhausted by now. Of a
+ * ledger that is served, where no budget has room for them: -EDQUOT, and they are not recorded. So
+ * it is with what ledger_tokens_tell() tells of beyond what was reserved, which stays reserved
+ * then. */
 int ledger_tokens(struct ledger *l, const char *sandbox, const char *model, const char *version,
 		  int64_t in, int64_t out, int64_t *ret_money, struct err *e);

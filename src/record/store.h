@@ -75,6 +75,20 @@ int store_run(struct store *s, const char *sql, const struct store_arg *args, si
 		store_run((s), (sql), args_, ARRAY_SIZE(args_), (fn), (arg), (e)); \
 	})
 
+/*
+ * In a statement: the sum of two numbers, or of all rows, none of them negative and none above
+ * 2^61; that, where it would be more. No store would go on: what does not fit is an error for
+ * everybody below the account, or no whole number.
+ */
+#define STORE_PLUS(a, b)                                                                         \
+	"CASE WHEN " a " > 2305843009213693952 - " b " THEN 2305843009213693952 ELSE " a " + " b \
+	" END"
+#define STORE_SUM(x)                                                                \
+	"CAST(CASE WHEN COALESCE(SUM((" x ") / 1073741824), 0) >= 2147483648"       \
+	" THEN 2305843009213693952 ELSE COALESCE(SUM((" x                           \
+	") / 1073741824), 0) * 1073741824 + COALESCE(SUM((" x ") % 1073741824), 0)" \
+	" END AS BIGINT)"
+
 /* For answers of one number: arg is an int64_t. */
 int store_number(void *arg, const struct store_cell *cells, struct err *e);
 

@@ -96,6 +96,21 @@ def test_a_directory_that_others_enter(base, atoll):
     assert result.status == 1 and "nobody else may enter it" in result.err, result
 
 
+@pytest.mark.parametrize("mode, owner", [(0o777, None), (0o1777, None), (0o775, None), (0o755, ALICE)])
+def test_a_socket_where_others_write(base, atoll, mode, owner):
+    """Whoever connects would trust nobody there, and a name there is anybody's to change meanwhile."""
+    if owner is not None and not ROOT:
+        pytest.skip("needs root")
+    place = base / "run"
+    place.mkdir()
+    place.chmod(mode)
+    if owner is not None:
+        os.chown(place, owner, owner)
+    result = runner.capture([served.program(atoll), "serve", "--directory", base / "served", "--socket", place / "s",
+                             *(["--user", str(WRITER)] if ROOT else [])])
+    assert result.status == 1 and "nobody else may write there" in result.err and not list(place.iterdir()), result
+
+
 def test_from_start_to_end(world, admin, people, writer):
     """Somebody who may use an account, as with any other ledger."""
     admin.account("org", "wall 1h")
@@ -282,6 +297,36 @@ def test_killed_and_begun_again(world, admin, people, writer):
     assert process.wait(timeout=runner.TIMEOUT) == 0, process.stderr.read()
     spent, reserved = admin.stands("org", "wall")
     assert spent >= 8000 and reserved == 0
+
+
+# Holds as many connections as one user may have, until it is ended.
+CROWD = """
+import socket, sys
+kept = [socket.socket(socket.AF_UNIX) for _ in range(256)]
+for s in kept:
+    s.connect(sys.argv[1])
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_too_many_at_once(world, admin, people, writer, need_root):
+    """Whoever settles while all of their user's connections are taken does so again."""
+    admin.account("org", "wall 1h")
+    user = people(ALICE, "user")
+    admin.ok("account", "allow", "org", "--user", ALICE)
+    process = user.start(user.policy("org", "time: {wall: 10m}\n"), "sleep", "8")
+    assert runner.eventually(lambda: admin.stands("org", "wall")[0] > 0)
+    with subprocess.Popen([*served.as_user(ALICE), "/usr/bin/python3", "-c", CROWD, writer.socket],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+        assert crowd.stdout.readline() == b"there\n"
+        assert runner.eventually(lambda: len(os.listdir(f"/proc/{writer.process.pid}/fd")) > 256)
+        before, begin = admin.stands("org", "wall"), time.monotonic()
+        runner.eventually(lambda: time.monotonic() - begin > 2.5)
+        assert process.poll() is None and admin.stands("org", "wall") == before
+        crowd.stdin.close()
+    assert runner.eventually(lambda: admin.stands("org", "wall")[0] > before[0])
+    assert process.wait(timeout=runner.TIMEOUT) == 0, process.stderr.read()
 
 
 def test_many_at_once(admin, writer, need_root):

@@ -612,20 +612,18 @@ static void test_large_numbers(void **state)
 	     json_pack("{s:s, s:s, s:s, s:n}", "op", "set-budget", "account", "org", "dimension",
 		       "wall", "amount"),
 	     0, NULL);
-	/* Without a budget sums may become too large: an error, and nothing is written. */
+	/* Without a budget sums may become too large, and stay where nothing is left of any. */
 	for (i = 1; i < 20; i++) {
 		(void)snprintf(id, sizeof(id), "s-%d", i);
 		v.sandbox = id;
 		assert_int_equal(ledger_reserve(f->l, &v, NULL, &e), 0);
 	}
-	for (i = 1; i < 20 && ledger_release(f->l, (snprintf(id, sizeof(id), "s-%d", i), id), &u,
-					     NULL, &e) >= 0;
-	     i++) {
+	for (i = 1; i < 10; i++) {
+		(void)snprintf(id, sizeof(id), "s-%d", i);
+		assert_int_equal(ledger_release(f->l, id, &u, NULL, &e), 0);
 	}
-	assert_true(i > 1 && i < 20);
 	s = fixture_store(f);
-	assert_true(fixture_ask(s, "SELECT amount FROM used WHERE dimension = 'wall'") ==
-		    (i - 1) * most);
+	assert_true(fixture_ask(s, "SELECT amount FROM used WHERE dimension = 'wall'") == 2 * most);
 	s->ops->close(s);
 	budget(f->l, "org", "wall", "total", most);
 	v.sandbox = "s-20";

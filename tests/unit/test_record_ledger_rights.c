@@ -2,6 +2,7 @@
 /* A ledger for several users: who may ask what, and what a liar gets for it. On both stores. */
 #include "unit.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "ledger-fixture.h"
 #include "record/ledger-anchor.h"
@@ -294,6 +295,28 @@ static int count_row(void *arg, const struct ledger_anchor_row *row, struct err 
 	return 0;
 }
 
+/* A row is no place to keep things in. */
+static void test_size_of_an_anchor(void **state)
+{
+	static const char *const keys[] = {"head", "root", "signature"};
+	struct fixture *f = *state;
+	char digits[130] = {};
+
+	make(f);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		size_t most = i == 2 ? 128 : 64;
+		json_t *row = of_sandbox("anchor", "s-a");
+
+		memset(digits, 'a', most + 1);
+		digits[most + 1] = '\0';
+		assert_int_equal(json_put(row, keys[i], json_string(digits)), 0);
+		does(f, ALICE, row, EINVAL, "too long");
+		row = of_sandbox("anchor", "s-a");
+		assert_int_equal(json_put(row, keys[i], json_string(digits + 1)), 0);
+		does(f, ALICE, row, 0, NULL);
+	}
+}
+
 /* The whole chain holds for whoever sees a part of it. */
 static void test_anchors_of_others(void **state)
 {
@@ -358,13 +381,181 @@ static void test_agents(void **state)
 	assert_int_equal(ceiling(f, BOB, "bot"), 0);
 }
 
+static json_t *large(const char *op, const char *sandbox, const char *account, const char *what)
+{
+	const json_int_t most = 1LL << 60;
+
+	return json_pack("{s:s, s:s, s:s, s:{s:i, s:I}, s:{}, s:{s:I}}", "op", op, "sandbox",
+			 sandbox, "account", account, "most", "wall", 1, what, most, "step", "used",
+			 what, most);
+}
+
+static json_t *tokens(const char *op, const char *request, json_int_t n)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "op", op, "sandbox", "s-t", "request",
+			 request, "model", "m", "in", n, "out", n);
+}
+
+/* Who tells of more than anybody could use is in nobody else's way, and not in root's. */
+static void test_large_sums(void **state)
+{
+	struct fixture *f = *state;
+	char id[8];
+
+	make(f);
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s}", "op", "create", "account", "side", "parent", "org"), 0,
+	     NULL);
+	does(f, ROOT, member("allow", "side", BOB), 0, NULL);
+	does(f, BOB, reservation("s-bob", "side", 1000), 0, NULL);
+	for (int i = 0; i < 40; i++) {
+		(void)snprintf(id, sizeof(id), "s-%d", i);
+		does(f, ALICE, large("reserve", id, "team", "egress"), 0, NULL);
+		if (i < 21) {
+			f->now_ms += i % 2 ? DAY_MS : 0;
+			does(f, ALICE, large("settle", id, "team", "egress"), 0, NULL);
+		}
+	}
+	does(f, BOB, large("settle", "s-bob", "side", "cpu"), 0, NULL);
+	does(f, BOB, large("settle", "s-bob", "side", "egress"), 0, NULL);
+	assert_int_equal(rows_of(f, ROOT, "report", "accounts"), 5);
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s, s:i}", "op", "set-budget", "account", "org", "dimension",
+		       "egress", "amount", 1000),
+	     0, NULL);
+	does(f, ROOT, of_account("show", "org"), 0, NULL);
+	does(f, BOB, of_sandbox("settle", "s-bob"), 0, NULL);
+	does(f, BOB, large("reserve", "s-more", "side", "egress"), EDQUOT, "of egress");
+	does(f, BOB, of_sandbox("release", "s-bob"), 0, NULL);
+}
+
+/* What is reserved can be released, whatever it was, and whatever became of who did. */
+static void test_large_tokens(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	does(f, ALICE, reservation("s-t", "team", 1), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1LL << 60), EDQUOT, "more than the ledger");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1LL << 59), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1), EDQUOT, "more than the ledger");
+	does(f, ALICE, tokens("tokens", "r-1", 1LL << 60), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1LL << 59), 0, NULL);
+	change(f, "UPDATE written SET n = 100000");
+	does(f, ALICE, of_sandbox("settle", "s-t"), 0, NULL);
+	does(f, ROOT, member("disallow", "team", ALICE), 0, NULL);
+	does(f, ALICE, of_sandbox("release", "s-t"), 0, NULL);
+}
+
+/* A model that is new to a sandbox is a row that somebody adds, told or not; one that is new to its
+ * account is many, for it is one of each account above, and of each day. */
+static void test_untold_models(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	does(f, ALICE, reservation("s-t", "team", 1), 0, NULL);
+	change(f, "UPDATE written SET n = 99799");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 1), 0, NULL);
+	does(f, ALICE, tokens("tokens-reserve", "r-2", 1), 0, NULL);
+	does(f, ALICE,
+	     json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "op", "tokens-reserve", "sandbox", "s-t",
+		       "request", "r-3", "model", "another", "in", 1, "out", 1),
+	     EDQUOT, "nobody may add more");
+	does(f, ALICE, of_sandbox("release", "s-t"), 0, NULL);
+}
+
+static void set_budget(struct fixture *f, const char *account, const char *dimension, int amount)
+{
+	does(f, ROOT,
+	     json_pack("{s:s, s:s, s:s, s:i}", "op", "set-budget", "account", account, "dimension",
+		       dimension, "amount", amount),
+	     0, NULL);
+}
+
+static void answers(struct fixture *f, int64_t uid, json_t *request, const char *answer)
+{
+	_cleanup_json_ json_t *reply = ask(f, uid, request, 0, NULL);
+
+	assert_string_equal(json_string_value(json_object_get(reply, "answer")), answer);
+}
+
+/* What a user has not reserved they cannot spend: it is what others have. */
+static void test_beyond_what_is_reserved(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f);
+	set_budget(f, "org", "egress", 1000);
+	set_budget(f, "org", "tokens", 1000);
+	does(f, ROOT, member("allow", "org", BOB), 0, NULL);
+	does(f, BOB, reservation("s-bob", "org", 1000), 0, NULL);
+	does(f, ALICE, reservation("s-t", "team", 1000), 0, NULL);
+	answers(f, ALICE, large("settle", "s-t", "team", "egress"), "exhausted");
+	answers(f, ALICE, large("settle", "s-t", "team", "cpu"), "ok");
+	answers(f, BOB, of_sandbox("settle", "s-bob"), "ok");
+	does(f, ALICE, tokens("tokens", "r-1", 1), ESTALE, "reserved nothing");
+	does(f, ALICE, tokens("tokens-reserve", "r-1", 10), 0, NULL);
+	does(f, ALICE, tokens("tokens", "r-1", 501), EDQUOT, "of tokens");
+	does(f, ALICE,
+	     json_pack("{s:s, s:s, s:s, s:i, s:i}", "op", "tokens", "sandbox", "s-t", "model", "m",
+		       "in", 981, "out", 0),
+	     EDQUOT, "of tokens");
+	answers(f, ALICE, tokens("tokens", "r-1", 100), "ok");
+	answers(f, BOB, of_sandbox("settle", "s-bob"), "ok");
+	/* Whoever keeps the ledger for nobody else spends what was used. */
+	does(f, LEDGER_OWNER, reservation("s-own", "team", 1000), 0, NULL);
+	answers(f, LEDGER_OWNER, large("settle", "s-own", "team", "egress"), "exhausted");
+	answers(f, LEDGER_OWNER, of_sandbox("settle", "s-own"), "exhausted");
+}
+
+static double seconds_of(struct fixture *f, int64_t uid, const char *op, size_t n, const char *key)
+{
+	int64_t since = clock_now_ns();
+
+	assert_int_equal(rows_of(f, uid, op, key), n);
+	return (double)(clock_now_ns() - since) / 1e9;
+}
+
+/* Who adds as much as they may has nobody wait for the writer. */
+static void test_many_agents(void **state)
+{
+	static const char *const names[] = {"'a' || CAST(i AS TEXT)", "'x'"};
+	struct fixture *f = *state;
+	char sql[512];
+
+	make(f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		change(f, "DELETE FROM agent");
+		(void)snprintf(sql, sizeof(sql),
+			       "WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
+			       " WHERE i < 20000) INSERT INTO agent (n, name, ceiling, time, uid,"
+			       " who, why) SELECT i, %s, 3, 0, 1001, 'keeper', 's-x' FROM c",
+			       names[i]);
+		change(f, sql);
+		assert_true(seconds_of(f, ALICE, "agents", i == 0 ? 500 : 1, "agents") < 3);
+		assert_true(seconds_of(f, 5, "agents", 0, "agents") < 3);
+		assert_true(seconds_of(f, ROOT, "agents", i == 0 ? 500 : 1, "agents") < 3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_the_table),         ON_BOTH(test_what_is_seen),
-		ON_BOTH(test_what_is_reserved),  ON_BOTH(test_measured),
-		ON_BOTH(test_returned_before),   ON_BOTH(test_bounds),
-		ON_BOTH(test_anchors_of_others), ON_BOTH(test_agents),
+		ON_BOTH(test_the_table),
+		ON_BOTH(test_what_is_seen),
+		ON_BOTH(test_what_is_reserved),
+		ON_BOTH(test_measured),
+		ON_BOTH(test_returned_before),
+		ON_BOTH(test_bounds),
+		ON_BOTH(test_anchors_of_others),
+		ON_BOTH(test_size_of_an_anchor),
+		ON_BOTH(test_agents),
+		ON_BOTH(test_many_agents),
+		ON_BOTH(test_large_sums),
+		ON_BOTH(test_large_tokens),
+		ON_BOTH(test_untold_models),
+		ON_BOTH(test_beyond_what_is_reserved),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);

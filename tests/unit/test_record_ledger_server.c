@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "record/ledger-flight.h"
 #include "record/ledger-server.h"
+#include "record/store.h"
 
 struct fixture {
 	char dir[64], path[80], url[90];
@@ -247,6 +248,71 @@ static void test_how_many(void **state)
 	}
 }
 
+/* Books that take long to look through, and who may: uid 1001. */
+static void fill(struct fixture *f)
+{
+	static const char *const steps[] = {
+		"INSERT INTO account (name, currency, prices, created)"
+		" VALUES ('org', 'USD', 'default', 0)",
+		"INSERT INTO chain (account, above, far) VALUES ('org', 'org', 0)",
+		"INSERT INTO member (account, uid) VALUES ('org', 1001)",
+		"WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 200000)"
+		" INSERT INTO used (account, dimension, model, day, amount)"
+		" SELECT 'org', 'tokens', 'm' || i, 1, 1 FROM c",
+	};
+	struct store *s;
+
+	assert_int_equal(store_open_sqlite(&s, f->home, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		assert_true(store_run(s, steps[i], NULL, 0, NULL, NULL, NULL) > 0);
+	}
+	s->ops->close(s);
+}
+
+static int answers_of(const int *fds, size_t n)
+{
+	static char in[1024 * 1024];
+	int answered = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		answered += take(fds[i], in, sizeof(in)) > 0;
+	}
+	return answered;
+}
+
+/* Whose questions take long is heard when the others have none. */
+static void test_slow_questions(void **state)
+{
+	struct fixture *f = *state;
+	char slow[256], quick[256];
+	size_t n_slow = pack(slow, "{\"op\": \"usage\"}"), n_quick = pack(quick, list);
+	int of_one[3], of_other[3];
+
+	if (geteuid() != 0) {
+		skip(); /* there is only one user here */
+	}
+	fill(f);
+	assert_int_equal(chmod(f->dir, 0755) | chmod(f->path, 0666), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(of_one); i++) {
+		assert_int_equal(seteuid(1001), 0);
+		of_one[i] = dial(f);
+		assert_int_equal(seteuid(0), 0);
+		of_other[i] = dial(f);
+		assert_int_equal(send(of_one[i], slow, n_slow, 0), n_slow);
+		assert_int_equal(send(of_other[i], quick, n_quick, 0), n_quick);
+	}
+	assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0); /* as before those changes of user */
+	turns(f, 4);
+	assert_int_equal(answers_of(of_other, 3), 3);
+	assert_int_equal(answers_of(of_one, 3), 1);
+	turns(f, 2);
+	assert_int_equal(answers_of(of_one, 3), 2);
+	for (size_t i = 0; i < ARRAY_SIZE(of_one); i++) {
+		(void)close(of_one[i]);
+		(void)close(of_other[i]);
+	}
+}
+
 /* Our own side of it: an answer that is not awaited, and a server that comes back. */
 static void test_flight(void **state)
 {
@@ -362,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_times, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_how_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_questions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flight, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walls, setup, teardown),
 	};
