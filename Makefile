@@ -35,6 +35,7 @@ bench:
 	@bench/workspace --atoll $(BUILD)/src/atoll
 	@bench/life --atoll $(BUILD)/src/atoll
 	@bench/gateway --atoll $(BUILD)/src/atoll
+	@bench/trail --build $(BUILD)
 
 bench-hosts:
 	@scripts/setup build run test

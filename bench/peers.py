@@ -201,7 +201,20 @@ def sandbox_runtime(work, payload):
 
 
 PROCESS_TIER = "atoll run, process tier"
+ACCOUNT = "atoll run, with an account"
 WALLS_ALONE = "its walls and nothing else"
+
+
+def with_account(atoll, payload):
+    """The same, reserved from budgets, settled and priced: the ledger in its file."""
+    def account(*words):
+        subprocess.run([atoll[0], "account", *words], check=True, capture_output=True)
+
+    account("create", "bench")
+    account("price", "default", "--set", "cpu=0.04", "--set", "memory=0.005")
+    account("set-budget", "bench", "money", "1000000")
+    account("set-budget", "bench", "cpu", "1000000h", "--per", "month")
+    return Peer(ACCOUNT, [*atoll[:2], "--account", "bench", *atoll[2:], payload])
 
 
 def contenders(atoll, programs, work, payload):
@@ -218,6 +231,7 @@ def contenders(atoll, programs, work, payload):
         Peer("atoll run", [*atoll, payload], version=version(atoll[0], "version")),
         Peer("atoll run, on a copy", [*(a.replace(":read-only", ":copy") if isinstance(a, str) else a for a in atoll),
                                       payload]),
+        attempt(with_account, ACCOUNT, atoll, payload),
         Peer(PROCESS_TIER, [*atoll[:2], "--quiet", "--accept-tier", "process", *atoll[2:], payload]),
         Peer(WALLS_ALONE, [programs / "bench-wrapper", payload]),
         attempt(bubblewrap_same, "bubblewrap, the same walls", atoll, work, payload),

@@ -34,9 +34,15 @@
 #define LOG_LONG 200
 #define LOG_MOST 2000
 
+/* Statements that a transaction keeps, for it says many of them again with other parameters: half
+ * of what a request takes is translating them. */
+#define KEPT 4
+
 struct sqlite_store {
 	struct store store;
 	sqlite3 *db;
+	sqlite3_stmt *kept[KEPT];
+	int next;    /* of them, to go */
 	int log;     /* pages in it, at the last commit here */
 	int busy_ms; /* how long it waits for others */
 };
@@ -119,12 +125,52 @@ static int tell(sqlite3_stmt *q, store_row *fn, void *arg, struct err *e)
 	return fn ? fn(arg, cells, e) : 0;
 }
 
+/* Whoever has it has it alone: a row's function may say the same statement. */
+static int take_statement(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret)
+{
+	for (int i = 0; i < KEPT; i++) {
+		if (s->kept[i] && strcmp(sqlite3_sql(s->kept[i]), sql) == 0) {
+			*ret = TAKE_PTR(s->kept[i]);
+			return SQLITE_OK;
+		}
+	}
+	return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL);
+}
+
+static void put_statement(struct sqlite_store *s, sqlite3_stmt *q)
+{
+	int at = 0;
+
+	/* Whatever has failed has been told; a transaction may be over by that. */
+	if (!q || sqlite3_reset(q) != SQLITE_OK || sqlite3_get_autocommit(s->db)) {
+		(void)sqlite3_finalize(q);
+		return;
+	}
+	(void)sqlite3_clear_bindings(q);
+	while (at < KEPT && s->kept[at]) {
+		at++;
+	}
+	if (at == KEPT) {
+		at = s->next;
+		s->next = (s->next + 1) % KEPT;
+	}
+	(void)sqlite3_finalize(s->kept[at]);
+	s->kept[at] = q;
+}
+
+static void forget_statements(struct sqlite_store *s)
+{
+	for (int i = 0; i < KEPT; i++) {
+		(void)sqlite3_finalize(TAKE_PTR(s->kept[i]));
+	}
+}
+
 static int sqlite_run(struct store *s, const char *sql, const struct store_arg *args, size_t n,
 		      store_row *fn, void *arg, struct err *e)
 {
 	sqlite3 *db = of(s)->db;
 	sqlite3_stmt *q = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL), rows = 0, r = 0;
+	int rc = take_statement(of(s), sql, &q), rows = 0, r = 0;
 
 	rc = rc == SQLITE_OK ? bind(q, args, n) : rc;
 	while (rc == SQLITE_OK && r >= 0) {
@@ -146,7 +192,7 @@ static int sqlite_run(struct store *s, const char *sql, const struct store_arg *
 	if (r >= 0 && q && !sqlite3_stmt_readonly(q)) {
 		rows = rows > 0 ? rows : sqlite3_changes(db);
 	}
-	(void)sqlite3_finalize(q);
+	put_statement(of(s), q);
 	return r < 0 ? r : rows;
 }
 
@@ -159,13 +205,16 @@ static int sqlite_begin(struct store *s, struct err *e)
 
 static int sqlite_commit(struct store *s, struct err *e)
 {
-	int r = sqlite_run(s, "COMMIT", NULL, 0, NULL, NULL, e);
+	int r;
 
+	forget_statements(of(s));
+	r = sqlite_run(s, "COMMIT", NULL, 0, NULL, NULL, e);
 	return r < 0 ? r : 0;
 }
 
 static void sqlite_rollback(struct store *s)
 {
+	forget_statements(of(s));
 	if (!sqlite3_get_autocommit(of(s)->db)) {
 		(void)sqlite_run(s, "ROLLBACK", NULL, 0, NULL, NULL, NULL);
 	}
@@ -210,6 +259,7 @@ static void sqlite_patience(struct store *s, int ms)
 
 static void sqlite_close(struct store *s)
 {
+	forget_statements(of(s));
 	if (of(s)->log >= LOG_LONG) {
 		shorten_log(of(s));
 	}

@@ -363,7 +363,7 @@ static const char *const dimensions[] = {"money",  "cpu",       "memory", "wall"
 					 "egress", "sandboxes", "tokens", NULL};
 
 static const struct cli_option budget_options[] = {
-	CLI_TAKES("--per", "PERIOD", CLI_WORDS, "what it is for, else total:", MEMBER(per),
+	CLI_TAKES("--per", "PERIOD", CLI_WORDS, "what it is for (total)", MEMBER(per),
 		  .value.choices = periods),
 	CLI_TAKES("--warn", "PERCENT", CLI_TEXT,
 		  "when it is said that little is left (80; 0: never)", MEMBER(warn)),
