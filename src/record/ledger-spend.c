@@ -35,6 +35,7 @@
 
 #include "record/ledger-held.h"
 #include "record/ledger-internal.h"
+#include "record/ledger-rights.h"
 
 #define GRACE_MS 10000
 

@@ -366,6 +366,10 @@ int store_open_sqlite(struct store **ret, int home, struct err *e)
 		return err_set(e, ERR_SYSTEM, ENOMEM, "out of memory");
 	}
 	s->store.ops = &ops;
+	/* There are no threads here, and nobody asks how much memory it has: both cost each of its
+	 * allocations a lock. Whoever comes second is told that it is too late, and has it. */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	rc = sqlite3_open_v2(path, &s->db,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
 				     SQLITE_OPEN_PRIVATECACHE,
