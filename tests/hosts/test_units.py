@@ -78,16 +78,17 @@ def served(installed, configured):
 def somebody(base):
     """Runs atoll as a user who has logged in."""
     uid = pwd.getpwnam(USER).pw_uid
-    work = base / "work"
-    work.mkdir()
-    os.chown(work, uid, uid)
+    work, state = base / "work", base / "state"
+    for directory in work, state:
+        directory.mkdir()
+        os.chown(directory, uid, uid)
     subprocess.run(["loginctl", "enable-linger", USER], check=True)
     assert runner.eventually(pathlib.Path(f"/run/user/{uid}/bus").exists)
 
     def run(*words):
         return runner.capture([
             "/usr/bin/systemd-run", "--quiet", "--wait", "--pipe", f"--uid={USER}", "-p", "PAMName=login",
-            f"--working-directory={work}", f"--setenv=ATOLL_HOME={work}/state", *map(str, (ATOLL, *words))])
+            f"--working-directory={work}", f"--setenv=ATOLL_HOME={state}", *map(str, (ATOLL, *words))])
     return run
 
 
@@ -150,14 +151,12 @@ def test_reaping_by_the_clock(installed, configured, base):
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(20 * runner.SLOW)
+            # Where the seal of what was found is anchored; this one hangs up, and nothing waits for it.
             configured(f"ledger: postgres://somebody@127.0.0.1:{server.getsockname()[1]}/ledger?sslmode=disable")
-            begun = subprocess.Popen(["systemctl", "start", "atoll-reap.service"], stderr=subprocess.DEVNULL)
+            begun = subprocess.Popen(["systemctl", "start", "atoll-reap.service"])
             server.accept()[0].close()
-        assert begun.wait(runner.TIMEOUT) != 0 and directory.exists()
-        configured("settle_every: 10s")
-        tell("systemctl", "reset-failed", "atoll-reap.service")
-        tell("systemctl", "start", "atoll-reap.service")
-        assert value("atoll-reap.service", "Result") == "success" and not directory.exists()
+        assert begun.wait(runner.TIMEOUT) == 0 and value("atoll-reap.service", "Result") == "success"
+        assert not directory.exists()
         assert value("atoll-reap.timer", "ActiveState") == "active"
     finally:
         tell("systemctl", "stop", "atoll-reap.timer")
