@@ -43,9 +43,18 @@ void hex_encode(const uint8_t *bytes, size_t len, char *out)
 	out[2 * len] = '\0';
 }
 
+/* Its value, or -1. Whether a digit is a letter cannot be guessed, so a branch for
+ * that was a quarter of all that verifying a record took. */
 static int digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	/* one more than it; 0: it is none */
+	static const uint8_t values[256] = {
+		['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+		['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+		['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	};
+
+	return values[(unsigned char)c] - 1;
 }
 
 bool hex_decode(const char *text, size_t len, uint8_t *out)

@@ -68,6 +68,35 @@ static void test_pieces(void **state)
 	assert_int_equal(digest_file(FD_NONE, other), -EBADF);
 }
 
+/* Every pair of characters: of lower-case digits a byte, of anything else nothing, and behind the
+ * end of a text nothing is looked at. */
+static void test_hex(void **state)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	(void)state;
+	for (int high = 0; high < 256; high++) {
+		const char *h = high ? strchr(digits, high) : NULL;
+
+		for (int low = 0; low < 256; low++) {
+			const char *l = low ? strchr(digits, low) : NULL;
+			char pair[] = {(char)high, (char)low};
+			uint8_t byte = 0;
+
+			assert_int_equal(hex_decode(pair, 1, &byte), h && l);
+			assert_true(!h || !l || byte == (h - digits) * 16 + (l - digits));
+		}
+	}
+	for (int byte = 0; byte < 256; byte++) {
+		uint8_t in = (uint8_t)byte, out = (uint8_t)~byte;
+		char text[3];
+
+		hex_encode(&in, 1, text);
+		assert_true(hex_decode(text, 1, &out) && out == in);
+	}
+	assert_false(hex_decode("", 1, &(uint8_t){0}));
+}
+
 static void test_clock(void **state)
 {
 	char text[CLOCK_TEXT_SIZE];
@@ -90,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test_setup_teardown(test_pieces, unit_dir_setup, unit_dir_teardown),
+		cmocka_unit_test(test_hex),
 		cmocka_unit_test(test_clock),
 	};
 
