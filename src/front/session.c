@@ -34,11 +34,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "base/mutant.h"
+#include "front/spawn.h"
 #include "front/terminal.h"
 #include "keeper/control.h"
 #include "keeper/message.h"
-#include "linux/cpu.h"
 #include "linux/fdpass.h"
 #include "policy/plan.h"
 
@@ -215,58 +214,19 @@ static int terminal_of(unsigned mask)
 	return mask & 2 ? 1 : mask & 4 ? 2 : mask & 1 ? 0 : FD_NONE;
 }
 
-/* The child's side: nothing of the caller's but the socket goes with it. */
-static _Noreturn void become_keeper(int socket, const cpu_set_t *elsewhere)
-{
-	char *argv[] = {"atoll-keeper", NULL};
-	int null, front, i;
-	sigset_t none;
-
-	if (elsewhere) {
-		cpu_move(0, elsewhere);
-	}
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	front = fcntl(socket, F_DUPFD_CLOEXEC, KEEPER_FD_FRONT + 1);
-	for (i = 0; i < 3; i++) {
-		if (null < 0 || dup2(null, i) < 0) {
-			_exit(125);
-		}
-	}
-	if (dup2(front, KEEPER_FD_FRONT) < 0 ||
-	    (!MUTANT(ATOLL_MUTATE_CLOSE_FDS) && close_range(KEEPER_FD_FRONT + 1, ~0U, 0) < 0)) {
-		_exit(125);
-	}
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)execve("/proc/self/exe", argv, environ);
-	_exit(125);
-}
-
-/* fork, not vfork or posix_spawn: those would hold us until the keeper has exec'ed. */
 int session_open(struct session *s, struct err *e)
 {
-	cpu_set_t cpus, others;
-	bool push = cpu_affinity(0, &cpus) && cpu_others(&cpus, &others);
-	int pair[2];
+	struct spawned spawned;
 
 	*s = (struct session){.socket = FD_NONE, .dir = FD_NONE};
-	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the keeper's status from us */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return err_sys(e, errno, "cannot create a socket pair");
+	if (!spawn_early(&spawned)) {
+		spawned = spawn_keeper(environ);
 	}
-	s->keeper = fork();
-	if (s->keeper == 0) {
-		become_keeper(pair[1], push ? &others : NULL);
+	if (spawned.pid < 0) {
+		return err_sys(e, -spawned.pid, "cannot start the keeper");
 	}
-	(void)fd_close(pair[1]);
-	s->socket = pair[0];
-	if (s->keeper < 0) {
-		session_done(s);
-		return err_sys(e, errno, "cannot start the keeper");
-	}
-	if (push) {
-		cpu_move(s->keeper, &others); /* before MSG_START; it may not have run yet */
-	}
+	s->keeper = spawned.pid;
+	s->socket = spawned.socket;
 	return 0;
 }
 

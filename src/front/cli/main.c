@@ -7,6 +7,7 @@
 
 #include "front/cli/cli.h"
 #include "front/cli/cli-options.h"
+#include "front/spawn.h"
 #include "keeper/keeper.h"
 
 /*
@@ -25,16 +26,8 @@ static bool hold_standard(void)
 	return true;
 }
 
-int main(int argc, char **argv)
+static int perform(int argc, char **argv)
 {
-	if (!hold_standard()) {
-		return CLI_FAILED;
-	}
-
-	/* The front starts the keeper under this name; see session.c. */
-	if (argc == 1 && strcmp(argv[0], "atoll-keeper") == 0) {
-		return keeper_main();
-	}
 	if (argc < 2) {
 		(void)cli_help(&cli_atoll, stderr);
 		return CLI_FAILED;
@@ -43,4 +36,21 @@ int main(int argc, char **argv)
 		return cli_help(&cli_atoll, stdout);
 	}
 	return cli_run(&cli_atoll, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	int r;
+
+	if (!hold_standard()) {
+		return CLI_FAILED;
+	}
+
+	/* The front starts the keeper under this name; see session.c. */
+	if (argc == 1 && strcmp(argv[0], "atoll-keeper") == 0) {
+		return keeper_main();
+	}
+	r = perform(argc, argv);
+	spawn_done();
+	return r;
 }
