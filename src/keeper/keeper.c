@@ -54,19 +54,16 @@ int keeper_record(struct keeper *k, const char *event, json_t *data, struct err 
 }
 
 /* What the payload can read in the file of denials: not how the wall could be widened. Where its
- * file system is full the record has it all the same, and so where the payload, whose file it is,
- * holds a lease (F_SETLEASE): an open that waits for that would stop us. */
+ * file system is full the record has it all the same. */
 static void tell_inside(const struct keeper *k, const struct denial_entry *entry)
 {
 	_cleanup_json_ json_t *line = denial_to_json(entry, k->home.id);
 	_cleanup_free_ char *text = NULL;
-	_cleanup_fd_ int fd = openat(k->sandbox.denials, TIER_DENIALS,
-				     O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	if (fd >= 0 && line && json_object_del(line, "remedy") == 0 &&
+	if (k->sandbox.denials >= 0 && line && json_object_del(line, "remedy") == 0 &&
 	    json_object_del(line, "count") == 0) {
 		text = json_dumps(line, JSON_COMPACT);
-		(void)dprintf(fd, "%s\n", text ? text : "");
+		(void)dprintf(k->sandbox.denials, "%s\n", text ? text : "");
 	}
 }
 
@@ -859,7 +856,6 @@ static void keeper_done(struct keeper *k)
 	free(k->name);
 	json_decref(k->labels);
 	plan_done(&k->plan);
-	k->sandbox.denials = fd_close(k->sandbox.denials);
 	k->front = fd_close(k->front);
 }
 

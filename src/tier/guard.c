@@ -20,6 +20,7 @@
 #include "guest/protocol.h"
 #include "linux/exec.h"
 #include "linux/proctree.h"
+#include "linux/seccomp.h"
 #include "policy/plan.h"
 #include "tier/builder.h"
 #include "tier/launch.h"
@@ -60,7 +61,11 @@ int guard_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups, s
 {
 	int r = launch_parts(sb, 0, n_groups, groups, n_groups, e);
 
-	return r >= 0 ? launch_await(sb, e) : r;
+	r = r < 0 ? r : launch_await(sb, e);
+	if (r >= 0) {
+		seccomp_stay_near(sb->listener);
+	}
+	return r;
 }
 
 /* Its only command has begun with it: who is outside of the walls, as the guard is, starts nothing

@@ -132,6 +132,8 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 	sb->init = (pid_t)pid;
 	if (b->pushed) {
 		cpu_push(sb->init, &b->cpus); /* before BUILD_MAPPED */
+		cpu_set_t here; CPU_ZERO(&here); CPU_SET((size_t)sched_getcpu(), &here);
+		cpu_move(0, &here); sb->cpus = b->cpus;
 	}
 	return late ? join_group(b->spec->cgroup, sb->init, e) : 0;
 }
@@ -238,6 +240,7 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 			return -e->code;
 		}
 	}
+	cpu_move(0, &sb->cpus);
 	if (report.op != BUILD_READY || n < BUILD_FD_PTMX) {
 		return pass_on(&report, e);
 	}
@@ -246,7 +249,6 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 	sb->killable = report.killable != 0;
 	sb->proc = fds[BUILD_FD_PROC];
 	sb->listener = fds[BUILD_FD_LISTENER];
-	seccomp_stay_near(sb->listener);
 	sb->ptmx = n > BUILD_FD_PTMX ? fds[BUILD_FD_PTMX] : FD_NONE;
 	sb->denials = n > BUILD_FD_DENIALS ? fds[BUILD_FD_DENIALS] : FD_NONE;
 	sb->upper = n > BUILD_FD_UPPER ? fds[BUILD_FD_UPPER] : FD_NONE;
@@ -282,6 +284,7 @@ int launch_pass_init(const struct tier_sandbox *sb, struct err *e)
 		return err_set(e, ERR_BUG, EPROTO, "the builder asks for '%s'", d.name);
 	}
 	seccomp_continue(sb->listener, &d);
+	seccomp_stay_near(sb->listener);
 	return 0;
 }
 
@@ -333,6 +336,7 @@ void launch_done(struct tier_sandbox *sb)
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
+	sb->denials = fd_close(sb->denials);
 	sb->upper = fd_close(sb->upper);
 	while (sb->net.n > 0) {
 		(void)fd_close(sb->net.fds[--sb->net.n]);

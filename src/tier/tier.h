@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,8 +59,7 @@ struct tier_sandbox {
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	bool killable;    /* only a fatal signal interrupts a call that the keeper has before it */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	int denials;      /* O_PATH: a root with TIER_DENIALS, to be written; or FD_NONE. Who ends
-			     the sandbox closes it, last of all: that takes its time. */
+	int denials;      /* TIER_DENIALS, to append to; or FD_NONE */
 	int upper;        /* the upper layer of a copy on the tier's own tmpfs; else FD_NONE */
 	enum wall_kind walls;
 	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */
@@ -67,6 +67,7 @@ struct tier_sandbox {
 	uint64_t refused_starts; /* beyond the limit of processes, there */
 	bool survivors;          /* stop() did not end everything inside */
 	struct tier_net net;
+	cpu_set_t cpus;
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 

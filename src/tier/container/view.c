@@ -142,17 +142,31 @@ static int bind(const struct view *v, const char *source, uint64_t attrs, bool i
 }
 
 /*
- * The file of denials: the payload reads it, the keeper appends. The keeper gets a copy of the
- * mount that is in no namespace, so that the root can be made read-only. It is not closed here:
- * that waits for all CPUs (namespace_unlock() of the kernel), and so do we not.
+ * The file of denials: the payload reads it, the keeper appends. The root is made read-only, which a
+ * file that is open for writing would prevent, so the keeper's is opened through a copy of the mount.
+ * That is attached below the old root and goes with it: a copy that is attached nowhere would be
+ * waited for at its end, until all CPUs have passed by (namespace_unlock() of the kernel).
  */
 static int make_denials(struct view *v, struct err *e)
 {
+	_cleanup_fd_ int copy = FD_NONE;
 	int r = make_file(v->root, TIER_DENIALS, 0644, e);
 
 	r = r < 0 ? r : mount_clone(AT_FDCWD, "/proc", RW_TREE | MOUNT_ATTR_NOEXEC, e);
-	v->denials = r < 0 ? FD_NONE : r;
-	return r < 0 ? r : 0;
+	if (r < 0) {
+		return r;
+	}
+	copy = r;
+	if (mkdirat(v->scratch, "denials", 0700) < 0) {
+		return err_sys(e, errno, "cannot make the scratch directory of the denials");
+	}
+	r = mount_attach(copy, v->scratch, "denials", e);
+	if (r < 0) {
+		return r;
+	}
+	v->denials = openat(copy, TIER_DENIALS,
+			    O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return v->denials < 0 ? err_sys(e, errno, "cannot open the file of denials") : 0;
 }
 
 static int make_root(struct view *v, struct err *e)
@@ -236,27 +250,27 @@ static int make_devices(const struct view *v, struct err *e)
 	return r >= 0 ? mount_attach(pts, v->root, "dev/pts", e) : r;
 }
 
-/* Covers entries of the new /proc with what is at `cover` in the new root. */
+/*
+ * Covers entries of the new /proc with what is at `cover` in the new root. What this kernel does not
+ * have is left out first: a copy that is closed without being attached waits for all CPUs.
+ */
 static int cover_all(const struct view *v, const char *cover, const char *const *names, size_t n,
 		     struct err *e)
 {
-	_cleanup_fd_ int spare = FD_NONE;
 	size_t i;
 	int r = 0;
 
 	for (i = 0; r >= 0 && i < n; i++) {
-		if (spare < 0) {
-			r = spare = mount_clone(v->root, cover, RO_TREE | MOUNT_ATTR_NOEXEC, e);
+		_cleanup_fd_ int fd = FD_NONE;
+
+		if (faccessat(v->proc, names[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+			r = errno == ENOENT
+				    ? 0
+				    : err_sys(e, errno, "cannot look at '/proc/%s'", names[i]);
+			continue;
 		}
-		if (r < 0) {
-			break;
-		}
-		r = mount_attach(spare, v->proc, names[i], e);
-		if (r == -ENOENT) {
-			r = 0; /* this kernel has no such entry; the copy serves the next one */
-		} else {
-			spare = fd_close(spare);
-		}
+		r = fd = mount_clone(v->root, cover, RO_TREE | MOUNT_ATTR_NOEXEC, e);
+		r = r < 0 ? r : mount_attach(fd, v->proc, names[i], e);
 	}
 	return r;
 }
