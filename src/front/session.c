@@ -294,6 +294,7 @@ static int request_fd(const struct session_sandbox *sandbox, const struct sessio
 		r = r < 0 || !sandbox->plan->origins
 			    ? r
 			    : json_put(doc, "origins", json_incref(sandbox->plan->origins));
+		r = r < 0 ? r : json_put(doc, "receipt", json_boolean(sandbox->receipt));
 		r = r < 0 || !sandbox->name ? r : json_put(doc, "name", json_string(sandbox->name));
 		r = r < 0 || !sandbox->labels
 			    ? r

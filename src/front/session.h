@@ -51,6 +51,7 @@ struct session_sandbox {
 	const struct plan *plan;
 	const char *name;     /* NULL: none but its id */
 	const json_t *labels; /* an object of strings; NULL: none */
+	bool receipt;         /* the result is to have it */
 };
 
 /*

@@ -76,6 +76,7 @@ struct keeper {
 	uint64_t routes, forks; /* what of the counters is among them */
 
 	json_t *receipt;
+	bool tell_receipt; /* with the result: the front asked for it */
 	char receipt_digest[DIGEST_HEX_SIZE];
 	json_t *armed; /* limits as read back */
 

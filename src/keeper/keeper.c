@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -856,6 +857,7 @@ static void keeper_done(struct keeper *k)
 	free(k->name);
 	json_decref(k->labels);
 	plan_done(&k->plan);
+	k->sandbox.denials = fd_close(k->sandbox.denials);
 	k->front = fd_close(k->front);
 }
 
@@ -902,6 +904,19 @@ static int answer(struct keeper *k, struct err *e)
 	return report_start(k, doc) ? 0 : err_set(e, ERR_SYSTEM, EPIPE, "the front ended");
 }
 
+/*
+ * The front is still at its plan, so whatever needs none is done now: the way to a control group is
+ * found, init's image is made, and our own code, of which a start runs most, is mapped.
+ */
+static void prepare_early(struct keeper *k)
+{
+	extern char __executable_start[], _end[];
+	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)4095;
+
+	limits_find(&k->limits);
+	(void)madvise((void *)begin, (uintptr_t)_end - begin, MADV_POPULATE_READ);
+}
+
 int keeper_main(void)
 {
 	struct keeper k = {.front = KEEPER_FD_FRONT,
@@ -917,7 +932,6 @@ int keeper_main(void)
 
 	settle_in();
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
-	group_init(&k.limits.group);
 	scratch_init(&k.scratch);
 	egress_init(&k.egress);
 	starts_init(&k.starts);
@@ -930,6 +944,7 @@ int keeper_main(void)
 		k.more[i].copy.tell_arg = &k;
 		k.more[i].home.dir = FD_NONE;
 	}
+	prepare_early(&k);
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = k.looked_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);

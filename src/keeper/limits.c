@@ -133,12 +133,15 @@ static int want_io(struct limits *l, const struct plan *plan, const struct err *
 	return r < 0 ? err_wrap(e, "execution.limits.io") : 0;
 }
 
+void limits_find(struct limits *l)
+{
+	*l = (struct limits){};
+	group_find(&l->group, &l->no_group);
+}
+
 int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct err *e)
 {
-	struct err why = {};
-
-	*l = (struct limits){.plan = &plan->limits};
-	group_find(&l->group, &why);
+	l->plan = &plan->limits;
 	if (plan->syscalls == SYSCALLS_NESTED) {
 		group_hide(&l->group);
 	}
@@ -146,13 +149,13 @@ int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct 
 		group_want_freezer(&l->group);
 	}
 	if (plan->limits.io > 0) {
-		int r = want_io(l, plan, &why, e);
+		int r = want_io(l, plan, &l->no_group, e);
 
 		if (r < 0) {
 			return r;
 		}
 	}
-	return l->group.kind == GROUP_NONE ? check_sampler(l->plan, &why, e)
+	return l->group.kind == GROUP_NONE ? check_sampler(l->plan, &l->no_group, e)
 	       : l->group.no_cpu           ? check_pinning(l->plan, e)
 					   : 0;
 }

@@ -17,12 +17,12 @@
 
 #include <jansson.h>
 
+#include "base/err.h"
 #include "keeper/group.h"
 #include "keeper/sample.h"
 #include "linux/tree.h"
 #include "policy/plan.h"
 
-struct err;
 struct tier_sandbox;
 struct tier_spec;
 
@@ -58,6 +58,7 @@ const char *limit_name(enum limit l);
 struct limits {
 	const struct plan_limits *plan;
 	struct group group; /* GROUP_NONE: the sampler */
+	struct err no_group; /* then: why */
 	struct sampler sampler;
 	int64_t started_ns;
 	int64_t wall; /* 0: each command has one of its own */
@@ -90,7 +91,10 @@ struct limits {
 	bool ran_out; /* of memory, when its end was noticed */
 };
 
-/* Decides the mechanism. Makes nothing yet. `lives`: it takes commands until somebody ends it. */
+/* Finds what there is on this host, whatever the plan will be. Makes nothing. */
+void limits_find(struct limits *l);
+
+/* After that, decides the mechanism. Makes nothing yet. `lives`: it takes commands until somebody ends it. */
 int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct err *e);
 
 /* Fills what the tier must do itself, for want of groups, into *spec. */

@@ -310,6 +310,7 @@ static int take_request(struct keeper *k, const struct message *m, int *fds, siz
 	if (r >= 0) {
 		r = take_names(k, doc, e);
 	}
+	k->tell_receipt = json_is_true(json_object_get(doc, "receipt"));
 	command = json_object_get(doc, "command");
 	if (r >= 0 && json_is_object(command)) {
 		r = n == REQUEST_FDS ? take_main(k, m, command, fds, e)

@@ -196,11 +196,17 @@ json_t *keeper_inspect(const struct keeper *k)
 	return r < 0 ? NULL : TAKE_PTR(doc);
 }
 
+/* Of the kilobytes of a result it is most, so it is there for who asked. */
+static json_t *receipt_of(const struct keeper *k)
+{
+	return k->receipt && k->tell_receipt ? json_incref(k->receipt) : json_null();
+}
+
 json_t *keeper_created(const struct keeper *k)
 {
-	return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:O?, s:O?, s:I, s:I}", "sandbox", k->home.id,
+	return json_pack("{s:s, s:s?, s:s, s:s, s:s, s:o, s:O?, s:I, s:I}", "sandbox", k->home.id,
 			 "name", k->name, "reason", "created", "tier", tier_name(k->plan.tier),
-			 "receipt_digest", k->receipt_digest, "receipt", k->receipt, "limits",
+			 "receipt_digest", k->receipt_digest, "receipt", receipt_of(k), "limits",
 			 k->armed, "session_ms", (json_int_t)(k->plan.limits.session / MS),
 			 "idle_ms", (json_int_t)(k->plan.limits.idle / MS));
 }
@@ -352,8 +358,7 @@ json_t *keeper_result(const struct keeper *k, bool clean)
 	r = r < 0 ? r : json_put(doc, "bytes", bytes_of(k->main));
 	r = r < 0 ? r : json_put(doc, "tier", json_string(tier_name(k->plan.tier)));
 	r = r < 0 ? r : json_put(doc, "receipt_digest", json_string(k->receipt_digest));
-	r = r < 0 ? r
-		  : json_put(doc, "receipt", k->receipt ? json_incref(k->receipt) : json_null());
+	r = r < 0 ? r : json_put(doc, "receipt", receipt_of(k));
 	r = r < 0 ? r : put_refused(doc, k);
 	r = r < 0 ? r : json_put(doc, "limits", k->armed ? json_incref(k->armed) : json_array());
 	r = r < 0 ? r : json_put(doc, "copy_kept", json_boolean(k->copy_kept));

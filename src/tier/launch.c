@@ -312,6 +312,12 @@ void launch_count(struct tier_sandbox *sb)
 	(void)send(sb->control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void launch_forget(struct tier_sandbox *sb)
+{
+	json_decref(sb->survey);
+	sb->survey = NULL;
+}
+
 void launch_reap(struct tier_sandbox *sb)
 {
 	pid_t pid = 0;
@@ -336,11 +342,9 @@ void launch_done(struct tier_sandbox *sb)
 	sb->listener = fd_close(sb->listener);
 	sb->proc = fd_close(sb->proc);
 	sb->ptmx = fd_close(sb->ptmx);
-	sb->denials = fd_close(sb->denials);
 	sb->upper = fd_close(sb->upper);
 	while (sb->net.n > 0) {
 		(void)fd_close(sb->net.fds[--sb->net.n]);
 	}
-	json_decref(sb->survey);
-	sb->survey = NULL;
+	launch_forget(sb);
 }

@@ -45,5 +45,8 @@ int launch_hear(struct tier_sandbox *sb, struct tier_event *ret, struct err *e);
 void launch_count(struct tier_sandbox *sb);
 void launch_done(struct tier_sandbox *sb); /* calls the tier's own stop */
 
+/* Frees what was read for the receipt, which takes as long as init's end does. */
+void launch_forget(struct tier_sandbox *sb);
+
 /* Waits for init, and for whatever else has ended. */
 void launch_reap(struct tier_sandbox *sb);

@@ -59,7 +59,8 @@ struct tier_sandbox {
 	bool bounded;     /* the capability bounding set could be emptied, and was */
 	bool killable;    /* only a fatal signal interrupts a call that the keeper has before it */
 	int ptmx;         /* O_PATH: where the sandbox's terminals are made; FD_NONE: the host's */
-	int denials;      /* TIER_DENIALS, to append to; or FD_NONE */
+	int denials;      /* TIER_DENIALS, to append to; or FD_NONE. Who ends the sandbox closes
+			     it, last of all: with it goes the file system, which takes its time. */
 	int upper;        /* the upper layer of a copy on the tier's own tmpfs; else FD_NONE */
 	enum wall_kind walls;
 	int64_t starts; /* new tasks so far, where the keeper lets each begin; -1: it does not */

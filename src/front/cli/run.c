@@ -133,7 +133,8 @@ static json_t *labels_of(const struct run_options *o)
 static int run(const struct run_options *o, struct session *s, struct plan *plan, struct err *e)
 {
 	_cleanup_json_ json_t *labels = labels_of(o);
-	const struct session_sandbox sandbox = {.plan = plan, .name = o->name, .labels = labels};
+	const struct session_sandbox sandbox = {
+		.plan = plan, .name = o->name, .labels = labels, .receipt = o->receipt != NULL};
 	const struct session_command command = {.argv = o->command};
 	_cleanup_json_ json_t *result = NULL;
 	json_t *more;

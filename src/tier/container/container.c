@@ -190,6 +190,7 @@ static void container_stop(struct tier_sandbox *sb)
 		/* The kernel kills the whole namespace with its pid 1, and wait returns after that.
 		 */
 		(void)kill(sb->init, SIGKILL);
+		launch_forget(sb); /* meanwhile */
 		launch_reap(sb);
 	}
 }
