@@ -908,27 +908,29 @@ static int answer(struct keeper *k, struct err *e)
  * The front is still at its plan, so whatever needs none is done now: the way to a control group is
  * found, init's image is made, and our own code, of which a start runs most, is mapped.
  */
-static void prepare_early(struct keeper *k)
+static int prepare_early(struct keeper *k, struct err *e)
 {
 	extern char __executable_start[], _end[];
 	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)4095;
 
 	limits_find(&k->limits);
 	(void)madvise((void *)begin, (uintptr_t)_end - begin, MADV_POPULATE_READ);
+	return k->spec.image = tier_image(e);
 }
 
 int keeper_main(void)
 {
 	struct keeper k = {.front = KEEPER_FD_FRONT,
 			   .parent = getppid(),
-			   .spec = {.cgroup = FD_NONE},
+			   .spec = {.image = FD_NONE, .cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
 			   .sandbox = {.denials = FD_NONE},
 			   .control = {.listener = FD_NONE, .spare = FD_NONE},
 			   .trail = {.first = FD_NONE, .fd = FD_NONE},
 			   .log = {.dir = FD_NONE, .fd = FD_NONE}};
-	int r;
+	struct err why = {};
+	int early, r;
 
 	settle_in();
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
@@ -944,7 +946,7 @@ int keeper_main(void)
 		k.more[i].copy.tell_arg = &k;
 		k.more[i].home.dir = FD_NONE;
 	}
-	prepare_early(&k);
+	early = prepare_early(&k, &why);
 	(void)alarm(KEEPER_START_SECONDS);
 	k.born_ns = k.looked_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);
@@ -955,9 +957,14 @@ int keeper_main(void)
 		k.spec.host_uid = k.plan.identity.uid;
 		k.spec.host_gid = k.plan.identity.gid;
 	}
+	if (r >= 0 && early < 0) {
+		k.error = why;
+		r = early;
+	}
 	if (r >= 0) {
 		r = start(&k, &k.error);
 	}
+	k.spec.image = fd_close(k.spec.image);
 	(void)alarm(0);
 	if (k.stopped) {
 		k.error = (struct err){}; /* it was asked for */

@@ -37,8 +37,7 @@
 #include "tier/command.h"
 #include "tier/tier.h"
 
-/* A private, sealed copy of init: what runs as pid 1 can be changed by nobody (CVE-2019-5736). */
-static int make_image(struct err *e)
+int tier_image(struct err *e)
 {
 	size_t len = (size_t)(atoll_init_image_end - atoll_init_image);
 	_cleanup_fd_ int fd = memfd_create("atoll-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -142,6 +141,7 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
 		 void (*run)(struct builder *), int *ret_refused, struct err *e)
 {
 	struct builder b = {.spec = sb->spec,
+			    .image = sb->spec->image,
 			    .control = FD_NONE,
 			    .start = FD_NONE,
 			    .channel = FD_NONE,
@@ -149,8 +149,7 @@ int launch_clone(struct tier_sandbox *sb, uint64_t flags, bool starts,
 			    .denials = FD_NONE,
 			    .upper = FD_NONE,
 			    .mapped = (flags & CLONE_NEWUSER) != 0};
-	_cleanup_fd_ int image = b.image = make_image(e);
-	int r = image < 0 ? image : make_sockets(sb, &b, starts, e);
+	int r = make_sockets(sb, &b, starts, e);
 
 	*ret_refused = 0;
 	if (r >= 0) {

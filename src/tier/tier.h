@@ -124,5 +124,11 @@ struct tier_ops {
 	void (*done)(struct tier_sandbox *sb);
 };
 
+/*
+ * What becomes pid 1, for tier_spec.image: a private, sealed copy, which nobody can change
+ * (CVE-2019-5736). No tier is known yet, so that it can be made before there is a plan.
+ */
+int tier_image(struct err *e);
+
 /* The operations of the plan's tier; -EOPNOTSUPP with the remedy if this version has none. */
 int tier_find(const struct plan *plan, const struct tier_ops **ret, struct err *e);
