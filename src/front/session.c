@@ -59,7 +59,7 @@ struct flow {
 	bool blocked;         /* waiting for room */
 	bool no_splice;
 	size_t from, to;
-	char data[CHUNK];
+	char *data; /* CHUNK bytes, once something has to be copied */
 	uint64_t bytes;
 	int lost; /* errno that ended it early; a reader that went away is no error */
 };
@@ -138,8 +138,16 @@ static bool flow_copy(struct flow *f)
 	size_t left;
 	ssize_t n;
 
+	if (!f->data) {
+		f->data = malloc(CHUNK);
+	}
+	if (!f->data) {
+		flow_lose(f, ENOMEM);
+		flow_end(f);
+		return false;
+	}
 	if (f->from == f->to) {
-		n = read(f->in, f->data, sizeof(f->data));
+		n = read(f->in, f->data, CHUNK);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
 			return false;
 		}
@@ -724,6 +732,7 @@ static int relay_run(struct relay *r, uint32_t op, int request, int words, struc
 	for (i = 0; i < F_COUNT; i++) {
 		s->lost = i != F_STDIN && r->flows[i].lost ? r->flows[i].lost : s->lost;
 		flow_end(&r->flows[i]);
+		free(r->flows[i].data);
 	}
 	(void)fd_close(r->master);
 	return result;
