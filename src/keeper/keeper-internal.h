@@ -23,6 +23,7 @@
 #include "keeper/starts.h"
 #include "keeper/state.h"
 #include "policy/deny.h"
+#include "linux/mountinfo.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 #include "tier/tier.h"
@@ -75,6 +76,7 @@ struct keeper {
 	bool caught;            /* and that ended it */
 	uint64_t routes, forks; /* what of the counters is among them */
 
+	struct mount_table mounts; /* the host's, as of when we began */
 	json_t *receipt;
 	bool tell_receipt; /* with the result: the front asked for it */
 	char receipt_digest[DIGEST_HEX_SIZE];

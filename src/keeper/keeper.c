@@ -210,7 +210,7 @@ static int prepare(struct keeper *k, struct err *e)
 	int r = state_open(&k->state, e);
 
 	if (r >= 0) {
-		r = state_check_hidden(&k->state, &k->plan, e);
+		r = state_check_hidden(&k->state, &k->plan, &k->mounts, e);
 	}
 	if (r >= 0) {
 		r = state_create(&k->state, &k->home, e);
@@ -509,9 +509,12 @@ static int start(struct keeper *k, struct err *e)
 		(void)prepare(k, &unused);
 	}
 	if (r >= 0) {
-		r = k->tier->confine(&k->sandbox, k->limits.group.tasks, k->limits.group.n_tasks,
-				     e);
+		r = k->tier->supply(&k->sandbox, k->limits.group.tasks, k->limits.group.n_tasks, e);
 	}
+	/* The builder has all it needs and is at its walls: nothing of the payload exists. */
+	r = r < 0 ? r : agent_check(k, e);
+	r = r < 0 ? r : account_reserve(k, e);
+	r = r < 0 ? r : k->tier->confine(&k->sandbox, e);
 	/* A sandbox that was never begun is all zeros, and has none. */
 	if (r >= 0 && k->sandbox.upper >= 0) {
 		k->copy.upper = TAKE_FD(k->sandbox.upper);
@@ -520,10 +523,7 @@ static int start(struct keeper *k, struct err *e)
 	if (r >= 0) {
 		r = ask_main(k, e);
 	}
-	/* The others are at work on what they were asked for, and nothing of the payload has run.
-	 */
-	r = r < 0 ? r : agent_check(k, e);
-	r = r < 0 ? r : account_reserve(k, e);
+	/* Init is on its way to its command. */
 	if (r >= 0 && k->tier->survey) {
 		r = k->tier->survey(&k->sandbox, e);
 	}
@@ -857,6 +857,7 @@ static void keeper_done(struct keeper *k)
 	free(k->name);
 	json_decref(k->labels);
 	plan_done(&k->plan);
+	mount_table_done(&k->mounts);
 	k->sandbox.denials = fd_close(k->sandbox.denials);
 	k->front = fd_close(k->front);
 }
@@ -913,9 +914,11 @@ static int prepare_early(struct keeper *k, struct err *e)
 	extern char __executable_start[], _end[];
 	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)4095;
 
+	int r = mount_table_read(&k->mounts, e);
+
 	limits_find(&k->limits);
 	(void)madvise((void *)begin, (uintptr_t)_end - begin, MADV_POPULATE_READ);
-	return k->spec.image = tier_image(e);
+	return r < 0 ? r : (k->spec.image = tier_image(e));
 }
 
 int keeper_main(void)

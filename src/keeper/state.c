@@ -203,22 +203,21 @@ static int check_twice(const struct mount_table *t, const struct plan_path *show
 				shown->path, point);
 }
 
-int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e)
+int state_check_hidden(const struct state *s, const struct plan *plan,
+		       const struct mount_table *mounts, struct err *e)
 {
-	_cleanup_(mount_table_done) struct mount_table mounts = {};
 	char home[PATH_MAX];
 	enum workspace_mode mode;
 	int r = check_above(s, plan, e);
 
-	if (r < 0 || plan_n_works(plan) + plan->n_read == 0 || (r = find_home(s, home, e)) < 0) {
-		return r;
+	if (r >= 0 && plan_n_works(plan) + plan->n_read > 0) {
+		r = find_home(s, home, e);
 	}
-	r = mount_table_read(&mounts, e);
 	for (size_t i = 0; i < plan_n_works(plan) && r >= 0; i++) {
-		r = check_twice(&mounts, plan_work(plan, i, &mode), home, e);
+		r = check_twice(mounts, plan_work(plan, i, &mode), home, e);
 	}
 	for (size_t i = 0; i < plan->n_read && r >= 0; i++) {
-		r = check_twice(&mounts, &plan->read[i], home, e);
+		r = check_twice(mounts, &plan->read[i], home, e);
 	}
 	return r;
 }

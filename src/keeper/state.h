@@ -21,6 +21,7 @@
 
 struct buf;
 struct err;
+struct mount_table;
 struct plan;
 
 #define STATE_ID_SIZE 16 /* "s-", ten letters or digits, room for ".N", and the terminator */
@@ -44,7 +45,8 @@ void state_done(struct state *s);
  * there (a read-only mount does not stop that), and in a direct workspace write records, and what
  * the next command is to undo. -EPERM otherwise.
  */
-int state_check_hidden(const struct state *s, const struct plan *plan, struct err *e);
+int state_check_hidden(const struct state *s, const struct plan *plan,
+		       const struct mount_table *mounts, struct err *e);
 
 /* A sandbox's own directory, made and locked. */
 struct state_sandbox {

@@ -63,6 +63,9 @@ int builder_take_identity(struct builder *b, struct err *e)
 	if (recv(b->control, &op, sizeof(op), 0) != (ssize_t)sizeof(op) || op != BUILD_MAPPED) {
 		return err_set(e, ERR_SYSTEM, EPIPE, "the keeper went away");
 	}
+	if (b->pushed && cpu_restore(&b->cpus, e) < 0) {
+		return -e->code;
+	}
 	/* Outside of a user namespace nothing is left to do it with afterwards. */
 	if (id->from_root && !b->mapped && !MUTANT(ATOLL_MUTATE_CAPABILITIES) && !walls_bound()) {
 		return err_sys(e, errno, "cannot empty the capability bounding set");
@@ -142,7 +145,7 @@ int builder_arrange(struct builder *b, struct err *e)
 	}
 	b->control = INIT_FD_CONTROL;
 	b->channel = p ? INIT_FD_CHANNEL : FD_NONE;
-	return b->pushed ? cpu_restore(&b->cpus, e) : 0;
+	return 0;
 }
 
 int builder_ready(const struct builder *b, int landlock_abi, const struct walls_raised *raised,

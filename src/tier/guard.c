@@ -57,11 +57,15 @@ int guard_start(struct tier_sandbox *sb, void (*run)(struct builder *), struct e
 	return launch_clone(sb, 0, true, run, &refused, e);
 }
 
-int guard_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e)
+int guard_supply(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e)
 {
-	int r = launch_parts(sb, 0, n_groups, groups, n_groups, e);
+	return launch_parts(sb, 0, n_groups, groups, n_groups, e);
+}
 
-	r = r < 0 ? r : launch_await(sb, e);
+int guard_confine(struct tier_sandbox *sb, struct err *e)
+{
+	int r = launch_await(sb, e);
+
 	if (r >= 0) {
 		seccomp_stay_near(sb->listener);
 	}

@@ -23,7 +23,8 @@ struct walls_raised;
 int guard_start(struct tier_sandbox *sb, void (*run)(struct builder *), struct err *e);
 
 /* These are operations of struct tier_ops as they stand. */
-int guard_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+int guard_supply(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+int guard_confine(struct tier_sandbox *sb, struct err *e);
 int guard_exec(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e);
 void guard_count(struct tier_sandbox *sb);
 void guard_stop(struct tier_sandbox *sb);

@@ -131,8 +131,6 @@ static int clone_builder(struct tier_sandbox *sb, struct builder *b, uint64_t fl
 	sb->init = (pid_t)pid;
 	if (b->pushed) {
 		cpu_push(sb->init, &b->cpus); /* before BUILD_MAPPED */
-		cpu_set_t here; CPU_ZERO(&here); CPU_SET((size_t)sched_getcpu(), &here);
-		cpu_move(0, &here); sb->cpus = b->cpus;
 	}
 	return late ? join_group(b->spec->cgroup, sb->init, e) : 0;
 }
@@ -239,7 +237,6 @@ int launch_await(struct tier_sandbox *sb, struct err *e)
 			return -e->code;
 		}
 	}
-	cpu_move(0, &sb->cpus);
 	if (report.op != BUILD_READY || n < BUILD_FD_PTMX) {
 		return pass_on(&report, e);
 	}

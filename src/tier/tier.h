@@ -3,7 +3,8 @@
  * A tier puts a payload behind walls. The keeper drives every tier through one table of operations:
  *
  *   start    begin to build the walls in a process of their own
- *   confine  hand over what only the keeper can make, wait until every wall stands
+ *   supply   hand over what only the keeper can make
+ *   confine  wait until every wall stands
  *   exec     begin to start a program inside; launch.h holds it before its first instruction
  *   receipt  read back from the kernel what is in force and compare it with the plan
  *   hear, broker, count, stop, done
@@ -12,7 +13,6 @@
  */
 #pragma once
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,7 +68,6 @@ struct tier_sandbox {
 	uint64_t refused_starts; /* beyond the limit of processes, there */
 	bool survivors;          /* stop() did not end everything inside */
 	struct tier_net net;
-	cpu_set_t cpus;
 	json_t *survey; /* the part of the receipt that was read before the payload's exec */
 };
 
@@ -98,7 +97,9 @@ struct tier_ops {
 	 * `groups` are task lists of control groups, which the sandbox joins before anything of the
 	 * payload exists.
 	 */
-	int (*confine)(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+	int (*supply)(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
+	/* What the keeper has to do besides is done before: the walls are being put up meanwhile. */
+	int (*confine)(struct tier_sandbox *sb, struct err *e);
 	/* Begins to start a program; cmd->program is set. */
 	int (*exec)(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e);
 	/* What belongs to the sandbox rather than to one process, read while that is on its way.

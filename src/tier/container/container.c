@@ -3,9 +3,9 @@
  * The keeper's side of the container tier.
  *
  * Theory of operation. start() clones the builder into its namespaces and writes its id maps; the
- * builder works on the view while the keeper arms limits. confine() sends what only the keeper can
- * make (control groups; mounts with translated owners, when root is the caller), and waits for the
- * report that every wall stands. Commands are pid 1's to fork (command.c). While the first is on
+ * builder works on the view while the keeper arms limits. supply() sends what only the keeper can
+ * make (control groups; mounts with translated owners, when root is the caller), confine() waits for
+ * the report that every wall stands. Commands are pid 1's to fork (command.c). While the first is on
  * its way, what belongs to the namespaces is surveyed. The rest is launch.c.
  */
 #include "tier/container/container.h"
@@ -160,8 +160,8 @@ static int make_mounts(const struct tier_spec *spec, uint32_t *mounts, int *fds,
 	return r;
 }
 
-static int send_parts(const struct tier_sandbox *sb, const int *groups, size_t n_groups,
-		      struct err *e)
+static int container_supply(struct tier_sandbox *sb, const int *groups, size_t n_groups,
+			    struct err *e)
 {
 	int fds[FDPASS_MAX] = {};
 	size_t n = 0, made, i;
@@ -251,18 +251,17 @@ static int container_start(const struct tier_spec *spec, struct tier_sandbox *sb
 	return r >= 0 ? launch_begin(sb, e) : refusal_advise(e);
 }
 
-static int container_confine(struct tier_sandbox *sb, const int *groups, size_t n_groups,
-			     struct err *e)
+static int container_confine(struct tier_sandbox *sb, struct err *e)
 {
-	int r = send_parts(sb, groups, n_groups, e);
+	int r = launch_await(sb, e);
 
-	r = r < 0 ? r : launch_await(sb, e);
 	return r < 0 ? r : launch_pass_init(sb, e);
 }
 
 const struct tier_ops tier_container = {
 	.name = "container",
 	.start = container_start,
+	.supply = container_supply,
 	.confine = container_confine,
 	.exec = tier_command_ask,
 	.survey = container_survey,

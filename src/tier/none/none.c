@@ -100,6 +100,7 @@ static int none_receipt(struct tier_sandbox *sb, const struct tier_command *cmd,
 const struct tier_ops tier_none = {
 	.name = "none",
 	.start = none_start,
+	.supply = guard_supply,
 	.confine = guard_confine,
 	.exec = guard_exec,
 	.receipt = none_receipt,

@@ -133,6 +133,7 @@ static int process_start(const struct tier_spec *spec, struct tier_sandbox *sb, 
 const struct tier_ops tier_process = {
 	.name = "process",
 	.start = process_start,
+	.supply = guard_supply,
 	.confine = guard_confine,
 	.exec = guard_exec,
 	.receipt = process_receipt,
