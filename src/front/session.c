@@ -34,7 +34,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "front/spawn.h"
+#include "front/entry.h"
 #include "front/terminal.h"
 #include "keeper/control.h"
 #include "keeper/message.h"
@@ -224,18 +224,29 @@ static int terminal_of(unsigned mask)
 
 int session_open(struct session *s, struct err *e)
 {
-	struct spawned spawned;
+	struct entry_keeper k;
 
 	*s = (struct session){.socket = FD_NONE, .dir = FD_NONE};
-	if (!spawn_early(&spawned)) {
-		spawned = spawn_keeper(environ);
+	if (!entry_take_keeper(&k)) {
+		k = entry_start_keeper(environ);
 	}
-	if (spawned.pid < 0) {
-		return err_sys(e, -spawned.pid, "cannot start the keeper");
+	if (k.pid < 0) {
+		return err_sys(e, -k.pid, "cannot start the keeper");
 	}
-	s->keeper = spawned.pid;
-	s->socket = spawned.socket;
+	s->keeper = k.pid;
+	s->socket = k.socket;
 	return 0;
+}
+
+void session_unused(void)
+{
+	struct entry_keeper k;
+
+	if (entry_take_keeper(&k) && k.pid > 0) {
+		(void)fd_close(k.socket);
+		while (waitpid(k.pid, NULL, 0) < 0 && errno == EINTR) {
+		}
+	}
 }
 
 void session_attach(struct session *s, int dir)

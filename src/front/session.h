@@ -55,10 +55,13 @@ struct session_sandbox {
 };
 
 /*
- * Starts the keeper, which waits for its request: called first, so that its start overlaps with
- * the making of the plan.
+ * Starts the keeper, if the program's entry (entry.h) has not done so yet, which then waits for its
+ * request: called first, so that its start overlaps with the making of the plan.
  */
 int session_open(struct session *s, struct err *e);
+
+/* At the program's end: a keeper that was started for a session that never was ends, too. */
+void session_unused(void);
 
 /* For session_exec(): the directory of a sandbox that lives; takes it, FD_NONE included. */
 void session_attach(struct session *s, int dir);

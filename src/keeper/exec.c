@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "keeper/exec-internal.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
 #include "keeper/result.h"

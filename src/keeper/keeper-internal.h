@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper's state, shared by its files: request.c, keeper.c, exec.c, watch.c, calls.c, starts.c,
- * result.c. */
+/* The keeper's state, shared by its files: request.c, keeper.c, setup.c, teardown.c, exec.c,
+ * watch.c, calls.c, starts.c, result.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,21 +14,19 @@
 #include "keeper/calls.h"
 #include "keeper/command.h"
 #include "keeper/control.h"
+#include "keeper/copy.h"
 #include "keeper/denial.h"
 #include "keeper/egress.h"
 #include "keeper/limits.h"
 #include "keeper/log.h"
-#include "keeper/copy.h"
 #include "keeper/scratch.h"
 #include "keeper/starts.h"
 #include "keeper/state.h"
-#include "policy/deny.h"
 #include "linux/mountinfo.h"
+#include "policy/deny.h"
 #include "policy/plan.h"
 #include "record/trail.h"
 #include "tier/tier.h"
-
-struct message;
 
 /* After this many refused calls the record says that there are too many. */
 #define KEEPER_MAX_DENIALS 20000
@@ -94,34 +92,17 @@ struct keeper {
 /* request.c: receives MSG_START: the plan, and the main command if there is one. */
 int keeper_receive(struct keeper *k, struct err *e);
 
-/* The same for CONTROL_EXEC, which came with these descriptors; fills in the command. */
-int keeper_receive_exec(const struct keeper *k, struct command *c, const struct message *m,
-			const int *fds, size_t n, struct err *e);
-
-/* exec.c: commands in a sandbox that lives. Takes the connection and the descriptors. */
-void keeper_exec(struct keeper *k, int front, const struct message *m, int *fds, size_t n);
-
-/* A command that is not the main one, as far as poll(2) has news of it. */
-int keeper_serve(struct keeper *k, struct command *c, const struct pollfd *w, struct err *e);
-
-/* What its parent says of a command that runs, or the end of that one. 1: the command has ended, as
- * c->exited and c->status say; 2: pid 1 has, and everything with it; 0: neither. */
-int keeper_hear(struct keeper *k, struct command *c, struct err *e);
-
-/* Says in the record how it ended, once. */
-int keeper_record_end(struct keeper *k, struct command *c, struct err *e);
-
-/* A child of ours has changed its state. -errno with k->error set where that cannot be recorded. */
-int keeper_follow(struct keeper *k);
-
-/* Ends those whose time is up, and takes those that are over out of the list; returns when to do so
- * again, by clock_now_ns(), or INT64_MAX. */
-int64_t keeper_settle(struct keeper *k);
-
 /* denied.c: finds what the policy hides, for the tier and for the note of the copy. */
 int keeper_find_denied(struct keeper *k, struct err *e);
 
-/* keeper.c: the receipt is read for a command that is held, or for the sandbox (NULL). */
+/* setup.c: makes the sandbox, and releases its main command if it has one. An error before that
+ * means that nothing of the payload has run. */
+int keeper_start(struct keeper *k, struct err *e);
+
+/* teardown.c: removes what was made, however far that came, and says so. */
+void keeper_finish(struct keeper *k);
+
+/* The receipt is read for a command that is held, or for the sandbox (NULL). */
 int keeper_read(struct keeper *k, const struct command *c, json_t **ret, struct err *e);
 json_t *keeper_started_event(const struct command *c, size_t room);
 
@@ -134,6 +115,12 @@ int keeper_watch(struct keeper *k, struct err *e);
 
 /* Adds to the trail; takes `data`, whose maker ran out of memory when it is NULL: an error. */
 int keeper_record(struct keeper *k, const char *event, json_t *data, struct err *e);
+
+/* What was added is as durable as the policy says from now on. */
+int keeper_sync(struct keeper *k, struct err *e);
+
+/* To whoever asked for the sandbox itself; false: is not there to hear it. */
+bool keeper_answer(const struct keeper *k, const json_t *doc);
 
 /* Counts a refusal and records the first of its kind. `request`: as denials_add() has it. */
 int keeper_deny(struct keeper *k, enum denial_code code, const char *what, const char *request,

@@ -57,7 +57,7 @@ const char *limit_name(enum limit l);
  */
 struct limits {
 	const struct plan_limits *plan;
-	struct group group; /* GROUP_NONE: the sampler */
+	struct group group;  /* GROUP_NONE: the sampler */
 	struct err no_group; /* then: why */
 	struct sampler sampler;
 	int64_t started_ns;
@@ -94,14 +94,13 @@ struct limits {
 /* Finds what there is on this host, whatever the plan will be. Makes nothing. */
 void limits_find(struct limits *l);
 
-/* After that, decides the mechanism. Makes nothing yet. `lives`: it takes commands until somebody ends it. */
+/* Then: decides the mechanism. `lives`: it takes commands until somebody ends it. */
 int limits_choose(struct limits *l, const struct plan *plan, bool lives, struct err *e);
 
 /* Fills what the tier must do itself, for want of groups, into *spec. */
 void limits_delegate(const struct limits *l, struct tier_spec *spec);
 
-/* Makes and sets the group; `first` is the sandbox's first process, 0 where the group comes first.
- */
+/* Makes and sets the group; `first`: the sandbox's first process, 0 where the group comes first. */
 int limits_arm(struct limits *l, const char *id, pid_t first, struct err *e);
 
 /*

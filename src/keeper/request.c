@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "keeper/exec-internal.h"
 #include "keeper/keeper-internal.h"
 #include "keeper/message.h"
 #include "linux/cpu.h"

@@ -61,7 +61,7 @@ struct tier_spec {
 	const struct deny_layers
 		*denied;  /* what is hidden in the places of the view; NULL: nothing */
 	bool limit_nproc; /* no process limit by a group: RLIMIT_NPROC in the user namespace */
-	int image;  /* of tier_image(); no longer needed when start() returns */
+	int image;        /* of tier_image(); no longer needed when start() returns */
 	int cgroup; /* a group of version 2 to be born in; FD_NONE: join task lists, or none */
 	unsigned affinity; /* no CPU limit by a group: pin to this many CPUs; 0: do not */
 	uid_t host_uid;    /* what the payload is outside */

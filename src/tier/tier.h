@@ -98,7 +98,8 @@ struct tier_ops {
 	 * payload exists.
 	 */
 	int (*supply)(struct tier_sandbox *sb, const int *groups, size_t n_groups, struct err *e);
-	/* What the keeper has to do besides is done before: the walls are being put up meanwhile. */
+	/* What the keeper has to do besides is done before: the walls are being put up meanwhile.
+	 */
 	int (*confine)(struct tier_sandbox *sb, struct err *e);
 	/* Begins to start a program; cmd->program is set. */
 	int (*exec)(struct tier_sandbox *sb, struct tier_command *cmd, struct err *e);

@@ -7,7 +7,7 @@
 
 #include "front/cli/cli.h"
 #include "front/cli/cli-options.h"
-#include "front/spawn.h"
+#include "front/session.h"
 #include "keeper/keeper.h"
 
 /*
@@ -46,11 +46,11 @@ int main(int argc, char **argv)
 		return CLI_FAILED;
 	}
 
-	/* The front starts the keeper under this name; see session.c. */
+	/* The front starts the keeper under this name; see entry.c. */
 	if (argc == 1 && strcmp(argv[0], "atoll-keeper") == 0) {
 		return keeper_main();
 	}
 	r = perform(argc, argv);
-	spawn_done();
+	session_unused();
 	return r;
 }

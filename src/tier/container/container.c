@@ -4,9 +4,9 @@
  *
  * Theory of operation. start() clones the builder into its namespaces and writes its id maps; the
  * builder works on the view while the keeper arms limits. supply() sends what only the keeper can
- * make (control groups; mounts with translated owners, when root is the caller), confine() waits for
- * the report that every wall stands. Commands are pid 1's to fork (command.c). While the first is on
- * its way, what belongs to the namespaces is surveyed. The rest is launch.c.
+ * make (control groups; mounts with translated owners, when root is the caller), confine() waits
+ * for the report that every wall stands. Commands are pid 1's to fork (command.c). While the first
+ * is on its way, what belongs to the namespaces is surveyed. The rest is launch.c.
  */
 #include "tier/container/container.h"
 

@@ -142,10 +142,10 @@ static int bind(const struct view *v, const char *source, uint64_t attrs, bool i
 }
 
 /*
- * The file of denials: the payload reads it, the keeper appends. The root is made read-only, which a
- * file that is open for writing would prevent, so the keeper's is opened through a copy of the mount.
- * That is attached below the old root and goes with it: a copy that is attached nowhere would be
- * waited for at its end, until all CPUs have passed by (namespace_unlock() of the kernel).
+ * The file of denials: the payload reads it, the keeper appends. The root is made read-only, which
+ * a file that is open for writing would prevent, so the keeper's is opened through a copy of the
+ * mount. That is attached below the old root and goes with it: a copy that is attached nowhere
+ * would be waited for at its end, until all CPUs have passed by (namespace_unlock() of the kernel).
  */
 static int make_denials(struct view *v, struct err *e)
 {
@@ -251,8 +251,8 @@ static int make_devices(const struct view *v, struct err *e)
 }
 
 /*
- * Covers entries of the new /proc with what is at `cover` in the new root. What this kernel does not
- * have is left out first: a copy that is closed without being attached waits for all CPUs.
+ * Covers entries of the new /proc with what is at `cover` in the new root. What this kernel does
+ * not have is left out first: a copy that is closed without being attached waits for all CPUs.
  */
 static int cover_all(const struct view *v, const char *cover, const char *const *names, size_t n,
 		     struct err *e)

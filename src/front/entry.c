@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting the keeper.
+ * What happens before main().
  *
- * Theory of operation. Front and keeper are one program, started twice, and before main() each of
- * them spends its time in the same way: the kernel maps it, the C library asks the processor what
- * it can do (some eighty CPUID instructions, each of which traps in a virtual machine), and
- * relocates itself. One after the other this was a fifth of a start. So the program has an entry of
- * its own in front of the C library's (_start): if the command is one that will need a keeper, it
- * starts that at once, and both do their part side by side. The front then makes the plan while the
- * keeper waits for it at its socket; a front that ends without a request, because its policy was
- * refused, closes the socket, and the keeper ends as it does whenever its front goes away.
+ * Theory of operation. Front and keeper are one program, started twice, and before main() both
+ * spend their time in the same way: the kernel maps them, the C library asks the processor what it
+ * can do (some eighty CPUID instructions, each of which traps in a virtual machine) and relocates
+ * itself. One after the other that was a sixth of a start. So the program has an entry of its own
+ * in front of the C library's (_start): if the command is one that will need a keeper, that is
+ * started at once, and both do their part side by side. The front then makes the plan while the
+ * keeper waits for it at its socket. A front that ends without a request, because its policy was
+ * refused, closes the socket, and the keeper ends as it does whenever its front goes away
+ * (session_unused()).
  *
- * Whatever is called from the entry runs without a C library: no relocation is done, no thread
- * pointer is set (so there is no errno and no stack protector), and no function but those of this
- * file can be called. So it makes its system calls itself, touches no pointer that is a constant,
- * and is compiled with nothing that would call memset() for it (meson.build). Started later, from
- * main(), the same code does the same.
+ * Nothing here may need a C library: no relocation is done yet, there is no thread pointer and so
+ * neither errno nor a stack protector, and no function but those of this file can be called. So it
+ * makes its system calls itself, has no pointers among its constants, and the build links it alone,
+ * without any library, to prove it (meson.build). Started later, from main(), a keeper is started
+ * by the same code.
  */
-#include "front/spawn.h"
+#include "front/entry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -44,10 +44,11 @@
 #define BARE __attribute__((no_stack_protector, optimize("no-tree-loop-distribute-patterns")))
 #endif
 
-static struct spawned early = {.socket = FD_NONE};
-static bool is_early;
+static struct entry_keeper early = {.socket = FD_NONE}; /* global: from before main() */
+static bool is_early;                                   /* global: as above */
 
-/* syscall(2) sets errno, which is in the thread's storage; these return -errno, as the kernel does. */
+/* syscall(2) sets errno, which is in the thread's storage; these return -errno, as the kernel does.
+ */
 #if defined(__x86_64__)
 
 BARE static inline long raw(long number, long a, long b, long c, long d, long f)
@@ -124,7 +125,7 @@ BARE static _Noreturn void become_keeper(int socket, char *const *env)
 }
 
 /* A plain fork: vfork and posix_spawn would hold us until the keeper has exec'ed. */
-BARE static struct spawned spawn(char *const *env)
+BARE static struct entry_keeper start_keeper(char *const *env)
 {
 	/* struct sigaction of the kernel: SIG_DFL, no flags. */
 	const unsigned long by_default[4] = {0, 0, 0, 0};
@@ -136,7 +137,7 @@ BARE static struct spawned spawn(char *const *env)
 	(void)raw(SYS_rt_sigaction, SIGCHLD, (long)by_default, 0, sizeof(uint64_t), 0);
 	pid = raw(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (long)pair, 0);
 	if (pid < 0) {
-		return (struct spawned){.pid = (pid_t)pid, .socket = FD_NONE};
+		return (struct entry_keeper){.pid = (pid_t)pid, .socket = FD_NONE};
 	}
 	pid = raw(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0) {
@@ -149,17 +150,17 @@ BARE static struct spawned spawn(char *const *env)
 	(void)raw(SYS_close, pair[1], 0, 0, 0, 0);
 	if (pid < 0) {
 		(void)raw(SYS_close, pair[0], 0, 0, 0, 0);
-		return (struct spawned){.pid = (pid_t)pid, .socket = FD_NONE};
+		return (struct entry_keeper){.pid = (pid_t)pid, .socket = FD_NONE};
 	}
 	if (size > 0) {
 		(void)raw(SYS_sched_setaffinity, pid, size, (long)others, 0, 0);
 	}
-	return (struct spawned){.pid = (pid_t)pid, .socket = pair[0]};
+	return (struct entry_keeper){.pid = (pid_t)pid, .socket = pair[0]};
 }
 
-struct spawned spawn_keeper(char *const *env)
+struct entry_keeper entry_start_keeper(char *const *env)
 {
-	return spawn(env);
+	return start_keeper(env);
 }
 
 #if defined(__x86_64__)
@@ -213,11 +214,11 @@ BARE static void start_early(long *stack)
 			return;
 		}
 	}
-	early = spawn(argv + argc + 1);
+	early = start_keeper(argv + argc + 1);
 	is_early = true;
 }
 
-BARE __attribute__((used)) static void spawn_before_main(long *stack)
+BARE __attribute__((used)) static void entry_before_main(long *stack)
 {
 	start_early(stack);
 	map_data();
@@ -233,7 +234,7 @@ __asm__(".pushsection .text.atoll_entry,\"ax\",@progbits\n"
 	"	push %rdx\n"
 	"	lea 8(%rsp), %rdi\n"
 	"	sub $8, %rsp\n"
-	"	call spawn_before_main\n"
+	"	call entry_before_main\n"
 	"	add $8, %rsp\n"
 	"	pop %rdx\n"
 	"	jmp _start\n"
@@ -242,7 +243,7 @@ __asm__(".pushsection .text.atoll_entry,\"ax\",@progbits\n"
 
 #endif
 
-bool spawn_early(struct spawned *ret)
+bool entry_take_keeper(struct entry_keeper *ret)
 {
 	if (!is_early) {
 		return false;
@@ -250,15 +251,4 @@ bool spawn_early(struct spawned *ret)
 	*ret = early;
 	is_early = false;
 	return true;
-}
-
-void spawn_done(void)
-{
-	if (!is_early) {
-		return;
-	}
-	is_early = false;
-	early.socket = fd_close(early.socket);
-	while (early.pid > 0 && waitpid(early.pid, NULL, 0) < 0 && errno == EINTR) {
-	}
 }
