@@ -49,7 +49,7 @@ int ledger_check_budgets(struct ledger_asking *q, const char *account, struct er
 /* -EPERM, where the account or one above it is closed. */
 int ledger_check_open(struct ledger_call *c, const char *account, struct err *e);
 
-/* ---- ledger-tokens.c ---- */
+/* ---- ledger-requests.c ---- */
 
 /* Of requests that were sent, for all that is known, and whose use nobody has told. */
 int ledger_spend_untold(struct ledger_call *c, const char *sandbox, struct ledger_held *h,

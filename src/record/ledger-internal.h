@@ -125,7 +125,7 @@ int ledger_tokens_cost(struct ledger_call *c, int64_t sheet, const char *model, 
 int ledger_op_price_add(struct ledger_call *c, struct err *e);
 int ledger_op_price_show(struct ledger_call *c, struct err *e);
 
-/* ---- spending (ledger-spend.c) ---- */
+/* ---- spending (ledger-reserve.c, ledger-spend.c, ledger-requests.c) ---- */
 
 int ledger_op_reserve(struct ledger_call *c, struct err *e);
 int ledger_op_settle(struct ledger_call *c, struct err *e);

@@ -28,7 +28,7 @@
  * What a user tells of beyond what was reserved ends their sandbox, and is not spent: whoever
  * shares the account would be ended by a lie.
  *
- * Reserving is in ledger-reserve.c, the tokens of models are in ledger-tokens.c.
+ * Reserving is in ledger-reserve.c, the tokens of models are in ledger-requests.c.
  */
 #include <errno.h>
 #include <string.h>
