@@ -37,33 +37,14 @@ json_t *json_text(const char *s)
 	return json_text_n(s, strlen(s));
 }
 
+/* Into a buffer of ours, which remembers that an append failed: libjansson 2.14 goes on when it
+ * could not write a key, and the text would be JSON that says something else. */
 static int append(const char *text, size_t len, void *buf)
 {
 	return buf_add(buf, text, len) < 0 ? -1 : 0;
 }
 
-/*
- * Into a buffer of ours, which remembers that an append failed: libjansson 2.14 goes on when it
- * could not write a key, and the text would be JSON that says something else.
- */
-char *json_canonical(const json_t *j, size_t *ret_len)
-{
-	_cleanup_buf_ struct buf b = {};
-
-	buf_init(&b, MAX_CANONICAL);
-	if (json_dump_callback(j, append, &b, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) <
-	    0) {
-		return NULL;
-	}
-	if (ret_len) {
-		*ret_len = b.len;
-	}
-	return buf_take(&b);
-}
-
-/* ---- the same, for events ---- */
-
-#define KEYS_MAX  32 /* of an object that is sorted here */
+#define KEYS_MAX  64 /* of an object that is sorted here */
 #define DEPTH_MAX 16
 
 /* What RFC 8259 wants escaped, as libjansson does it. */
@@ -194,6 +175,9 @@ int json_append(struct buf *b, const json_t *j)
 {
 	size_t before = b->len;
 
+	if (!j) {
+		return -ENOMEM; /* as whoever made it says */
+	}
 	if (!append_value(b, j, 0) && !b->failed) {
 		b->len = before;
 		if (json_dump_callback(j, append, b,
@@ -202,6 +186,20 @@ int json_append(struct buf *b, const json_t *j)
 		}
 	}
 	return b->failed ? -ENOMEM : 0;
+}
+
+char *json_canonical(const json_t *j, size_t *ret_len)
+{
+	_cleanup_buf_ struct buf b = {};
+
+	buf_init(&b, MAX_CANONICAL);
+	if (json_append(&b, j) < 0) {
+		return NULL;
+	}
+	if (ret_len) {
+		*ret_len = b.len;
+	}
+	return buf_take(&b);
 }
 
 int json_get_str(const json_t *obj, const char *key, const char **ret, struct err *e)

@@ -240,12 +240,12 @@ int session_open(struct session *s, struct err *e)
 
 void session_unused(void)
 {
+	struct session s;
 	struct entry_keeper k;
 
-	if (entry_take_keeper(&k) && k.pid > 0) {
-		(void)fd_close(k.socket);
-		while (waitpid(k.pid, NULL, 0) < 0 && errno == EINTR) {
-		}
+	if (entry_take_keeper(&k)) {
+		s = (struct session){.socket = k.socket, .dir = FD_NONE, .keeper = k.pid};
+		session_done(&s);
 	}
 }
 
@@ -257,12 +257,14 @@ void session_attach(struct session *s, int dir)
 
 void session_done(struct session *s)
 {
+	bool ends = s->keeper > 0 && (s->over || !s->asked);
+
 	s->socket = fd_close(s->socket);
 	s->dir = fd_close(s->dir);
 	/* It is about to exit. Process 1 of a container may be one that collects nobody. */
-	while (s->over && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
+	while (ends && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
 	}
-	s->over = false;
+	s->keeper = 0;
 }
 
 static json_t *environment_of(char *const *env)
@@ -366,7 +368,7 @@ static int keeper_ended(const struct session *s, struct err *e)
 		       "next atoll command");
 }
 
-static int send_request(const struct session *s, uint32_t op, int request, int words, unsigned tty,
+static int send_request(struct session *s, uint32_t op, int request, int words, unsigned tty,
 			struct err *e)
 {
 	_cleanup_fd_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -381,6 +383,7 @@ static int send_request(const struct session *s, uint32_t op, int request, int w
 		terminal_size(terminal_of(tty), &m.a, &m.b);
 	}
 	r = fdpass_send(s->socket, &m, sizeof(m), fds, words < 0 ? REQUEST_ARGV : REQUEST_FDS);
+	s->asked = r >= 0;
 	if (r == -EPIPE || r == -ECONNRESET) {
 		return keeper_ended(s, e);
 	}

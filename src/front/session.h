@@ -19,7 +19,8 @@ struct session {
 	int socket;   /* to the keeper */
 	int dir;      /* of the sandbox, until there is a socket */
 	pid_t keeper; /* 0 where it is no child of ours */
-	bool over;    /* the keeper has sent its result, and ends */
+	bool asked;   /* the keeper has been sent its request */
+	bool over;    /* it has sent its result, and ends */
 	uint64_t stdin_bytes;
 	int signal;   /* the last signal that was passed on, 0 if none */
 	int lost;     /* errno of an output that could not be written, 0 if none */
@@ -81,5 +82,5 @@ int session_exec(struct session *s, const struct session_command *command, json_
 /* Somebody knows the id of the sandbox that was made without a command: it may live. */
 void session_taken(struct session *s);
 
-/* After a result it leaves no process behind. */
+/* It leaves no process behind: not after a result, nor where nothing was asked for. */
 void session_done(struct session *s);

@@ -25,7 +25,7 @@ PAIRS = [("front", "front"), ("keeper", "keeper"), ("init", "init"), ("init", "k
 SHORT = PAIRS[:4]
 # Where everything takes longer, a sweep that is short strikes less often: its time grows with the
 # length of a run and once more with the number of moments in it.
-STEP = 7 * round(max(1, runner.SLOW / 2))
+STEP = 9 * round(max(1, runner.SLOW / 2))
 MOMENT = 3 * round(max(1, runner.SLOW))
 LATE = 40  # steps beyond the count of an undisturbed run: no two runs are the same
 
@@ -263,6 +263,20 @@ def test_nobody_is_left_to_be_collected(atoll, world, command, wanted):
     result = runner.capture(["/usr/bin/python3", "-c", ADOPT, *argv], env=atoll.environment(),
                             cwd=atoll.workspace)
     assert result.out.splitlines() == [wanted] * 5, result
+
+
+@pytest.mark.parametrize("words, wanted", [
+    (["run", "--trust", "nonsense", "--", "/bin/true"], "125 nobody"),
+    (["run", "--file", "/does/not/exist", "--", "/bin/true"], "125 nobody"),
+    (["run", "--help"], "0 nobody"),
+    (["run", "--plan-only", "--", "/bin/true"], "0 nobody"),
+    (["create", "--trust", "nonsense"], "125 nobody"),
+])
+def test_nobody_is_left_by_a_session_that_never_was(atoll, world, words, wanted):
+    """The keeper is started before main(), when nobody knows yet whether it will be needed."""
+    result = runner.capture(["/usr/bin/python3", "-c", ADOPT, str(atoll.binary), *words], env=atoll.environment(),
+                            cwd=atoll.workspace)
+    assert result.out.splitlines()[-1:] == [wanted] and result.out.count("nobody") == 5, result
 
 
 def children(pid):

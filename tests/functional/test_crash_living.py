@@ -21,7 +21,7 @@ NAME = "swept"
 WORK = "echo more >>file; mkdir new; head -c 70000 /dev/zero >new/zeroes; rm gone; ln -s file link; chmod 600 mode"
 ONCE = "echo once >>marker"
 # How often a sweep of the CI set strikes; the other sweeps strike at every step.
-STRIDE = 31 * round(max(1, runner.SLOW / 2))
+STRIDE = 37 * round(max(1, runner.SLOW / 2))
 
 
 class Living:
