@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of one sandbox.
+ * The life of one sandbox: its begin is in setup.c, what follows in watch.c, its end in teardown.c.
  *
  * Theory of operation. The keeper is a process of its own in a session of its own: neither the
  * terminal's signals nor the front's death reach it other than through its socket. A sandbox is
