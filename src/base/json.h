@@ -34,7 +34,7 @@ char *json_canonical(const json_t *j, size_t *ret_len);
 struct buf;
 
 /* Appends the same to a buffer: what libjansson writes, in a quarter of its time. 0, -ENOMEM or
- * -E2BIG. */
+ * -E2BIG; what stands there then is of no use. */
 int json_append(struct buf *b, const json_t *j);
 
 /* Typed access that refuses a missing or differently typed member: -EINVAL with *e set. */

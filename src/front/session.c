@@ -261,6 +261,9 @@ void session_done(struct session *s)
 
 	s->socket = fd_close(s->socket);
 	s->dir = fd_close(s->dir);
+	if (ends && !s->asked) {
+		(void)kill(s->keeper, SIGKILL); /* it has made nothing yet */
+	}
 	/* It is about to exit. Process 1 of a container may be one that collects nobody. */
 	while (ends && waitpid(s->keeper, NULL, 0) < 0 && errno == EINTR) {
 	}

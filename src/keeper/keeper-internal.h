@@ -74,7 +74,8 @@ struct keeper {
 	bool caught;            /* and that ended it */
 	uint64_t routes, forks; /* what of the counters is among them */
 
-	struct mount_table mounts; /* the host's, as of when we began */
+	struct mount_ahead mounts; /* the host's */
+	struct err unready;        /* what could not be made before there was a request */
 	json_t *receipt;
 	bool tell_receipt; /* with the result: the front asked for it */
 	char receipt_digest[DIGEST_HEX_SIZE];

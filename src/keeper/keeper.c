@@ -158,7 +158,7 @@ static void keeper_done(struct keeper *k)
 	free(k->name);
 	json_decref(k->labels);
 	plan_done(&k->plan);
-	mount_table_done(&k->mounts);
+	mount_ahead_done(&k->mounts);
 	k->sandbox.denials = fd_close(k->sandbox.denials);
 	k->front = fd_close(k->front);
 }
@@ -212,21 +212,22 @@ static int answer(struct keeper *k, struct err *e)
  * found, init's image is made, and our own code is mapped in one go rather than fault by fault
  * (a kernel before 5.14 knows no such advice). Nothing is made yet that anybody could see.
  */
-static int prepare_early(struct keeper *k, struct err *e)
+static void prepare_early(struct keeper *k)
 {
 	extern char __executable_start[], _end[];
 	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)4095;
-	int r = mount_table_read(&k->mounts, e);
 
+	mount_ahead_read(&k->mounts);
 	limits_find(&k->limits);
 	(void)madvise((void *)begin, (uintptr_t)_end - begin, MADV_POPULATE_READ);
-	return r < 0 ? r : (k->spec.image = tier_image(e));
+	k->spec.image = tier_image(&k->unready);
 }
 
 int keeper_main(void)
 {
 	struct keeper k = {.front = KEEPER_FD_FRONT,
 			   .parent = getppid(),
+			   .mounts = {.fd = FD_NONE},
 			   .spec = {.image = FD_NONE, .cgroup = FD_NONE},
 			   .state = {FD_NONE, FD_NONE, FD_NONE},
 			   .home = {.dir = FD_NONE},
@@ -234,8 +235,7 @@ int keeper_main(void)
 			   .control = {.listener = FD_NONE, .spare = FD_NONE},
 			   .trail = {.first = FD_NONE, .fd = FD_NONE},
 			   .log = {.dir = FD_NONE, .fd = FD_NONE}};
-	struct err why = {};
-	int early, r;
+	int r;
 
 	settle_in();
 	(void)fcntl(k.front, F_SETFD, FD_CLOEXEC);
@@ -251,8 +251,8 @@ int keeper_main(void)
 		k.more[i].copy.tell_arg = &k;
 		k.more[i].home.dir = FD_NONE;
 	}
-	early = prepare_early(&k, &why);
 	(void)alarm(KEEPER_START_SECONDS);
+	prepare_early(&k);
 	k.born_ns = k.looked_ns = clock_now_ns();
 	r = keeper_receive(&k, &k.error);
 	if (r >= 0 && k.plan.identity.from_root) {
@@ -261,10 +261,6 @@ int keeper_main(void)
 	} else if (r >= 0) {
 		k.spec.host_uid = k.plan.identity.uid;
 		k.spec.host_gid = k.plan.identity.gid;
-	}
-	if (r >= 0 && early < 0) {
-		k.error = why;
-		r = early;
 	}
 	if (r >= 0) {
 		r = keeper_start(&k, &k.error);

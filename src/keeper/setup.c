@@ -99,11 +99,16 @@ static int make_more(struct keeper *k, struct copy_more *m, struct err *e)
 /* State and record: everything outside the sandbox, in the order of the header. */
 static int prepare(struct keeper *k, struct err *e)
 {
+	const struct mount_table *mounts;
 	int r = state_open(&k->state, e);
 
 	if (r >= 0) {
-		r = state_check_hidden(&k->state, &k->plan, &k->mounts, e);
+		r = mount_ahead_get(&k->mounts, &mounts, e);
 	}
+	if (r >= 0) {
+		r = state_check_hidden(&k->state, &k->plan, mounts, e);
+	}
+	mount_ahead_done(&k->mounts);
 	if (r >= 0) {
 		r = state_create(&k->state, &k->home, e);
 	}
@@ -383,6 +388,10 @@ int keeper_start(struct keeper *k, struct err *e)
 	struct err unused = {};
 	int r = state_name(&k->home, e);
 
+	if (r >= 0 && k->unready.code) {
+		*e = k->unready;
+		r = -e->code;
+	}
 	if (r >= 0) {
 		r = choose(k, e);
 	}

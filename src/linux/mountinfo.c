@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -113,16 +114,55 @@ int mount_table_parse(char *text, struct mount_table *ret)
 	return 0;
 }
 
-int mount_table_read(struct mount_table *ret, struct err *e)
+static int open_table(void)
 {
-	_cleanup_fd_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int read_table(int fd, struct mount_table *ret)
+{
 	_cleanup_buf_ struct buf b = {};
 	int r;
 
 	buf_init(&b, TABLE_MAX);
-	r = fd < 0 ? -errno : buf_read_fd(&b, fd);
-	r = r < 0 ? r : mount_table_parse(buf_take(&b), ret);
+	r = fd < 0 ? fd : buf_read_fd(&b, fd);
+	return r < 0 ? r : mount_table_parse(buf_take(&b), ret);
+}
+
+int mount_table_read(struct mount_table *ret, struct err *e)
+{
+	_cleanup_fd_ int fd = open_table();
+	int r = read_table(fd, ret);
+
 	return r < 0 ? err_sys(e, -r, "cannot read what is mounted here") : 0;
+}
+
+void mount_ahead_read(struct mount_ahead *a)
+{
+	*a = (struct mount_ahead){.fd = open_table()};
+	if (read_table(a->fd, &a->table) < 0) {
+		a->fd = fd_close(a->fd);
+	}
+}
+
+int mount_ahead_get(struct mount_ahead *a, const struct mount_table **ret, struct err *e)
+{
+	struct pollfd p = {.fd = a->fd, .events = POLLPRI};
+
+	*ret = &a->table;
+	if (a->fd >= 0 && poll(&p, 1, 0) == 0) {
+		return 0;
+	}
+	mount_ahead_done(a);
+	return mount_table_read(&a->table, e);
+}
+
+void mount_ahead_done(struct mount_ahead *a)
+{
+	a->fd = fd_close(a->fd);
+	mount_table_done(&a->table);
 }
 
 void mount_table_done(struct mount_table *t)

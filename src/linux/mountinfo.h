@@ -35,6 +35,20 @@ int mount_table_parse(char *text, struct mount_table *ret);
 int mount_table_read(struct mount_table *ret, struct err *e);
 void mount_table_done(struct mount_table *t);
 
+/* One that is read ahead of its use: the file says whether anything was mounted or unmounted since
+ * it was opened (proc_pid_mounts(5)). Begins as {.fd = FD_NONE}. */
+struct mount_ahead {
+	struct mount_table table;
+	int fd;
+};
+
+/* What cannot be read now is read when it is used. */
+void mount_ahead_read(struct mount_ahead *a);
+
+/* The table as it is now. *ret points into *a. */
+int mount_ahead_get(struct mount_ahead *a, const struct mount_table **ret, struct err *e);
+void mount_ahead_done(struct mount_ahead *a);
+
 /* It is mounted at the directory `path`, or below. */
 bool mount_entry_within(const struct mount_entry *m, const char *path);
 

@@ -79,6 +79,16 @@ def test_a_failed_start_is_sealed(atoll, world):
     assert verdicts(atoll)[0] == 0
 
 
+def test_a_start_that_did_not_get_far_has_a_record(atoll, world):
+    """Not even init's image could be made, which is before there is a request."""
+    result = atoll.finish(runner.capture(["/bin/sh", "-c", 'ulimit -f 64; exec "$@"', "sh", *atoll.arguments(["/bin/true"], ())],
+                                         env=atoll.environment(), cwd=atoll.workspace, timeout=20))
+    assert result.status == 125 and "cannot prepare atoll-init" in result.err, result
+    [path] = (atoll.home / "trail").glob("*.jsonl")
+    wait_sealed(path)
+    assert verdicts(atoll)[0] == 0 and "created" in path.read_text()
+
+
 def test_one_that_runs(live, atoll):
     box = live("--name", "work")
     status, rows = verdicts(atoll)

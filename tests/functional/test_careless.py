@@ -77,6 +77,27 @@ def test_state_that_the_payload_would_see(atoll, world, options):
     assert result.out == "" and list((home / "sandboxes").iterdir()) == [], result
 
 
+MOUNTED_LATE = """
+"$@" & exec 3>policy  # once somebody reads it
+sleep 0.5
+mount --bind "$ATOLL_HOME" workspace/seen && echo version: 1 >&3 && exec 3>&- && wait $!
+"""
+
+
+def test_state_that_is_mounted_meanwhile(atoll, world, need_root):
+    """The keeper looks at the mounts while its front makes the plan; what comes after that counts as well."""
+    if runner.TIER:
+        pytest.skip("needs an unprivileged user")  # root has no direct workspace at that tier
+    atoll.home.mkdir()
+    (atoll.workspace / "seen").mkdir()
+    os.mkfifo(atoll.base / "policy")
+    result = atoll.finish(runner.capture(
+        ["unshare", "--mount", "/bin/sh", "-c", MOUNTED_LATE, "sh",
+         *atoll.arguments(["/bin/ls", "seen"], ("--policy", "policy", "--workspace", "workspace:direct"))],
+        env=atoll.environment(), cwd=atoll.base, timeout=20))
+    assert result.status == 125 and "is a second mount of it" in result.err and result.stdout == b"", result
+
+
 def test_cpu_limit_is_named_with_its_value(atoll, world):
     result = atoll.run("/bin/sh", "-c", "while :; do :; done", options=("--cpu-time", "200ms"))
     assert result.status == 137 and "cpu limit of 200 ms" in result.err, result

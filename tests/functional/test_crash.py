@@ -267,7 +267,7 @@ def test_nobody_is_left_to_be_collected(atoll, world, command, wanted):
 
 @pytest.mark.parametrize("words, wanted", [
     (["run", "--trust", "nonsense", "--", "/bin/true"], "125 nobody"),
-    (["run", "--file", "/does/not/exist", "--", "/bin/true"], "125 nobody"),
+    (["run", "--policy", "/does/not/exist", "--", "/bin/true"], "125 nobody"),
     (["run", "--help"], "0 nobody"),
     (["run", "--plan-only", "--", "/bin/true"], "0 nobody"),
     (["create", "--trust", "nonsense"], "125 nobody"),
@@ -281,6 +281,18 @@ def test_nobody_is_left_by_a_session_that_never_was(atoll, world, words, wanted)
 
 def children(pid):
     return [int(p) for p in (runner.text_of(f"/proc/{pid}/task/{pid}/children") or "").split()]
+
+
+def test_a_refused_policy_waits_for_nobody(atoll, world):
+    """A keeper that hangs before it has a request, as on a dead file server, holds up no front that has none."""
+    os.mkfifo(atoll.base / "policy")
+    process = atoll.start("/bin/true", options=("--policy", str(atoll.base / "policy")))
+    with open(atoll.base / "policy", "w", encoding="utf-8") as policy:  # from here on somebody reads it
+        [keeper] = children(process.pid)
+        os.kill(keeper, signal.SIGSTOP)
+        policy.write("nonsense: 1\n")
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 125 and b"nonsense" in err, err
 
 
 @pytest.fixture

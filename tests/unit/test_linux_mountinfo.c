@@ -2,8 +2,13 @@
 /* The mount table: what its lines say, what is none of them, and which place lies below which. */
 #include "unit.h"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/err.h"
 #include "linux/mountinfo.h"
 
 static int parse(const char *text, struct mount_table *t)
@@ -201,6 +206,52 @@ static void test_nfs(void **state)
 	mount_table_done(&t);
 }
 
+/* What was read ahead is read again where something was mounted since, and only there. */
+static void test_ahead(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		struct mount_ahead a = {.fd = -1};
+		const struct mount_table *t = NULL;
+		struct err e = {};
+		const char *text;
+		size_t n;
+
+		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0) {
+			_exit(77);
+		}
+		mount_ahead_read(&a);
+		text = a.table.text;
+		n = a.table.n;
+		if (n == 0 || mount_ahead_get(&a, &t, &e) < 0 || t->text != text || t->n != n) {
+			_exit(1);
+		}
+		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("none", "/tmp", "tmpfs", 0, NULL) < 0) {
+			_exit(77);
+		}
+		if (mount_ahead_get(&a, &t, &e) < 0 || t->n != n + 1) {
+			_exit(2);
+		}
+		mount_ahead_done(&a);
+		/* Nothing was read ahead: it is read now. */
+		if (mount_ahead_get(&a, &t, &e) < 0 || t->n != n + 1) {
+			_exit(3);
+		}
+		mount_ahead_done(&a);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		skip();
+	}
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_shares_where_the_root_is_no_mount),
 		cmocka_unit_test(test_nfs),
+		cmocka_unit_test(test_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
