@@ -214,12 +214,12 @@ static int answer(struct keeper *k, struct err *e)
  */
 static void prepare_early(struct keeper *k)
 {
-	extern char __executable_start[], _end[];
+	extern char __executable_start[], etext[];
 	uintptr_t begin = (uintptr_t)__executable_start & ~(uintptr_t)4095;
 
 	mount_ahead_read(&k->mounts);
 	limits_find(&k->limits);
-	(void)madvise((void *)begin, (uintptr_t)_end - begin, MADV_POPULATE_READ);
+	(void)madvise((void *)begin, (uintptr_t)etext - begin, MADV_POPULATE_READ);
 	k->spec.image = tier_image(&k->unready);
 }
 
