@@ -27,8 +27,8 @@ int json_put(json_t *obj, const char *key, json_t *value);
 json_t *json_text(const char *s);
 json_t *json_text_n(const char *s, size_t len);
 
-/* Keys sorted, no blanks: the one form that is hashed. free() the result; NULL: out of memory, or no
- * value. */
+/* Keys sorted, no blanks: the one form that is hashed. free() the result; NULL: out of memory, or
+ * no value. */
 char *json_canonical(const json_t *j, size_t *ret_len);
 
 struct buf;

@@ -80,9 +80,7 @@ struct limits {
 	uint64_t last_cpu_ns;
 	bool exhausted; /* its account has nothing left */
 	bool connected; /* there is an open connection, as far as its gateway says */
-	uint64_t last_bytes;
-	uint64_t peak_memory;
-	uint64_t cpu_ns;
+	uint64_t last_bytes, peak_memory, cpu_ns;
 
 	int64_t starts_since_ns; /* begin of the running second */
 	int64_t starts_base;     /* tasks started before it */
