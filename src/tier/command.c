@@ -301,6 +301,11 @@ int tier_hear(int fd, struct tier_event *ret, struct err *e)
 	struct init_message m;
 	ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
 
+	/* Who ends without having read the last signal has left word all the same (fdpass_recv()).
+	 */
+	if (n < 0 && errno == ECONNRESET) {
+		n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+	}
 	*ret = (struct tier_event){.kind = TIER_NOTHING};
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		return 0;

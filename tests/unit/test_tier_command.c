@@ -185,6 +185,28 @@ static void test_failures(void **state)
 	}
 }
 
+/* Whose parent has ended without having read our last signal: what it said before that is heard. */
+static void test_a_signal_that_comes_too_late(void **state)
+{
+	const struct init_message exited = {.op = INIT_EXITED, .a = 3 << 8};
+	struct tier_command cmd = {.channel = -1, .start = -1};
+	struct tier_event event;
+	struct err e = {};
+	int theirs;
+
+	(void)state;
+	assert_int_equal(tier_command_channel(&cmd.channel, &theirs, &e), 0);
+	tier_command_signal(&cmd, SIGTERM);
+	assert_int_equal(send(theirs, &exited, sizeof(exited), 0), sizeof(exited));
+	(void)fd_close(theirs);
+	assert_int_equal(tier_hear(cmd.channel, &event, &e), 0);
+	assert_int_equal(event.kind, TIER_EXITED);
+	assert_int_equal(event.value, 3 << 8);
+	assert_int_equal(tier_hear(cmd.channel, &event, &e), 0);
+	assert_int_equal(event.kind, TIER_GONE);
+	(void)fd_close(cmd.channel);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_outside),
 		cmocka_unit_test(test_done_on_the_way),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_a_signal_that_comes_too_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
